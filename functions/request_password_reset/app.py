@@ -1,0 +1,32 @@
+"""POST /password/reset-request: ask for a mail with a reset link (contract §1.6.22; decisions.md, "Statuses").
+
+The answer and the work are the same for every address, known or not (security.md S4): one row goes to the outbox, and
+the relay finds out whether an account has that address.
+"""
+
+from users import outbox
+from users.access import ANYBODY
+from users.body import Body
+from users.edge import Reply, Request, operation
+from users.errors import BadRequest
+from users.fields import check_length
+from users.repository.outbox import record
+from users.wake import wake_delivery
+
+
+class ResetRequest(Body):
+    """The address of the account. Other keys (``host``) and the ``Referer`` are ignored (S27)."""
+
+    email: str = ""
+
+
+@operation("request_password_reset", access=ANYBODY)
+def lambda_handler(request: Request) -> Reply:
+    """Write the wish down and answer."""
+    email = request.body(ResetRequest).email
+    if not email:
+        raise BadRequest("missing_email", "missing email")
+    check_length(email, "email")
+    record(None, [outbox.reset_request(email, request.request_id)])
+    wake_delivery()
+    return Reply(201, {"msg": "Email with reset link is sent"})

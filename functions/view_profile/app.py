@@ -1,0 +1,19 @@
+"""GET /users/profile: the caller's own account, everything but the secret (contract §1.6.8)."""
+
+from users import outbox
+from users.access import SIGNED_IN_UNVERIFIED
+from users.edge import Reply, Request, operation
+from users.repository import accounts
+from users.repository.outbox import record
+from users.settings import settings
+
+
+@operation("view_profile", access=SIGNED_IN_UNVERIFIED)
+def lambda_handler(request: Request) -> Reply:
+    """One query: the account, by which the caller is admitted as well."""
+    account, user = accounts.find_profile(request.caller.user_id)
+    request.admit(account)
+    assert user is not None  # admit refuses a caller without an account
+    if settings().read_events:
+        record(user.id, [outbox.profile_viewed(user, request.caller, request.request_id)])
+    return Reply(200, user.as_json())

@@ -1,0 +1,124 @@
+"""The connection to PostgreSQL: one per execution environment, and how its errors become the service's.
+
+A statement runs in autocommit: one statement is one transaction and one round trip. There are no server-side prepared
+statements, no ``SET`` and no ``options``, so that RDS Proxy can share connections; timeouts belong to the database
+role (set by bootstrap). An idle connection that the server has closed is noticed before it is used, by looking at its
+socket, not by a ping; so a write is never sent twice. A read that meets a dying connection is sent once more.
+"""
+
+import select
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import DictRow, dict_row
+
+from users.errors import BadRequest, Conflict, Unavailable
+from users.settings import settings
+
+Parameters = Mapping[str, Any]
+
+# Which unique constraint says what (contract §2.3; 409 by decisions.md). Ours are folded by lower().
+_CONFLICTS = {
+    "clients_email_key": ("email_taken", "email id already registered"),
+    "users_email_folded_key": ("email_taken", "email id already registered"),
+    "clients_username_key": ("username_taken", "username not available"),
+    "users_username_folded_key": ("username_taken", "username not available"),
+}
+
+_connection: psycopg.Connection[DictRow] | None = None
+
+
+class QueryTooExpensive(Exception):
+    """The role's ``statement_timeout`` ended the statement."""
+
+
+def conninfo() -> str:
+    """libpq's connection string of ``MG_USERS_DB_*``, with client-side limits only."""
+    s = settings()
+    return make_conninfo(
+        host=s.db_host,
+        port=s.db_port,
+        user=s.db_user,
+        password=s.db_pass,
+        dbname=s.db_name,
+        sslmode=s.db_ssl_mode,
+        sslcert=s.db_ssl_cert or None,
+        sslkey=s.db_ssl_key or None,
+        sslrootcert=s.db_ssl_root_cert or None,
+        application_name="users",
+        connect_timeout=3,
+        keepalives_idle=30,
+        tcp_user_timeout=5000,
+    )
+
+
+def close() -> None:
+    """Close the connection, if there is one; the next statement opens another."""
+    global _connection  # noqa: PLW0603 -- the one connection of this execution environment
+    if _connection is not None:
+        _connection.close()
+        _connection = None
+
+
+def query(statement: str, parameters: Parameters, *, read_only: bool) -> list[DictRow]:
+    """Run one statement and return its rows as dicts.
+
+    ``read_only`` statements are sent once more when the connection dies under them. Raises Unavailable when the
+    database cannot be had, Conflict for a taken e-mail or username, BadRequest for a value that no column can hold,
+    QueryTooExpensive when the statement timed out.
+    """
+    try:
+        try:
+            return _run(_connected(), statement, parameters)
+        except psycopg.OperationalError:
+            if not read_only or _connection is None or not _connection.closed:
+                raise
+            return _run(_connected(), statement, parameters)
+    except pg.QueryCanceled as error:
+        raise QueryTooExpensive from error
+    except (
+        psycopg.OperationalError,
+        pg.ReadOnlySqlTransaction,
+        pg.UndefinedTable,
+        pg.UndefinedColumn,
+    ) as error:
+        close()
+        raise Unavailable("database") from error
+    except pg.UniqueViolation as error:
+        if error.diag.constraint_name not in _CONFLICTS:
+            raise
+        raise Conflict(*_CONFLICTS[error.diag.constraint_name]) from error
+    except psycopg.DataError as error:
+        # Validation names what it can; this is the net under it (NUL bytes, values out of range).
+        raise BadRequest("malformed_entity", "malformed entity specification") from error
+
+
+def _run(connection: psycopg.Connection[DictRow], statement: str, parameters: Parameters) -> list[DictRow]:
+    cursor = connection.execute(statement, parameters)
+    return cursor.fetchall() if cursor.description else []
+
+
+def _connected() -> psycopg.Connection[DictRow]:
+    global _connection  # noqa: PLW0603 -- see close()
+    if _connection is not None and _was_closed_by_server(_connection):
+        close()
+    if _connection is None:
+        _connection = psycopg.connect(conninfo(), autocommit=True, prepare_threshold=None, row_factory=dict_row)
+    return _connection
+
+
+def _was_closed_by_server(connection: psycopg.Connection[DictRow]) -> bool:
+    """Whether an idle connection is gone: a server has nothing to say unasked, except when it hangs up."""
+    if connection.closed:
+        return True
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        try:
+            connection.pgconn.consume_input()
+        except psycopg.OperationalError:
+            return True
+    return connection.pgconn.status != psycopg.pq.ConnStatus.OK

@@ -1,0 +1,195 @@
+"""The HTTP edge: from an API Gateway event (payload 2.0) to a typed request, and from a result or error to a response.
+
+    @operation("view_profile", access=SIGNED_IN_UNVERIFIED)
+    def lambda_handler(request: Request) -> Reply: ...
+
+The edge authenticates by ``access`` before the operation runs; the operation passes its caller's row to
+``request.admit``, because that row comes with its own query (one round trip). An operation that answers a success
+without having admitted its caller is a defect and answers 500.
+"""
+
+import base64
+import binascii
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from users.access import ANYBODY, Access, Account, Session, admit
+from users.authentication import authenticate, bearer_token
+from users.errors import BadRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType, UsersError
+from users.log import logger
+from users.query import Query
+from users.settings import settings
+
+if TYPE_CHECKING:
+    from users.body import Body
+
+B = TypeVar("B", bound="Body")
+
+MAX_BODY_BYTES = 1024 * 1024
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_COMMON_HEADERS = {"X-Content-Type-Options": "nosniff"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an operation answers: a status and a body that is turned into JSON (None: no body)."""
+
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Request:
+    """One request. ``session`` is the caller's, None where the operation asks for none."""
+
+    event: Mapping[str, Any]
+    request_id: str
+    access: Access
+    session: Session | None = None
+    admitted: bool = False
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, names in lower case."""
+        return self.event.get("headers") or {}
+
+    @property
+    def query(self) -> Query:
+        """The query string, read as upstream reads it."""
+        return Query(self.event.get("rawQueryString", ""))
+
+    @property
+    def caller(self) -> Session:
+        """The session, where the operation's access makes sure that there is one."""
+        if self.session is None:
+            raise TypeError("the operation declares no access, hence has no caller")
+        return self.session
+
+    def body(self, model: type[B]) -> B:
+        """The JSON body; UnsupportedMediaType, PayloadTooLarge or BadRequest (contract §1.2)."""
+        if "application/json" not in self.headers.get("content-type", ""):
+            raise UnsupportedMediaType
+        return model.parse(self._text())
+
+    def _text(self) -> str:
+        text: str = self.event.get("body") or ""
+        try:
+            raw = base64.b64decode(text, validate=True) if self.event.get("isBase64Encoded") else text.encode()
+            if len(raw) > MAX_BODY_BYTES:
+                raise PayloadTooLarge("body_too_large", f"request body is larger than {MAX_BODY_BYTES} bytes")
+            return raw.decode()
+        except (UnicodeError, binascii.Error) as error:
+            raise BadRequest("malformed_body", "request body is not a valid JSON, expecting a valid JSON") from error
+
+    def admit(self, account: Account | None) -> Account:
+        """Let the caller in by his row; where administrators are asked for, the policy store is asked as well."""
+        admitted = admit(self.caller, account, self.access)
+        if self.access.administrator and settings().spicedb_host:
+            from users.auth_client import authorize_administrator  # grpc, only where it is used
+
+            authorize_administrator(admitted.id)
+        self.admitted = True
+        return admitted
+
+    def require(self, access: Access) -> Account:
+        """Ask for more than the operation declares, for one case of it; costs a round trip of its own."""
+        from users.repository.accounts import find_account  # psycopg, for functions that use it
+
+        self.access = access
+        self.session = authenticate(bearer_token(self.headers), access)
+        return self.admit(find_account(self.session.user_id))
+
+
+Handler = Callable[[Request], Reply]
+LambdaHandler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
+
+
+def operation(name: str, *, access: Access) -> Callable[[Handler], LambdaHandler]:
+    """Make a Lambda handler of an operation; ``name`` is its one name, in logs too."""
+
+    def decorate(handler: Handler) -> LambdaHandler:
+        @wraps(handler)
+        def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001 -- Lambda's signature
+            started = time.perf_counter()
+            request_id = _request_id(event)
+            logger.append_keys(operation=name, request_id=request_id)
+            reply = _answer(handler, Request(event, request_id, access))
+            logger.info("answered", status=reply.status, duration=round(time.perf_counter() - started, 6))
+            return _response(reply, request_id)
+
+        return lambda_handler
+
+    return decorate
+
+
+def _request_id(event: Mapping[str, Any]) -> str:
+    """The client's ``X-Request-Id`` where it is fit for a log line, else a new one."""
+    sent = (event.get("headers") or {}).get("x-request-id", "")
+    return sent if _REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
+
+
+def _answer(handler: Handler, request: Request) -> Reply:
+    """Authenticate, run the operation, map what it raises. The one place that catches everything."""
+    try:
+        if request.access is not ANYBODY:
+            request.session = authenticate(bearer_token(request.headers), request.access)
+        reply = handler(request)
+        assert request.admitted or request.access is ANYBODY, "the operation answered without admitting its caller"
+        return reply
+    except Unavailable as error:
+        logger.error("dependency unavailable", dependency=error.dependency, cause=_cause(error))
+        return _error(error, {"Retry-After": str(error.retry_after)})
+    except UsersError as error:
+        logger.warning("refused", status=error.status, error=error.code)
+        return _error(error, {})
+    except Exception as error:  # noqa: BLE001 -- the edge
+        # The text of a foreign exception may hold what the caller sent: its type and place are told, not its text.
+        logger.error("failed", exception_type=type(error).__name__, place=_place(error))
+        return Reply(500, {"message": "internal server error", "error": "internal"})
+
+
+def _error(error: UsersError, headers: Mapping[str, str]) -> Reply:
+    return Reply(error.status, {"message": error.message, "error": error.code}, headers)
+
+
+def _cause(error: BaseException) -> str:
+    """The exception class under an Unavailable, and PostgreSQL's or gRPC's code of it where it has one."""
+    cause = error.__cause__
+    grpc_code = getattr(cause, "code", None)
+    code = getattr(cause, "sqlstate", None) or (grpc_code() if callable(grpc_code) else grpc_code)
+    return f"{type(cause).__name__} {code}" if code else type(cause).__name__
+
+
+def _place(error: BaseException) -> list[str]:
+    """File, line and function of each frame of the traceback, the newest last."""
+    places, traceback = [], error.__traceback__
+    while traceback:
+        code = traceback.tb_frame.f_code
+        places.append(f"{code.co_filename}:{traceback.tb_lineno} {code.co_name}")
+        traceback = traceback.tb_next
+    return places
+
+
+def _response(reply: Reply, request_id: str) -> dict[str, Any]:
+    headers = {
+        "Content-Type": "application/json",
+        **_COMMON_HEADERS,
+        **reply.headers,
+        "X-Request-Id": request_id,
+    }
+    response: dict[str, Any] = {"statusCode": reply.status, "headers": headers}
+    if reply.body is not None:
+        text = (
+            reply.body
+            if isinstance(reply.body, str)
+            else json.dumps(reply.body, ensure_ascii=False, separators=(",", ":"))
+        )
+        response["body"] = text + "\n"
+    return response

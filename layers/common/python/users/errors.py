@@ -1,0 +1,102 @@
+"""The one tree of errors that an operation may raise; ``users.edge`` alone turns them into responses.
+
+    UsersError
+    ├── BadRequest             400
+    ├── Unauthenticated        401
+    ├── Forbidden              403
+    ├── NotFound               404
+    ├── Conflict               409
+    ├── PayloadTooLarge        413
+    ├── UnsupportedMediaType   415
+    └── Unavailable            503, with Retry-After
+
+Every error carries a stable snake_case ``code`` (the body's ``error``) and a ``message`` (contract §2.3 and the table
+of decisions.md "Statuses"). Neither ever holds a secret, a token or what a caller sent.
+"""
+
+from typing import ClassVar
+
+
+class UsersError(Exception):
+    """An answer other than success: ``status`` is the HTTP status, ``code`` the body's ``error``."""
+
+    status: ClassVar[int]
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class BadRequest(UsersError):
+    """What was sent cannot be taken."""
+
+    status = 400
+
+
+class Unauthenticated(UsersError):
+    """Nobody, or nobody any more: no token, a refused one, or an account that is no longer enabled."""
+
+    status = 401
+
+    def __init__(
+        self,
+        code: str = "unauthenticated",
+        message: str = "failed to perform authentication over the entity",
+    ) -> None:
+        super().__init__(code, message)
+
+
+class Forbidden(UsersError):
+    """Somebody, who may not."""
+
+    status = 403
+
+    def __init__(
+        self, code: str = "forbidden", message: str = "failed to perform authorization over the entity"
+    ) -> None:
+        super().__init__(code, message)
+
+
+class NotFound(UsersError):
+    """No such thing, or none that the caller may know of."""
+
+    status = 404
+
+    def __init__(self, code: str = "not_found", message: str = "entity not found") -> None:
+        super().__init__(code, message)
+
+
+class Conflict(UsersError):
+    """The change contradicts what is stored."""
+
+    status = 409
+
+
+class PayloadTooLarge(UsersError):
+    """The body is over the limit."""
+
+    status = 413
+
+
+class UnsupportedMediaType(UsersError):
+    """The body is not declared as JSON."""
+
+    status = 415
+
+    def __init__(self) -> None:
+        super().__init__("unsupported_content_type", "unsupported content type")
+
+
+class Unavailable(UsersError):
+    """A dependency (database, Auth, policy store) is away; the same request may succeed later.
+
+    ``dependency`` names it in the log; ``retry_after`` is in seconds (the ``Retry-After`` header).
+    """
+
+    status = 503
+
+    def __init__(self, dependency: str, retry_after: int = 2) -> None:
+        super().__init__("service_unavailable", "service temporarily unavailable, please retry")
+        self.dependency = dependency
+        self.retry_after = retry_after

@@ -1,0 +1,72 @@
+"""The rules of single fields, which registration and the updates share (contract §1.6.1, §1.7, §1.8; decisions.md 19).
+
+Each ``check_…`` raises BadRequest with the contract's message, and returns nothing.
+"""
+
+import re
+from urllib.parse import urlsplit
+
+from users.errors import BadRequest
+
+COLUMN_CHARACTERS = 254  # VARCHAR(254), contract §6
+_NAME_BYTES = 1024
+_USERNAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,31}")
+_ATOM = r"[^\s()<>\[\]:;@\\,\".\x00-\x20\x7f]+"
+_DOT_ATOM = rf"{_ATOM}(?:\.{_ATOM})*"
+_ADDRESS = re.compile(rf"{_DOT_ATOM}@{_DOT_ATOM}")
+
+
+def check_name(name: str, missing: str) -> None:
+    """A first or last name; ``missing`` is the field's word, ``first name`` or ``last name``."""
+    if not name:
+        raise BadRequest(f"missing_{missing.replace(' ', '_')}", f"missing {missing}")
+    check_length(name, missing)
+
+
+def check_name_size(name: str) -> None:
+    """Upstream's own limit, which it checks before it checks that there is a name."""
+    if len(name.encode()) > _NAME_BYTES:
+        raise BadRequest("invalid_name_size", "invalid name size")
+
+
+def check_length(value: str, field: str) -> None:
+    """What a column holds; the message names the limit (decisions.md, "Statuses")."""
+    if len(value) > COLUMN_CHARACTERS:
+        raise BadRequest(
+            f"{field.replace(' ', '_')}_too_long", f"{field} is longer than {COLUMN_CHARACTERS} characters"
+        )
+
+
+def check_username(username: str) -> None:
+    """1 to 32 of ``A–Z a–z 0–9 _ -``, starting with a letter or digit, no ``__`` and no ``--``."""
+    if not username:
+        raise BadRequest("missing_username", "missing username")
+    if not _USERNAME.fullmatch(username) or "__" in username or "--" in username:
+        raise BadRequest("invalid_username", "invalid username")
+
+
+def check_email(email: str) -> None:
+    """One bare address, ``local@domain``: dot-atoms of RFC 5322, in which other scripts' letters are welcome."""
+    if not email:
+        raise BadRequest("missing_email", "missing email")
+    if not _ADDRESS.fullmatch(email) or not email.isprintable():
+        raise BadRequest("invalid_email", "invalid email")
+    check_length(email, "email")
+
+
+def check_profile_picture(url: str) -> None:
+    """What Go's ``url.Parse`` takes: a reference without control characters, with good escapes and a good host."""
+    scheme_like = url.partition("/")[0].partition("?")[0].partition("#")[0]
+    head, colon, _ = scheme_like.partition(":")
+    bad = (
+        any(ord(char) < 0x20 or ord(char) == 0x7F for char in url)
+        or re.search(r"%(?![0-9a-fA-F]{2})", url) is not None
+        or (colon and not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9+.-]*", head))
+    )
+    try:
+        parts = urlsplit(url)
+        bad = bad or " " in parts.netloc or (parts.port is not None and parts.port < 0)
+    except ValueError:  # unbalanced brackets, a port that is no number
+        bad = True
+    if bad:
+        raise BadRequest("invalid_profile_picture", "invalid profile picture url")

@@ -1,0 +1,141 @@
+"""What a list asks for: the query parameters of ``GET /users`` (contract §3.2; decisions.md 22–24)."""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from users.errors import BadRequest
+from users.models import Role, Status
+from users.query import Query, invalid_query
+
+DEFAULT_LIMIT = 10
+MAX_LIMIT = 100
+ORDERS = ("updated_at", "created_at", "first_name", "last_name", "username", "email")
+_SUBSTRINGS = ("username", "email", "first_name", "last_name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """Where the page before ended: the order it was in, its last row's order value and id."""
+
+    order: str
+    descending: bool
+    value: str
+    id: str
+
+    def encode(self) -> str:
+        """The opaque text that clients send back."""
+        text = json.dumps([self.order, self.descending, self.value, self.id], separators=(",", ":"))
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str) -> "Cursor":
+        """BadRequest for what ``encode`` did not make."""
+        try:
+            order, descending, value, row_id = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        except (ValueError, TypeError, binascii.Error) as error:
+            raise BadRequest("invalid_cursor", "invalid cursor") from error
+        well_formed = (
+            order in ORDERS and isinstance(descending, bool) and isinstance(value, str) and isinstance(row_id, str)
+        )
+        if not well_formed or "\0" in value + row_id or not (value + row_id).isprintable():
+            raise BadRequest("invalid_cursor", "invalid cursor")
+        return cls(order=order, descending=descending, value=value, id=row_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One list request. ``status``, ``role`` and ``verified`` None: any. ``contains`` maps columns to substrings."""
+
+    offset: int
+    limit: int
+    status: Status | None
+    role: Role | None
+    verified: bool | None
+    metadata: dict[str, Any]
+    contains: dict[str, str]
+    tags: list[str]
+    all_tags: bool
+    order: str
+    descending: bool
+    only_total: bool
+    created_from: datetime | None
+    created_to: datetime | None
+    cursor: Cursor | None
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether anything but the status narrows the list."""
+        narrowing = (self.role, self.verified, self.created_from, self.created_to)
+        return bool(self.metadata or self.contains or self.tags) or any(item is not None for item in narrowing)
+
+
+def read_listing(query: Query) -> Listing:
+    """The list that a query asks for; BadRequest in the order of the contract, §3.2."""
+    status_text = query.text("status", "enabled")
+    offset, limit = query.number("offset", 0), query.number("limit", DEFAULT_LIMIT)
+    metadata = query.json_object("metadata")
+    contains = {name: query.text(name) for name in _SUBSTRINGS}
+    tags, all_tags = read_tags(query.text("tags"))
+    order, direction = query.text("order", "updated_at"), query.text("dir", "desc")
+    contains["id"] = query.text("id")
+    status = _status(status_text)
+    only_total = query.flag("only_total") or False
+    created_from, created_to = query.moment("created_from"), query.moment("created_to")
+    role, verified = _role(query.text("role", "all")), query.flag("verified")
+    if not 1 <= limit <= MAX_LIMIT:
+        raise BadRequest("invalid_limit", "invalid limit size")
+    if order not in ("", *ORDERS):
+        raise BadRequest("invalid_order", "invalid list order provided")
+    if direction not in ("", "asc", "desc"):
+        raise BadRequest("invalid_direction", "invalid list direction provided")
+    order, descending = order or "updated_at", direction != "asc"
+    cursor = Cursor.decode(text) if (text := query.text("cursor")) else None
+    if cursor and (cursor.order, cursor.descending) != (order, descending):
+        raise BadRequest("invalid_cursor", "the cursor belongs to another order")
+    if cursor and offset:
+        raise invalid_query()
+    return Listing(
+        offset=offset,
+        limit=limit,
+        status=status,
+        role=role,
+        verified=verified,
+        metadata=metadata,
+        contains={name: value for name, value in contains.items() if value},
+        tags=tags,
+        all_tags=all_tags,
+        order=order,
+        descending=descending,
+        only_total=only_total,
+        created_from=created_from,
+        created_to=created_to,
+        cursor=cursor,
+    )
+
+
+def read_tags(text: str) -> tuple[list[str], bool]:
+    """Tags, and whether all of them must be there: ``a+b`` all, ``a,b`` any, else one tag as it is (contract §3.2)."""
+    if "+" in text:
+        return [tag.strip() for tag in text.split("+")], True
+    if "," in text:
+        return [tag.strip() for tag in text.split(",")], False
+    return ([text] if text else []), True
+
+
+def _status(text: str) -> Status | None:
+    """None for ``all``; an empty one is ``enabled`` (contract §3.1)."""
+    statuses = {"": Status.ENABLED, "all": None, **{status.name.lower(): status for status in Status}}
+    if text not in statuses:
+        raise BadRequest("invalid_status", "invalid status")
+    return statuses[text]
+
+
+def _role(text: str) -> Role | None:
+    roles = {"": None, "all": None, "user": Role.USER, "admin": Role.ADMIN}
+    if text not in roles:
+        raise BadRequest("invalid_role", "invalid client role")
+    return roles[text]

@@ -1,0 +1,90 @@
+"""Query strings as Go's ``URL.Query`` reads them, and the readers of single values (contract §3.1)."""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from users.errors import BadRequest
+from users.settings import boolean
+
+_MAX_BIGINT = 2**63 - 1
+_MAX_DIGITS = 4000  # more, and int() itself refuses
+_BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+
+def invalid_query() -> BadRequest:
+    """The error of a value that is repeated or cannot be read."""
+    return BadRequest("invalid_query", "invalid query parameters")
+
+
+class Query:
+    """The parameters of one request. Every reader raises BadRequest for a repeated key or an unreadable value."""
+
+    def __init__(self, raw: str) -> None:
+        """``raw`` is the event's ``rawQueryString``; pairs with a bad escape or a ``;`` are dropped, as Go does."""
+        self._values: dict[str, list[str]] = {}
+        for pair in raw.split("&"):
+            if not pair or ";" in pair or _BAD_ESCAPE.search(pair):
+                continue
+            name, _, value = pair.replace("+", " ").partition("=")
+            self._values.setdefault(_text(name), []).append(_text(value))
+
+    def text(self, name: str, default: str = "") -> str:
+        """The decoded value, ``default`` when the key is absent."""
+        values = self._values.get(name, [default])
+        if len(values) > 1 or any("\0" in value or "\udcff" in value for value in values):
+            raise invalid_query()
+        return values[0]
+
+    def number(self, name: str, default: int) -> int:
+        """A decimal without sign or spaces, as far as PostgreSQL's bigint reaches."""
+        text = self.text(name, str(default))
+        if not (text.isascii() and text.isdigit()) or len(text) > _MAX_DIGITS or int(text) > _MAX_BIGINT:
+            raise invalid_query()
+        return int(text)
+
+    def flag(self, name: str) -> bool | None:
+        """A Go boolean; None when the key is absent."""
+        if name not in self._values:
+            return None
+        try:
+            return boolean(self.text(name))
+        except ValueError as error:
+            raise invalid_query() from error
+
+    def json_object(self, name: str) -> dict[str, Any]:
+        """A JSON object; ``null`` and an absent key are the empty one."""
+        text = self.text(name)
+        if name not in self._values:
+            return {}
+        try:
+            value = json.loads(text)
+            json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
+            raise invalid_query() from error
+        if (value is not None and not isinstance(value, dict)) or "\\u0000" in json.dumps(value):
+            raise invalid_query()
+        return value or {}
+
+    def moment(self, name: str) -> datetime | None:
+        """An RFC 3339 time, None when the key is absent."""
+        if name not in self._values:
+            return None
+        text = self.text(name)
+        if not _RFC3339.fullmatch(text):
+            raise invalid_query()
+        try:
+            return datetime.fromisoformat(text).astimezone(UTC)
+        except (ValueError, OverflowError) as error:
+            raise invalid_query() from error
+
+
+def _text(escaped: str) -> str:
+    """The decoded text, with the mark U+DCFF for bytes that are not UTF-8, which ``Query.text`` refuses."""
+    try:
+        return unquote_to_bytes(escaped).decode()
+    except UnicodeDecodeError:
+        return "\udcff"

@@ -1,0 +1,71 @@
+"""One account: reading it, and registering it."""
+
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from users.access import Account
+from users.database import query
+from users.models import User
+from users.outbox import Record
+from users.repository.outbox import INSERT_RECORDS, as_rows
+
+# Times come as UTC whatever the server's TimeZone is; upstream's zero time would not survive another zone.
+USER_COLUMNS = """
+    u.id, u.first_name, u.last_name, u.tags, u.metadata, u.private_metadata, u.status, u.role, u.profile_picture,
+    u.username, u.email, u.created_at AT TIME ZONE 'UTC' AS created_at, u.updated_at AT TIME ZONE 'UTC' AS updated_at,
+    u.updated_by, u.verified_at AT TIME ZONE 'UTC' AS verified_at, u.auth_provider"""
+
+# With id, status and role: what access.Account is made of.
+STANDING_COLUMNS = """
+    u.verified_at IS NOT NULL AS verified,
+    COALESCE(EXTRACT(EPOCH FROM u.tokens_valid_from)::bigint, 0) AS tokens_valid_from"""
+
+
+def find_account(user_id: str) -> Account | None:
+    """The access-related part of one account, None when there is none."""
+    statement = f"SELECT u.id, u.status, u.role, {STANDING_COLUMNS} FROM users u WHERE u.id = %(id)s"
+    rows = query(statement, {"id": user_id}, read_only=True)
+    return Account.from_row(rows[0]) if rows else None
+
+
+def find_profile(user_id: str) -> tuple[Account, User] | tuple[None, None]:
+    """One account whole, with its access-related part; two None when there is none."""
+    statement = f"SELECT {USER_COLUMNS}, {STANDING_COLUMNS} FROM users u WHERE u.id = %(id)s"
+    rows = query(statement, {"id": user_id}, read_only=True)
+    return (Account.from_row(rows[0]), User.from_row(rows[0])) if rows else (None, None)
+
+
+def register(user: User, secret_hash: str, records: list[Record]) -> None:
+    """Store a new account and its records. Conflict when the e-mail or the username is taken, whatever its case.
+
+    ``secret_hash`` is the password's argon2id string.
+    """
+    statement = f"""
+        WITH changed AS (
+            INSERT INTO users (id, first_name, last_name, tags, email, username, secret, metadata, private_metadata,
+                               profile_picture, status, role, created_at, secret_changed_at, disabled_at)
+            VALUES (%(id)s, %(first_name)s, %(last_name)s, %(tags)s, %(email)s, %(username)s, %(secret)s, %(metadata)s,
+                    %(private_metadata)s, %(profile_picture)s, %(status)s, %(role)s, %(created_at)s, %(created_at)s,
+                    %(disabled_at)s)
+            RETURNING id
+        )
+        {INSERT_RECORDS}"""
+    parameters: dict[str, Any] = {
+        "id": user.id,
+        "first_name": user.first_name,
+        "last_name": user.last_name,
+        "tags": user.tags or None,
+        "email": user.email,
+        "username": user.username,
+        "secret": secret_hash,
+        "metadata": Jsonb(user.metadata),
+        "private_metadata": Jsonb(user.private_metadata),
+        "profile_picture": user.profile_picture or None,
+        "status": user.status,
+        "role": user.role,
+        "created_at": user.created_at,
+        "disabled_at": user.created_at if user.status else None,
+        "records": as_rows(records),
+    }
+    query(statement, parameters, read_only=False)

@@ -1,0 +1,156 @@
+"""Lists of accounts in one statement: the caller's row, the page, and as much of a total as is cheap.
+
+Totals (decisions.md 23): up to ``EXACT_TOTAL`` matches are counted; the last page knows its total without counting;
+beyond, the total is an estimate. Cursors (decisions.md 24) continue behind a row by (order value, id), so that their
+cost does not grow with depth.
+"""
+
+from typing import Any
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from users.access import Account
+from users.database import QueryTooExpensive, query
+from users.errors import BadRequest
+from users.listing import Cursor, Listing
+from users.models import Page, User
+from users.repository.accounts import STANDING_COLUMNS
+
+EXACT_TOTAL = 10_000
+
+_COLUMNS = """
+    u.id, u.first_name, u.last_name, u.tags, u.metadata, u.status, u.role, u.profile_picture, u.username, u.email,
+    u.created_at AT TIME ZONE 'UTC' AS created_at, u.updated_at AT TIME ZONE 'UTC' AS updated_at, u.updated_by,
+    u.verified_at AT TIME ZONE 'UTC' AS verified_at"""
+
+# The value that a list is ordered by, never NULL, and the type its text form is cast back to for a cursor.
+_ORDER_VALUES = {
+    "updated_at": ("COALESCE(u.updated_at, u.created_at, '-infinity')", "timestamptz"),
+    "created_at": ("COALESCE(u.created_at, '-infinity')", "timestamptz"),
+    "first_name": ("u.first_name", "varchar"),
+    "last_name": ("u.last_name", "varchar"),
+    "username": ("COALESCE(u.username, '')", "varchar"),
+    "email": ("u.email", "varchar"),
+}
+
+_STATEMENT = """
+WITH caller AS MATERIALIZED (
+    SELECT u.id, u.status, u.role, {standing} FROM users u WHERE u.id = %(caller)s
+), page AS MATERIALIZED (
+    SELECT {columns}, {value} AS order_value
+    FROM users u
+    WHERE {admitted} AND NOT %(only_total)s AND {matches} AND {after}
+    ORDER BY {value} {direction}, u.id {direction}
+    LIMIT %(limit)s + 1 OFFSET %(offset)s
+), counted AS (
+    SELECT CASE
+        WHEN NOT %(only_total)s AND (SELECT count(*) FROM page) > %(limit)s
+        THEN (SELECT count(*) FROM (SELECT FROM users u WHERE {admitted} AND {matches} LIMIT %(exact_total)s + 1) few)
+        WHEN NOT %(only_total)s AND {from_start} AND EXISTS (SELECT FROM page)
+        THEN %(offset)s + (SELECT count(*) FROM page)
+        ELSE (SELECT count(*) FROM users u WHERE {admitted} AND {matches})
+    END AS total
+)
+SELECT to_jsonb(caller) AS caller, counted.total, page.*, page.order_value::text AS order_text,
+    (SELECT reltuples::bigint FROM pg_class WHERE oid = 'users'::regclass) AS rows_in_table
+FROM counted LEFT JOIN caller ON true LEFT JOIN page ON true
+ORDER BY page.order_value {direction}, page.id {direction}"""
+
+# Nothing is searched or counted for a caller who will be refused: this part is decided before the scan starts.
+_ADMITTED = "EXISTS (SELECT FROM caller c WHERE c.status = 0 AND c.role = 1)"
+
+
+def list_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
+    """The caller's account, and the page that ``listing`` asks for; the page is empty for one who is no admin.
+
+    BadRequest when the role's statement timeout ended it.
+    """
+    value, value_type = _ORDER_VALUES[listing.order]
+    direction = "DESC" if listing.descending else "ASC"
+    matches, parameters = _conditions(listing)
+    after = "true"
+    if listing.cursor:
+        comparison = "<" if listing.descending else ">"
+        after = f"({value}, u.id) {comparison} (%(after_value)s::{value_type}, %(after_id)s::varchar)"
+        parameters |= {"after_value": listing.cursor.value, "after_id": listing.cursor.id}
+    statement = _STATEMENT.format(
+        standing=STANDING_COLUMNS,
+        columns=_COLUMNS,
+        value=value,
+        direction=direction,
+        admitted=_ADMITTED,
+        matches=matches,
+        after=after,
+        from_start="false" if listing.cursor else "true",
+    )
+    parameters |= {
+        "caller": caller_id,
+        "limit": listing.limit,
+        "offset": listing.offset,
+        "only_total": listing.only_total,
+        "exact_total": EXACT_TOTAL,
+    }
+    try:
+        rows = query(statement, parameters, read_only=True)
+    except QueryTooExpensive as error:
+        raise BadRequest(
+            "query_too_expensive", "the query takes too long: narrow it, or page by cursor instead of offset"
+        ) from error
+    account = Account.from_row(rows[0]["caller"]) if rows[0]["caller"] else None
+    return account, _page(listing, rows)
+
+
+def _page(listing: Listing, rows: list[DictRow]) -> Page:
+    found = [row for row in rows if row["id"] is not None]
+    shown, has_next = found[: listing.limit], len(found) > listing.limit
+    total, is_estimate = rows[0]["total"], False
+    if has_next and total > EXACT_TOTAL:
+        estimate = EXACT_TOTAL if listing.is_filtered else rows[0]["rows_in_table"]
+        total, is_estimate = max(estimate, total, listing.offset + len(shown) + 1), True
+    cursor = ""
+    if has_next:
+        last = shown[-1]
+        cursor = Cursor(
+            order=listing.order, descending=listing.descending, value=last["order_text"], id=last["id"]
+        ).encode()
+    return Page(
+        users=[User.from_row(row) for row in shown],
+        offset=listing.offset,
+        limit=listing.limit,
+        total=total,
+        total_is_estimate=is_estimate,
+        next_cursor=cursor,
+    )
+
+
+def _conditions(listing: Listing) -> tuple[str, dict[str, Any]]:
+    """The filters as SQL on ``u``, ANDed, and their parameters."""
+    conditions, parameters = ["true"], dict[str, Any]()
+    if listing.status is not None:
+        conditions.append("u.status = %(status)s")
+        parameters["status"] = int(listing.status)
+    if listing.role is not None:
+        conditions.append("COALESCE(u.role, 0) = %(role)s")  # upstream's column may be NULL
+        parameters["role"] = int(listing.role)
+    for column, part in listing.contains.items():
+        conditions.append(f"u.{column} ILIKE %(contains_{column})s")
+        parameters[f"contains_{column}"] = f"%{escape_like(part)}%"
+    if listing.verified is not None:
+        conditions.append(f"u.verified_at IS {'NOT ' if listing.verified else ''}NULL")
+    if listing.metadata:
+        conditions.append("u.metadata @> %(metadata)s")
+        parameters["metadata"] = Jsonb(listing.metadata)
+    if listing.tags:
+        conditions.append(f"u.tags {'@>' if listing.all_tags else '&&'} %(tags)s::text[]")
+        parameters["tags"] = listing.tags
+    for name, comparison in (("created_from", ">="), ("created_to", "<=")):
+        if (moment := getattr(listing, name)) is not None:
+            conditions.append(f"u.created_at {comparison} %({name})s")
+            parameters[name] = moment
+    return " AND ".join(conditions), parameters
+
+
+def escape_like(text: str) -> str:
+    """A text whose ``%``, ``_`` and backslash stand for themselves in ILIKE (decisions.md 22)."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

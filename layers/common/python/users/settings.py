@@ -1,0 +1,184 @@
+"""The service's configuration: every ``MG_*`` variable, read once into a typed, immutable value.
+
+Names, meanings and defaults are those of the contract's §8 where decisions.md (number 4) does not say otherwise.
+The table in README.md is checked against the fields of ``Settings``.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any
+
+_DURATION_UNITS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "μs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+}
+_DURATION = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+")
+_DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_BOOLEANS = {
+    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
+}
+
+
+class SettingsError(Exception):
+    """A variable holds what cannot be understood; the message names the variable."""
+
+
+# Read where the first is unset (decisions.md 4).
+_OTHER_NAMES = {"MG_USERS_ES_URL": "MG_ES_URL"}
+
+
+def duration(text: str) -> float:
+    """Seconds of a Go duration (``1h30m``, ``720h``, ``0s``, ``0``); ValueError for anything else."""
+    if text in {"0", "+0", "-0"}:
+        return 0.0
+    if not _DURATION.fullmatch(text):
+        raise ValueError("not a Go duration, such as 24h or 30s")
+    seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+    return -seconds if text.startswith("-") else seconds
+
+
+def boolean(text: str) -> bool:
+    """The truth of what Go's ``strconv.ParseBool`` takes; ValueError for anything else."""
+    if text not in _BOOLEANS:
+        raise ValueError("not a boolean: true or false")
+    return _BOOLEANS[text]
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """A parser that takes the given words only."""
+
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return text
+
+    return parse
+
+
+def variable(name: str, default: str, about: str, parse: Callable[[str], Any] = str) -> Any:
+    """A field of ``Settings`` that is read from ``name``; an empty variable counts as unset."""
+    return field(default=parse(default), metadata={"name": name, "default": default, "about": about, "parse": parse})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says. Durations are in seconds."""
+
+    log_level: str = variable(
+        "MG_USERS_LOG_LEVEL",
+        "info",
+        "Least level that is logged: `debug`, `info`, `warn`, `error`.",
+        one_of("debug", "info", "warn", "error"),
+    )
+    instance_id: str = variable("MG_USERS_INSTANCE_ID", "", "Shown by `/health`; a random one when empty.")
+
+    allow_self_register: bool = variable(
+        "MG_USERS_ALLOW_SELF_REGISTER", "true", "Anybody may register; `false`: administrators only.", boolean
+    )
+    allow_unverified_user: bool = variable(
+        "MG_ALLOW_UNVERIFIED_USER",
+        "false",
+        "Unverified accounts may use every operation. `make run` sets it.",
+        boolean,
+    )
+    verify_on_register: bool = variable(
+        "MG_USERS_VERIFY_ON_REGISTER", "true", "Self-registration sends the verification mail.", boolean
+    )
+    pass_regex: str = variable("MG_USERS_PASS_REGEX", "^.{8,}$", "RE2 pattern that a password must match.")
+    pass_common_check: bool = variable("MG_USERS_PASS_COMMON_CHECK", "true", "Refuse very common passwords.", boolean)
+    pass_max_age: float = variable(
+        "MG_USERS_PASS_MAX_AGE", "0s", "Age at which a password expires (Go duration); `0s`: never.", duration
+    )
+    rehash: bool = variable("MG_USERS_REHASH", "true", "Replace a bcrypt hash by argon2id at the next login.", boolean)
+    read_events: bool = variable(
+        "MG_USERS_READ_EVENTS", "false", "Publish events of reads (view, list, search) too.", boolean
+    )
+    secret_key: str = variable(
+        "MG_USERS_SECRET_KEY",
+        "",
+        "Key of the tokens in mail links, 32 characters or more. `make run` makes one.",
+    )
+
+    admin_email: str = variable("MG_USERS_ADMIN_EMAIL", "admin@example.com", "E-mail of the first administrator.")
+    admin_password: str = variable(
+        "MG_USERS_ADMIN_PASSWORD", "12345678", "Its password; the default is refused outside local mode."
+    )
+    admin_username: str = variable("MG_USERS_ADMIN_USERNAME", "admin", "Its username.")
+    admin_first_name: str = variable("MG_USERS_ADMIN_FIRST_NAME", "super", "Its first name.")
+    admin_last_name: str = variable("MG_USERS_ADMIN_LAST_NAME", "admin", "Its last name.")
+
+    db_host: str = variable("MG_USERS_DB_HOST", "localhost", "PostgreSQL host, or the directory of its socket.")
+    db_port: str = variable("MG_USERS_DB_PORT", "5432", "PostgreSQL port.")
+    db_user: str = variable("MG_USERS_DB_USER", "magistrala", "PostgreSQL role.")
+    db_pass: str = variable("MG_USERS_DB_PASS", "magistrala", "Its password.")
+    db_name: str = variable("MG_USERS_DB_NAME", "users", "Database.")
+    db_ssl_mode: str = variable("MG_USERS_DB_SSL_MODE", "disable", "libpq `sslmode`; on AWS `verify-full`.")
+    db_ssl_cert: str = variable("MG_USERS_DB_SSL_CERT", "", "Path of the client certificate.")
+    db_ssl_key: str = variable("MG_USERS_DB_SSL_KEY", "", "Path of its key.")
+    db_ssl_root_cert: str = variable("MG_USERS_DB_SSL_ROOT_CERT", "", "Path of the authority's certificate.")
+
+    auth_grpc_url: str = variable("MG_AUTH_GRPC_URL", "localhost:8181", "`host:port` of Auth's gRPC server.")
+    auth_grpc_timeout: float = variable(
+        "MG_AUTH_GRPC_TIMEOUT", "1s", "Deadline of one call to Auth or SpiceDB, retries included.", duration
+    )
+    auth_grpc_client_cert: str = variable("MG_AUTH_GRPC_CLIENT_CERT", "", "Client certificate (path or PEM), for mTLS.")
+    auth_grpc_client_key: str = variable("MG_AUTH_GRPC_CLIENT_KEY", "", "Its key (path or PEM).")
+    auth_grpc_server_ca_certs: str = variable(
+        "MG_AUTH_GRPC_SERVER_CA_CERTS", "", "Authority of Auth's certificate (path or PEM); set: TLS is used."
+    )
+    auth_keys_algorithm: str = variable(
+        "MG_AUTH_KEYS_ALGORITHM",
+        "EdDSA",
+        "`EdDSA`: tokens are checked here by JWKS; `HS256`, `HS384`, `HS512`: by Auth.",
+        one_of("EdDSA", "HS256", "HS384", "HS512"),
+    )
+    auth_jwks_url: str = variable(
+        "MG_AUTH_JWKS_URL", "http://auth:9001/keys/.well-known/jwks.json", "Auth's public keys."
+    )
+
+    spicedb_host: str = variable("MG_SPICEDB_HOST", "", "SpiceDB host; empty: no relations are written or asked.")
+    spicedb_port: str = variable("MG_SPICEDB_PORT", "50051", "SpiceDB port.")
+    spicedb_pre_shared_key: str = variable("MG_SPICEDB_PRE_SHARED_KEY", "12345678", "SpiceDB bearer key.")
+
+    es_url: str = variable(
+        "MG_USERS_ES_URL",
+        "nats://localhost:4222",
+        "Where events go: `nats://host:port`. Else `MG_ES_URL` is read.",
+    )
+    email_from_address: str = variable("MG_EMAIL_FROM_ADDRESS", "", "Sender of the mails.")
+    email_from_name: str = variable("MG_EMAIL_FROM_NAME", "", "Sender's name.")
+    password_reset_url_prefix: str = variable(
+        "MG_PASSWORD_RESET_URL_PREFIX", "http://localhost/password/reset", "Start of the reset link."
+    )
+    verification_url_prefix: str = variable(
+        "MG_VERIFICATION_URL_PREFIX", "http://localhost/verify-email", "Start of the verification link."
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read and check every variable; SettingsError names the first one that cannot be understood."""
+        values: dict[str, Any] = {}
+        for spec in fields(cls):
+            name = spec.metadata["name"]
+            if text := environment.get(name) or environment.get(_OTHER_NAMES.get(name, ""), ""):
+                try:
+                    values[spec.name] = spec.metadata["parse"](text)
+                except ValueError as error:
+                    raise SettingsError(f"{name}: {error}") from error
+        return cls(**values)
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this execution environment, read at first use."""
+    return Settings.from_environment(os.environ)

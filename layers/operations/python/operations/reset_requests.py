@@ -1,0 +1,40 @@
+"""Turning a wish for a reset mail into the mail, where an enabled account has the address (security.md S4)."""
+
+from collections.abc import Iterator
+
+from operations.relay import Outcome, Row
+from users import outbox
+from users.database import query
+from users.outbox import Record
+from users.repository.outbox import INSERT_RECORDS, as_rows
+
+
+class ResetRequestChannel:
+    """The database itself: one statement finds the account, writes its mail and event, and deletes the wish."""
+
+    def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
+        """An address that no enabled account has is done with. The exact spelling wins over the folded one."""
+        statement = f"""
+            WITH done AS (
+                DELETE FROM users_outbox WHERE seq = %(seq)s RETURNING seq
+            ), changed AS (
+                SELECT u.id FROM users u, done
+                WHERE u.status = 0
+                    AND (u.email = %(email)s OR (lower(u.email) = lower(%(email)s) AND NOT u.case_conflict))
+                ORDER BY u.email = %(email)s DESC LIMIT 1
+            )
+            {INSERT_RECORDS}"""
+        for row in rows:
+            email = row.payload["email"]
+            event = outbox.event(
+                "user.send_password_reset",
+                row.payload["request_id"],
+                {"host": "", "email": email, "user": ""},
+            )
+            mail = Record(channel="mail", name="password_reset", payload={})
+            query(
+                statement,
+                {"seq": row.seq, "email": email, "records": as_rows([event, mail])},
+                read_only=False,
+            )
+            yield Outcome(row)

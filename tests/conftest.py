@@ -1,0 +1,136 @@
+"""The real parts of a test session: each pytest-xdist worker has its own, on free ports."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.parts.auth import AuthServer
+from local.parts.mail import MailServer
+from local.parts.nats import NatsServer
+from local.parts.postgres import PostgresServer
+from tests.service import Service, forget
+
+AWS = {
+    "AWS_REGION": "eu-central-1",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_SAM_LOCAL": "true",
+}
+SECRET_KEY = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture(scope="session")
+def parts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("parts")
+
+
+@pytest.fixture(scope="session")
+def postgres(parts_folder: Path) -> Iterator[PostgresServer]:
+    server = PostgresServer(parts_folder / "postgres", durable=False)
+    server.start()
+    server.wait_ready()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def auth(postgres: PostgresServer, parts_folder: Path) -> Iterator[AuthServer]:
+    server = AuthServer(postgres.create_database("auth"), parts_folder / "keys")
+    server.start()
+    server.wait_ready()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def nats_server(parts_folder: Path) -> Iterator[NatsServer]:
+    server = NatsServer(parts_folder / "nats")
+    server.start()
+    server.wait_ready()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def mail_server(parts_folder: Path) -> Iterator[MailServer]:
+    server = MailServer(log=parts_folder / "mail.log")
+    server.start()
+    server.wait_ready()
+    yield server
+    server.stop()
+
+
+def database_variables(postgres: PostgresServer, name: str) -> dict[str, str]:
+    return {
+        "MG_USERS_DB_HOST": postgres.host,
+        "MG_USERS_DB_PORT": str(postgres.port),
+        "MG_USERS_DB_USER": "postgres",
+        "MG_USERS_DB_PASS": "unused",
+        "MG_USERS_DB_NAME": name,
+        "MG_USERS_DB_SSL_MODE": "disable",
+    }
+
+
+@pytest.fixture(scope="session")
+def environment(
+    postgres: PostgresServer, auth: AuthServer, nats_server: NatsServer, mail_server: MailServer
+) -> dict[str, str]:
+    """What the functions are configured by; the database is ``users``."""
+    return {
+        **AWS,
+        **database_variables(postgres, "users"),
+        "MG_AUTH_GRPC_URL": auth.grpc_url,
+        "MG_AUTH_JWKS_URL": auth.jwks_url,
+        "MG_SPICEDB_HOST": "127.0.0.1",
+        "MG_SPICEDB_PORT": str(auth.spicedb_port),
+        "MG_USERS_ES_URL": nats_server.url,
+        "AWS_ENDPOINT_URL_SESV2": mail_server.url,
+        "MG_EMAIL_FROM_ADDRESS": "users@example.com",
+        "MG_USERS_SECRET_KEY": SECRET_KEY,
+    }
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres: PostgresServer, environment: dict[str, str]) -> str:
+    """A migrated database to copy, to which nobody is connected."""
+    from operations.schema import migrate
+
+    name = "template_users"
+    postgres.create_database(name)
+    os.environ.update(environment | {"MG_USERS_DB_NAME": name})
+    forget()
+    migrate()
+    return name
+
+
+@pytest.fixture(scope="session")
+def shared_service(
+    postgres: PostgresServer, auth: AuthServer, environment: dict[str, str], template_database: str
+) -> Service:
+    conninfo = postgres.create_database("users", template=template_database)
+    auth_environment = {"MG_AUTH_DB_URL": auth.db_url, "MG_AUTH_KEYS_DIR": str(auth.keys_dir)}
+    return Service(environment, conninfo, auth_environment)
+
+
+@pytest.fixture
+def service(shared_service: Service) -> Iterator[Service]:
+    """The operations on the session's database, configured afresh for each test."""
+    with shared_service.configured():
+        yield shared_service
+
+
+@pytest.fixture
+def own_service(
+    postgres: PostgresServer, shared_service: Service, template_database: str, request: pytest.FixtureRequest
+) -> Iterator[Service]:
+    """The operations on a database that this test alone uses."""
+    name = f"own_{abs(hash(request.node.nodeid)):x}"
+    conninfo = postgres.create_database(name, template=template_database)
+    service = Service(
+        shared_service.environment | {"MG_USERS_DB_NAME": name}, conninfo, shared_service.auth_environment
+    )
+    with service.configured():
+        yield service

@@ -1,0 +1,185 @@
+"""Calling operations in the test's process, against the real PostgreSQL, Auth, NATS and SES endpoint of its session."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+ROOT = Path(__file__).parents[1]
+PASSWORD = "correct horse 7 battery"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an operation answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def error(self) -> tuple[int, str]:
+        """Status and code of an error, after checking the shape that all errors have."""
+        body = self.json
+        assert set(body) == {"message", "error"}, body
+        assert body["message"]
+        return self.status, body["error"]
+
+
+@cache
+def handler(operation: str) -> Callable[..., Any]:
+    """The handler in functions/<operation>/app.py."""
+    name = f"functions.{operation}.app"
+    spec = importlib.util.spec_from_file_location(name, ROOT / "functions" / operation / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    loaded: Callable[..., Any] = module.lambda_handler
+    return loaded
+
+
+def lambda_context(milliseconds: int = 60_000) -> SimpleNamespace:
+    return SimpleNamespace(
+        aws_request_id=str(uuid.uuid4()),
+        log_stream_name="stream",
+        function_name="test",
+        get_remaining_time_in_millis=lambda: milliseconds,
+    )
+
+
+def forget() -> None:
+    """Make the next call find what a new execution environment finds: settings unread, nothing connected."""
+    from users import auth_client, database, jwt, passwords, policies, settings
+
+    auth_client.close()
+    policies._permissions.cache_clear()
+    database.close()
+    jwt.forget_keys()
+    passwords.password_pattern.cache_clear()
+    settings.settings.cache_clear()
+
+
+@dataclass
+class Service:
+    """The operations, configured by ``environment``."""
+
+    environment: dict[str, str]
+    conninfo: str
+    auth_environment: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def configured(self, **variables: str) -> Iterator[None]:
+        """Run the block with more variables set."""
+        before = dict(os.environ)
+        os.environ.update(self.environment | variables)
+        forget()
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            os.environ.update(self.environment)
+            forget()
+
+    def call(
+        self,
+        operation: str,
+        body: Any = None,
+        *,
+        token: str | None = None,
+        query: str = "",
+        headers: Mapping[str, str] | None = None,
+        raw: str | None = None,
+        **event_parts: Any,
+    ) -> Answer:
+        """Call an operation with its event of events/; ``raw`` is a body that is sent as it is."""
+        event = json.loads((ROOT / "events" / f"{operation}.json").read_text())
+        sent = {"host": "localhost", "user-agent": "tests", **(headers or {})}
+        if token is not None:
+            sent["authorization"] = f"Bearer {token}"
+        text = raw if raw is not None else (json.dumps(body) if body is not None else None)
+        event.pop("body", None)
+        if text is not None:
+            sent.setdefault("content-type", "application/json")
+            event["body"] = text
+        event |= {"headers": sent, "rawQueryString": query, **event_parts}
+        response = handler(operation)(event, lambda_context())
+        return Answer(response["statusCode"], response["headers"], response.get("body", ""))
+
+    def deliver(self) -> dict[str, int]:
+        """Run the relay once."""
+        counts: dict[str, int] = handler("deliver_outbox")({}, lambda_context())
+        return counts
+
+    def register(self, **changes: Any) -> dict[str, Any]:
+        """Register somebody with a name of his own; the answered user, with ``secret``."""
+        body = registration(**changes)
+        answer = self.call("register_user", body)
+        assert answer.status == 201, answer.text
+        registered: dict[str, Any] = answer.json
+        return {**registered, "secret": body["credentials"]["secret"]}
+
+    def log_in(self, identity: str, secret: str = PASSWORD) -> str:
+        """An access token."""
+        answer = self.call("issue_token", {"identity": identity, "secret": secret})
+        assert answer.status == 201, answer.text
+        token: str = answer.json["access_token"]
+        return token
+
+    def administrator(self) -> tuple[str, str]:
+        """The id and an access token of a new administrator, made as bootstrap makes its first."""
+        from users import policies
+        from users.models import Role
+
+        user = self.register()
+        self.execute("UPDATE users SET role = 1 WHERE id = %s", user["id"])
+        policies.grant(user["id"], Role.ADMIN)
+        return user["id"], self.log_in(user["email"])
+
+    def execute(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Run SQL beside the service."""
+        with psycopg.connect(self.conninfo, autocommit=True, row_factory=dict_row) as connection:
+            cursor = connection.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def auth_token(self, user_id: str, kind: str) -> str:
+        """A token that ``local/auth`` makes for somebody: refresh, recovery, invitation, access."""
+        return self.auth_command("token", user_id, "--type", kind)
+
+    def auth_command(self, *arguments: str) -> str:
+        """The last line of what a command of ``local/auth`` prints."""
+        command = [sys.executable, "-m", "local.auth", *arguments]
+        environment = {**os.environ, **self.auth_environment}
+        done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
+        return done.stdout.strip().splitlines()[-1]
+
+
+def registration(**changes: Any) -> dict[str, Any]:
+    """A body for ``register_user`` that is accepted, as often as one likes."""
+    name = f"u{uuid.uuid4().hex[:12]}"
+    credentials = {"username": name, "secret": PASSWORD} | changes.pop("credentials", {})
+    return {
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "email": f"{name}@example.com",
+        "credentials": credentials,
+        **changes,
+    }
