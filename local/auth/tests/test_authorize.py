@@ -1,0 +1,70 @@
+"""AuthService.Authorize on platform:magistrala (contract §5.4, §5.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from local.auth import wire
+from local.auth.tests.process import new_user, refused, update
+
+if TYPE_CHECKING:
+    from local.auth.tests.process import AuthProcess
+
+
+@pytest.mark.parametrize(
+    ("relations", "permission", "code"),
+    [
+        ((), "admin", grpc.StatusCode.PERMISSION_DENIED),
+        ((), "membership", grpc.StatusCode.PERMISSION_DENIED),
+        (("member",), "admin", grpc.StatusCode.PERMISSION_DENIED),
+        (("member",), "membership", grpc.StatusCode.OK),
+        (("administrator",), "admin", grpc.StatusCode.OK),
+        (("administrator",), "membership", grpc.StatusCode.OK),
+    ],
+)
+def test_relations_decide(
+    auth: AuthProcess, relations: tuple[str, ...], permission: str, code: grpc.StatusCode
+) -> None:
+    """§5.8: admin = administrator, membership = administrator + member."""
+    user = new_user()
+    if relations:
+        auth.grant(user, *relations)
+    assert refused(lambda: auth.authorize(user, permission)) is code
+
+
+def test_grant_is_said_in_the_answer(auth: AuthProcess, admin: str) -> None:
+    """§5.2 AuthZRes, with the subject kind that a role change sends."""
+    assert auth.authorize(admin, subject_kind="users").authorized is True
+
+
+def test_removed_relation_denies_at_once(auth: AuthProcess, admin: str) -> None:
+    """§9 S29: a demoted admin is denied although the token still says admin."""
+    auth.write(update("DELETE", admin, "administrator"))
+    assert refused(lambda: auth.authorize(admin)) is grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize("changes", [{"permission": "view"}, {"object_type": "domain"}, {"object": "other"}])
+def test_what_the_schema_does_not_grant_is_denied(auth: AuthProcess, admin: str, changes: dict[str, str]) -> None:
+    """Upstream wraps every failure of the policy store in PermissionDenied."""
+    assert refused(lambda: auth.authorize(admin, **changes)) is grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize("missing", ["subject_type", "subject", "permission", "object_type", "object"])
+def test_missing_part_is_malformed(auth: AuthProcess, admin: str, missing: str) -> None:
+    """§5.4."""
+    assert refused(lambda: auth.authorize(admin, **{missing: ""})) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_pat_never_permits(auth: AuthProcess, admin: str) -> None:
+    """§5.4: PAT scopes for users cannot be created, so a role change by PAT is always denied."""
+    request = wire.AuthZReq(
+        policy_req=wire.PolicyReq(
+            subject_type="user", subject=admin, permission="admin", object_type="platform", object="magistrala"
+        ),
+        pat_req=wire.PATReq(user_id=admin, pat_id=new_user(), entity_id=admin, entity_type="users"),
+    )
+    code = refused(lambda: auth.call("auth.v1.AuthService/Authorize", request, wire.AuthZRes))
+    assert code is grpc.StatusCode.PERMISSION_DENIED

@@ -1,0 +1,128 @@
+"""Keys: JWKS, Ed25519 key files and their rotation, shared secrets (contract §5.5, §5.6)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import httpx
+import pytest
+from nacl.signing import VerifyKey
+
+from local.auth.tests.process import claims, header, new_user, refused
+
+if TYPE_CHECKING:
+    from local.auth.tests.conftest import Starter
+    from local.auth.tests.process import AuthProcess
+
+
+def _decoded(segment: str) -> bytes:
+    return base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+
+
+def _verify(token: str, keys: list[dict[str, str]]) -> None:
+    """Check the signature as a client does, with the key that the header names; raises when it is bad."""
+    key = next(key for key in keys if key["kid"] == header(token)["kid"])
+    data, _, signature = token.rpartition(".")
+    VerifyKey(_decoded(key["x"])).verify(data.encode(), _decoded(signature))
+
+
+def test_jwks_document(auth: AuthProcess) -> None:
+    """§5.6: the exact members and headers."""
+    answer = auth.jwks()
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "public, max-age=900, stale-while-revalidate=60"
+    [key] = answer.json()["keys"]
+    assert list(key) == ["kid", "kty", "alg", "use", "crv", "x"]
+    assert len(_decoded(key.pop("x"))) == 32
+    assert key == {"kid": "active", "kty": "OKP", "alg": "EdDSA", "use": "sig", "crv": "Ed25519"}
+
+
+def test_tokens_verify_with_the_jwks(auth: AuthProcess, member: str) -> None:
+    """The document's key is the one that signs."""
+    tokens = auth.issue(member)
+    for token in (tokens.access_token, tokens.refresh_token):
+        _verify(token, auth.jwks().json()["keys"])
+
+
+def test_health_and_unknown_paths(auth: AuthProcess) -> None:
+    """A health document, and 404 for the rest."""
+    base = f"http://127.0.0.1:{auth.ready['http_port']}"
+    health = httpx.get(f"{base}/health")
+    assert (health.status_code, health.json()["status"]) == (200, "pass")
+    assert httpx.get(f"{base}/keys").status_code == 404
+
+
+def test_http_survives_what_is_not_http(auth: AuthProcess) -> None:
+    """A bad request line gets 400, a client that goes away harms nobody."""
+    with socket.create_connection(("127.0.0.1", auth.ready["http_port"]), timeout=10) as client:
+        client.sendall(b"GET\r\n\r\n")
+        assert b" 400 " in client.recv(1000)
+    assert auth.jwks().status_code == 200
+    assert "Traceback" not in auth.log()
+
+
+def test_key_file_is_private_and_lasts(start_auth: Starter) -> None:
+    """The key is made once, readable by its owner only, and is the same after a restart."""
+    first = start_auth()
+    key_file = Path(first.variables["MG_AUTH_KEYS_DIR"], "active.key")
+    assert key_file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in key_file.parent.iterdir()] == ["active.key"]
+    token = first.command("token", new_user()).stdout.strip()
+    keys = first.jwks().json()
+    first.stop()
+    again = start_auth(
+        MG_AUTH_DB_URL=first.variables["MG_AUTH_DB_URL"], MG_AUTH_KEYS_DIR=first.variables["MG_AUTH_KEYS_DIR"]
+    )
+    assert again.jwks().json() == keys
+    assert refused(lambda: again.authenticate(token)) is grpc.StatusCode.OK
+
+
+def test_rotation_keeps_the_retiring_keys_tokens_good(start_auth: Starter) -> None:
+    """§5.6: active, then retiring; the key id is the file's name without extension."""
+    before = start_auth(MG_AUTH_KEYS_ACTIVE="2025.key")
+    token = before.command("token", new_user()).stdout.strip()
+    before.stop()
+    shared = {name: before.variables[name] for name in ("MG_AUTH_DB_URL", "MG_AUTH_KEYS_DIR")}
+    after = start_auth(MG_AUTH_KEYS_ACTIVE="2026.key", MG_AUTH_KEYS_RETIRING="2025.key", **shared)
+    keys = after.jwks().json()["keys"]
+    assert [key["kid"] for key in keys] == ["2026", "2025"]
+    _verify(token, keys)
+    assert refused(lambda: after.authenticate(token)) is grpc.StatusCode.OK
+    assert header(after.command("token", new_user()).stdout)["kid"] == "2026"
+    after.stop()
+    retired = start_auth(MG_AUTH_KEYS_ACTIVE="2026.key", **shared)
+    assert [key["kid"] for key in retired.jwks().json()["keys"]] == ["2026"]
+    assert refused(lambda: retired.authenticate(token)) is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+def test_shared_secret_signs(start_auth: Starter, algorithm: str) -> None:
+    """§5.5: HMAC with MG_AUTH_SECRET_KEY, no kid; no public keys."""
+    auth = start_auth(MG_AUTH_KEYS_ALGORITHM=algorithm, MG_AUTH_SECRET_KEY="s3cret")  # noqa: S106
+    token = auth.command("token", new_user()).stdout.strip()
+    assert header(token) == {"alg": algorithm, "typ": "JWT"}
+    data, _, signature = token.rpartition(".")
+    digest = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}[algorithm]
+    assert hmac.new(b"s3cret", data.encode(), digest).digest() == _decoded(signature)
+    assert auth.jwks().json() == {"keys": []}
+    assert auth.authenticate(token).user_id == claims(token)["sub"]
+
+
+def test_public_key_is_no_secret(auth: AuthProcess) -> None:
+    """A token signed with HMAC over the published key, or not signed at all, is refused."""
+    key = auth.jwks().json()["keys"][0]
+    body = auth.command("token", new_user()).stdout.strip().split(".")[1]
+    for algorithm in ("HS256", "none"):
+        head = json.dumps({"alg": algorithm, "typ": "JWT", "kid": key["kid"]}).encode()
+        data = f"{base64.urlsafe_b64encode(head).rstrip(b'=').decode()}.{body}"
+        signature = hmac.new(_decoded(key["x"]), data.encode(), hashlib.sha256).digest() if algorithm != "none" else b""
+        token = f"{data}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+        assert refused(lambda token=token: auth.authenticate(token)) is grpc.StatusCode.UNAUTHENTICATED  # type: ignore[misc]

@@ -1,0 +1,128 @@
+"""JSON Web Tokens with exactly the claims of contract §5.5."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from local.auth.errors import TokenExpired, Unauthenticated
+
+if TYPE_CHECKING:
+    from local.auth.signing import Signer
+
+ISSUER = "magistrala.auth"
+
+
+class TokenType(IntEnum):
+    """Claim ``type`` and AuthNRes.token_type (contract §5.3)."""
+
+    ACCESS = 0
+    REFRESH = 1
+    RECOVERY = 2
+    API_KEY = 3
+    PERSONAL_ACCESS_TOKEN = 4
+    INVITATION = 5
+
+
+class Role(IntEnum):
+    """Claim ``role`` (contract §5.3); the database role of the Users service plus one."""
+
+    USER = 1
+    ADMIN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token says. Times are Unix seconds. `role` is an int: Issue signs any role that it is given."""
+
+    subject: str
+    type: TokenType
+    role: int
+    verified: bool
+    issued_at: int
+    expires_at: int | None
+    id: str = ""
+
+
+def encode(claims: Claims, signer: Signer) -> str:
+    """Sign the claims; ``exp`` and ``jti`` are left out when there are none."""
+    payload: dict[str, Any] = {
+        "iss": ISSUER,
+        "iat": claims.issued_at,
+        "type": int(claims.type),
+        "role": claims.role,
+        "verified": claims.verified,
+        "sub": claims.subject,
+    }
+    if claims.expires_at is not None:
+        payload["exp"] = claims.expires_at
+    if claims.id:
+        payload["jti"] = claims.id
+    data = f"{_segment(_json(signer.header))}.{_segment(_json(payload))}"
+    return f"{data}.{_segment(signer.sign(data.encode()))}"
+
+
+def decode(token: str, signer: Signer, now: float) -> Claims:
+    """Check signature, expiry, issuer and the presence of the claims, in this order; never which type it is.
+
+    No leeway, as upstream (contract §5.6). Raises TokenExpired or Unauthenticated.
+    """
+    try:
+        header_part, payload_part, signature_part = token.split(".")
+        header = _object(header_part)
+        if not signer.verify(header, f"{header_part}.{payload_part}".encode(), _bytes(signature_part)):
+            raise Unauthenticated
+        payload = _object(payload_part)
+    except (ValueError, RecursionError) as error:  # RecursionError: JSON nested without end
+        raise Unauthenticated from error
+    expires_at, issued_at = payload.get("exp"), payload.get("iat")
+    if _is_number(expires_at) and now >= expires_at:
+        raise TokenExpired
+    if payload.get("iss") != ISSUER or not _is_number(issued_at) or issued_at > now:
+        raise Unauthenticated
+    return _claims(payload)
+
+
+def _claims(payload: dict[str, Any]) -> Claims:
+    type_, role, verified = payload.get("type"), payload.get("role"), payload.get("verified")
+    if not (
+        _is_number(type_) and 0 <= type_ <= 5 and _is_number(role) and 1 <= role <= 2 and isinstance(verified, bool)
+    ):
+        raise Unauthenticated
+    return Claims(
+        subject=str(payload.get("sub", "")),
+        type=TokenType(type_),
+        role=role,
+        verified=verified,
+        issued_at=payload["iat"],
+        expires_at=payload.get("exp"),
+        id=str(payload.get("jti", "")),
+    )
+
+
+def _is_number(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _segment(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _bytes(segment: str) -> bytes:
+    if "=" in segment:
+        raise ValueError("padded segment")
+    return base64.b64decode(segment + "=" * (-len(segment) % 4), altchars=b"-_", validate=True)
+
+
+def _object(segment: str) -> dict[str, Any]:
+    value = json.loads(_bytes(segment))
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - the caller knows bad text, not bad types
+    return value

@@ -1,0 +1,92 @@
+"""The messages of token.v1 and auth.v1, from ``proto/contract.binpb``.
+
+They live in a descriptor pool of their own, so that this package and the Users layer, which has its own
+generated modules of the same messages, can be loaded in one process. The ``.pyi`` files tell the types. After
+a change of a .proto file, make both again, from the project's root:
+
+    cd local/auth/proto && python -m grpc_tools.protoc -I. \
+        --descriptor_set_out=contract.binpb --pyi_out=. token/v1/token.proto auth/v1/auth.proto
+    sed -i '1i # mypy: disable-error-code=type-arg' token/v1/token_pb2.pyi auth/v1/auth_pb2.pyi
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+TOKEN_SERVICE = "token.v1.TokenService"  # noqa: S105 - a name
+AUTH_SERVICE = "auth.v1.AuthService"
+
+PROTO_DIRECTORY = Path(__file__).parent / "proto"
+DESCRIPTOR_SET = PROTO_DIRECTORY / "contract.binpb"
+
+
+def _load_pool() -> descriptor_pool.DescriptorPool:
+    """A pool with the contract, and with what reflection has to describe besides it."""
+    pool = descriptor_pool.DescriptorPool()
+    for file in descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTOR_SET.read_bytes()).file:
+        pool.Add(file)
+    for module in (health_pb2, reflection_pb2):
+        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+    return pool
+
+
+POOL = _load_pool()
+
+__all__ = [
+    "AUTH_SERVICE",
+    "DESCRIPTOR_SET",
+    "POOL",
+    "PROTO_DIRECTORY",
+    "TOKEN_SERVICE",
+    "AuthNReq",
+    "AuthNRes",
+    "AuthZReq",
+    "AuthZRes",
+    "IssueReq",
+    "ListUserRefreshTokensReq",
+    "ListUserRefreshTokensRes",
+    "PATReq",
+    "PolicyReq",
+    "RefreshReq",
+    "RefreshToken",
+    "RevokeReq",
+    "RevokeRes",
+    "Token",
+]
+
+if TYPE_CHECKING:
+    from local.auth.proto.auth.v1.auth_pb2 import AuthNReq, AuthNRes, AuthZReq, AuthZRes, PATReq, PolicyReq
+    from local.auth.proto.token.v1.token_pb2 import (
+        IssueReq,
+        ListUserRefreshTokensReq,
+        ListUserRefreshTokensRes,
+        RefreshReq,
+        RefreshToken,
+        RevokeReq,
+        RevokeRes,
+        Token,
+    )
+else:
+
+    def _message(name):
+        return message_factory.GetMessageClass(POOL.FindMessageTypeByName(name))
+
+    AuthNReq = _message("auth.v1.AuthNReq")
+    AuthNRes = _message("auth.v1.AuthNRes")
+    AuthZReq = _message("auth.v1.AuthZReq")
+    AuthZRes = _message("auth.v1.AuthZRes")
+    PATReq = _message("auth.v1.PATReq")
+    PolicyReq = _message("auth.v1.PolicyReq")
+    IssueReq = _message("token.v1.IssueReq")
+    ListUserRefreshTokensReq = _message("token.v1.ListUserRefreshTokensReq")
+    ListUserRefreshTokensRes = _message("token.v1.ListUserRefreshTokensRes")
+    RefreshReq = _message("token.v1.RefreshReq")
+    RefreshToken = _message("token.v1.RefreshToken")
+    RevokeReq = _message("token.v1.RevokeReq")
+    RevokeRes = _message("token.v1.RevokeRes")
+    Token = _message("token.v1.Token")
