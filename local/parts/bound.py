@@ -1,0 +1,57 @@
+"""Become another program, bound to the life of the process that started this one (run as a script, by path).
+
+    python -I -S bound.py PARENT_PID DEATH_SIGNAL UID:GID|- PROGRAM [ARGUMENT...]
+
+Linux sends DEATH_SIGNAL to the program when its starter is gone, also after kill -9: no orphan keeps a port.
+A script of its own, and not a `preexec_fn`, because that is unsafe in a process that has threads; the user is switched
+here, and not by `Popen(user=)`, because Python itself may lie where that user cannot read.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def bind_to_parent(death_signal: int, parent: int) -> None:
+    """Ask for `death_signal` when the thread of `parent` that started this process ends; exit if it has ended."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:  # it ended before the request
+        sys.exit(1)
+
+
+def _default_signals() -> None:
+    """Undo what the starter or this interpreter ignores: an ignored signal stays ignored in the new program."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with contextlib.suppress(OSError, ValueError):  # the C library keeps some for itself
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _switch_user(account: str) -> None:
+    uid, gid = (int(number) for number in account.split(":"))
+    os.setgroups([gid])
+    os.setgid(gid)
+    os.setuid(uid)
+
+
+def main() -> None:
+    """Switch the user, ask for the signal (a change of user clears that request), become the program."""
+    parent, death_signal, account, program, *arguments = sys.argv[1:]
+    if account != "-":
+        _switch_user(account)
+    bind_to_parent(int(death_signal), int(parent))
+    _default_signals()
+    try:
+        os.execvp(program, [program, *arguments])  # noqa: S606 - no shell is the point
+    except OSError as error:
+        sys.exit(f"{program}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()

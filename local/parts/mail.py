@@ -1,0 +1,47 @@
+"""The SES endpoint with its mail page (aws-ses-v2-local): what the service mails can be read at `url`."""
+
+import re
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from local import install
+from local.parts.process import ROOT, Launch, Part, PartFailed, spawn
+
+_HOST = "127.0.0.1"
+_PROBE_SECONDS = 1.0
+_CLI = ROOT / "local" / "mail" / "node_modules" / "aws-ses-v2-local" / "dist" / "cli.js"
+_RUNNING_AT = re.compile(r"server running at http://[^\s]*:(\d+)")
+
+
+class MailServer(Part):
+    """aws-ses-v2-local, its mails in memory; port 0 is a free one, told by `port` after wait_ready()."""
+
+    name = "mail"
+
+    def __init__(self, port: int = 0, log: Path | None = None) -> None:
+        super().__init__(log or ROOT / ".local" / "logs" / "mail.log")
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        """The SES endpoint, and the page to read the mails; `/store` gives them as JSON."""
+        return f"http://{_HOST}:{self.port}"
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        node = install.node_program(ROOT)
+        if node is None or not _CLI.exists():
+            raise PartFailed(self.name, "is not installed: run `make install`", self.log)
+        return spawn(Launch([node, _CLI, "--host", _HOST, "--port", str(self.port)], self.log))
+
+    def _probe(self) -> bool:
+        running_at = _RUNNING_AT.search(self._output())
+        if running_at is None:
+            return False
+        self.port = int(running_at[1])
+        try:
+            with urllib.request.urlopen(f"{self.url}/health-check", timeout=_PROBE_SECONDS) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False

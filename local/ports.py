@@ -1,0 +1,75 @@
+"""The ports of the local system: which variable sets each, and whether they can be had."""
+
+import errno
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from local.parts.postgres import free_port
+
+LOOPBACK = "127.0.0.1"
+
+
+class PortUnusable(Exception):
+    """A port is taken, not permitted or not a number; the text names it and its variable."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port that a part of the system listens on."""
+
+    variable: str
+    number: int
+    host: str = LOOPBACK
+
+
+DEFAULTS = {
+    "MG_USERS_HTTP_PORT": 9002,
+    "MG_LOCAL_LAMBDA_PORT": 9003,
+    "MG_AUTH_GRPC_PORT": 8181,
+    "MG_AUTH_HTTP_PORT": 9001,
+    "MG_SPICEDB_PORT": 50051,
+    "MG_LOCAL_NATS_PORT": 4222,
+    "MG_LOCAL_MAIL_PORT": 8005,
+}
+
+
+def read(environment: Mapping[str, str]) -> dict[str, Port]:
+    """Return the ports by their variables; 0 becomes a free one. Raise PortUnusable for what is no port number."""
+    hosts = {"MG_USERS_HTTP_PORT": environment.get("MG_USERS_HTTP_HOST") or "localhost"}
+    ports = {}
+    for variable, default in DEFAULTS.items():
+        text = environment.get(variable) or str(default)
+        if not text.isdecimal() or int(text) > 65535:
+            raise PortUnusable(f"{variable}={text} is not a port number (0 to 65535)")
+        ports[variable] = Port(variable, int(text) or free_port(), hosts.get(variable, LOOPBACK))
+    return ports
+
+
+def problem(port: Port) -> str | None:
+    """Say why nothing can listen on `port` now, or return None."""
+    try:
+        addresses = socket.getaddrinfo(port.host, port.number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        return f"{port.host} cannot be resolved ({error.strerror})"
+    refusals = [reason for family, *_, address in addresses if (reason := _refusal(family, address))]
+    taken = [reason for reason in refusals if reason == "is taken"]
+    if taken or len(refusals) == len(addresses):  # one address family may be missing on this machine
+        return f"port {port.number} of {port.host} {(taken or refusals)[0]}"
+    return None
+
+
+def _refusal(family: int, address: tuple[Any, ...]) -> str | None:
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            probe.bind(address)
+            probe.listen()  # two sockets may be bound with SO_REUSEADDR, only one may listen
+        except PermissionError:
+            return "is only for root"
+        except OSError as error:
+            return "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+    return None

@@ -1,0 +1,114 @@
+"""What the functions are configured with in `make run`."""
+
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from local import environment, ports
+
+PORTS = ports.read({})
+
+
+def functions(user: dict[str, str], local: Path, socket_dir: str | None = "/sockets") -> dict[str, str]:
+    parts = environment.parts_wanted(user, ports.read(user))
+    return environment.functions_environment(user, parts, ports.read(user), socket_dir, local)
+
+
+def test_everything_runs_here_by_default(tmp_path: Path) -> None:
+    found = functions({}, tmp_path)
+    assert found["MG_USERS_DB_HOST"] == "/sockets"
+    assert found["MG_USERS_DB_NAME"] == "users"
+    assert found["MG_AUTH_GRPC_URL"] == "127.0.0.1:8181"
+    assert found["MG_AUTH_JWKS_URL"] == "http://127.0.0.1:9001/keys/.well-known/jwks.json"
+    assert found["MG_SPICEDB_HOST"] == "127.0.0.1"
+    assert found["MG_USERS_ES_URL"] == "nats://127.0.0.1:4222"
+    assert found["AWS_ENDPOINT_URL_SESV2"] == "http://127.0.0.1:8005"
+    assert found["MG_ALLOW_UNVERIFIED_USER"] == "true"
+    assert found["MG_PASSWORD_RESET_URL_PREFIX"] == "http://localhost:9002/password/reset"
+    assert found["MG_VERIFICATION_URL_PREFIX"] == "http://localhost:9002/verify-email"
+    assert "MG_LOCAL_RIE" not in found
+
+
+def test_a_free_port_is_told_to_the_functions(tmp_path: Path) -> None:
+    found = functions({"MG_SPICEDB_PORT": "0"}, tmp_path)
+    assert int(found["MG_SPICEDB_PORT"]) > 0
+    assert found["MG_AUTH_GRPC_PORT"] == "8181"
+
+
+def test_the_users_variables_win(tmp_path: Path) -> None:
+    user = {"MG_ALLOW_UNVERIFIED_USER": "false", "MG_USERS_SECRET_KEY": "mine", "MG_SPICEDB_HOST": "", "PATH": "/bin"}
+    found = functions(user, tmp_path)
+    assert found["MG_ALLOW_UNVERIFIED_USER"] == "false"
+    assert found["MG_USERS_SECRET_KEY"] == "mine"
+    assert found["MG_SPICEDB_HOST"] == "127.0.0.1"
+    assert found["PATH"] == "/bin"
+
+
+@pytest.mark.parametrize(
+    ("user", "part"),
+    [
+        ({"MG_USERS_DB_HOST": "db.example.com"}, "database"),
+        ({"MG_USERS_DB_NAME": "other"}, "database"),
+        ({"MG_AUTH_GRPC_URL": "auth.example.com:8181"}, "auth"),
+        ({"MG_USERS_ES_URL": "nats://events.example.com:4222"}, "events"),
+        ({"MG_ES_URL": "nats://events.example.com:4222"}, "events"),
+        ({"AWS_ENDPOINT_URL_SESV2": "http://mail.example.com"}, "mail"),
+    ],
+)
+def test_a_part_that_is_elsewhere_does_not_run_here(user: dict[str, str], part: str) -> None:
+    wanted = environment.parts_wanted(user, PORTS)
+    assert [name for name, runs in vars(wanted).items() if not runs] == [part]
+
+
+def test_naming_the_local_address_keeps_the_part() -> None:
+    user = {
+        "MG_AUTH_GRPC_URL": "localhost:8181",
+        "MG_USERS_ES_URL": "nats://localhost:4222",
+        "AWS_ENDPOINT_URL_SESV2": "http://localhost:8005/",
+    }
+    assert all(vars(environment.parts_wanted(user, PORTS)).values())
+
+
+def test_another_auth_brings_its_own_keys_and_relations(tmp_path: Path) -> None:
+    found = functions({"MG_AUTH_GRPC_URL": "auth.example.com:8181"}, tmp_path)
+    assert "MG_AUTH_JWKS_URL" not in found
+    assert "MG_SPICEDB_HOST" not in found
+
+
+def test_an_external_database_is_left_as_the_user_names_it(tmp_path: Path) -> None:
+    user = {"MG_USERS_DB_HOST": "db.example.com", "MG_USERS_DB_PASS": "it's", "MG_USERS_DB_SSL_ROOT_CERT": "/ca.pem"}
+    found = functions(user, tmp_path, socket_dir=None)
+    assert {name: value for name, value in found.items() if name.startswith("MG_USERS_DB_")} == user
+    assert conninfo_to_dict(environment.external_database(user)) == {
+        "host": "db.example.com",
+        "port": "5432",
+        "user": "magistrala",
+        "password": "it's",
+        "dbname": "users",
+        "sslmode": "disable",
+        "sslrootcert": "/ca.pem",
+    }
+
+
+@pytest.mark.parametrize(
+    ("user", "url"),
+    [
+        ({}, "http://localhost:9002"),
+        ({"MG_USERS_HTTP_HOST": "0.0.0.0", "MG_USERS_HTTP_PORT": "80"}, "http://localhost:80"),
+        ({"MG_USERS_HTTP_HOST": "::1"}, "http://[::1]:9002"),
+        ({"MG_USERS_HTTP_SERVER_CERT": "c", "MG_USERS_HTTP_SERVER_KEY": "k"}, "https://localhost:9002"),
+        ({"MG_USERS_HTTP_SERVER_CERT": "c"}, "http://localhost:9002"),
+    ],
+)
+def test_the_address_of_the_api(user: dict[str, str], url: str) -> None:
+    assert environment.base_url(user, ports.read(user)) == url
+
+
+def test_a_secret_is_kept_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "secret-key"
+    secret = environment.kept_secret(path)
+    assert len(secret) >= 32
+    assert environment.kept_secret(path) == secret
+    assert environment.kept_secret(tmp_path / "another") != secret
+    assert path.stat().st_mode & 0o777 == 0o600

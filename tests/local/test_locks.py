@@ -1,0 +1,88 @@
+"""The lock files: complete, pinned with hashes, one version everywhere, silent about where packages come from."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from local.lock import entries
+
+ROOT = Path(__file__).resolve().parents[2]
+DEV = "requirements-dev"
+LOCAL = "requirements-local"
+DEPENDENCIES = "layers/dependencies/requirements"
+OPERATIONS = "layers/operations/requirements"
+TOOLS = ("local/tools/sam", "local/tools/node")
+ALL = (DEV, LOCAL, DEPENDENCIES, OPERATIONS, *TOOLS)
+INSTALLED_BY_ONE_ENVIRONMENT = (DEV, LOCAL, DEPENDENCIES, OPERATIONS)
+
+
+def locked(name: str) -> dict[str, str]:
+    return entries((ROOT / f"{name}.txt").read_text())
+
+
+def version(entry: str) -> str:
+    return entry.split("==", 1)[1].split(maxsplit=1)[0]
+
+
+def asked_for(name: str) -> set[str]:
+    """Return the packages that a .in file and those it includes name."""
+    names = set()
+    for line in (ROOT / f"{name}.in").read_text().splitlines():
+        requirement = line.split("#")[0].strip()
+        if requirement.startswith("-r "):
+            names |= asked_for(requirement.removeprefix("-r ").removesuffix(".in"))
+        elif requirement:
+            names.add(re.split(r"[\[=<>]", requirement)[0].lower().replace("_", "-"))
+    return names
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_is_asked_for_is_locked(name: str) -> None:
+    assert asked_for(name)
+    assert asked_for(name) <= locked(name).keys()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
+    requirements = re.findall(r"^[a-zA-Z].*$", (ROOT / f"{name}.txt").read_text(), flags=re.MULTILINE)
+    assert len(requirements) == len(locked(name))
+    for entry in locked(name).values():
+        assert re.match(r"[a-z0-9._-]+==\S+ \\\n +--hash=sha256:[0-9a-f]{64}", entry), entry
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_index_is_named(name: str) -> None:
+    text = (ROOT / f"{name}.txt").read_text()
+    assert "://" not in text
+    assert not re.search(r"^--|index-url|find-links|trusted-host", text, flags=re.MULTILINE)
+
+
+def test_a_package_has_one_version() -> None:
+    versions: dict[str, set[str]] = {}
+    for name in INSTALLED_BY_ONE_ENVIRONMENT:
+        for package, entry in locked(name).items():
+            versions.setdefault(package, set()).add(version(entry))
+    assert {package: found for package, found in versions.items() if len(found) > 1} == {}
+
+
+def test_the_larger_sets_hold_the_smaller_ones() -> None:
+    assert locked(DEPENDENCIES).keys() | locked(OPERATIONS).keys() <= locked(LOCAL).keys() < locked(DEV).keys()
+
+
+def test_the_layers_share_no_package() -> None:
+    assert not locked(DEPENDENCIES).keys() & locked(OPERATIONS).keys()
+
+
+def test_the_requirements_of_the_service_are_those_of_its_layer() -> None:
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    assert lines == [f"-r {DEPENDENCIES}.txt"]
+
+
+def test_the_npm_lock_names_no_registry_and_hashes_every_package() -> None:
+    lock = json.loads((ROOT / "local" / "mail" / "package-lock.json").read_text())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert packages["node_modules/aws-ses-v2-local"]["version"] == "2.10.2"
+    assert not [name for name, package in packages.items() if "resolved" in package]
+    assert not [name for name, package in packages.items() if not package["integrity"].startswith("sha512-")]

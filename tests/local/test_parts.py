@@ -1,0 +1,225 @@
+"""Each real part starts, serves, stops, comes back with its data, and says why when it cannot."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from local.parts import MailServer, NatsServer, PartFailed, PostgresServer, postgres_home, temporary_postgres
+from local.parts.process import ROOT, Account
+from tests.local.processes import eventually, processes_of
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with temporary_postgres() as server:
+        yield server
+
+
+def one(conninfo: str, query: str) -> object:
+    with psycopg.connect(conninfo) as connection:
+        row = connection.execute(query).fetchone()
+        assert row is not None
+        return row[0]
+
+
+def test_postgres_is_a_recent_one_with_the_extension(postgres: PostgresServer) -> None:
+    conninfo = postgres.create_database("extension")
+    assert int(str(one(conninfo, "SHOW server_version_num"))) >= 180000
+    assert one(conninfo, "SHOW timezone") == "UTC"
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("CREATE EXTENSION pg_trgm")
+    assert one(conninfo, "SELECT lower('ÄÖ')") == "äö"
+
+
+def test_postgres_listens_on_no_port_unless_asked(postgres: PostgresServer) -> None:
+    assert one(postgres.conninfo, "SHOW listen_addresses") == ""
+    assert Path(postgres.host).stat().st_mode & 0o077 == 0
+
+
+def test_postgres_over_tcp_asks_for_the_password() -> None:
+    with temporary_postgres(port=0) as server:
+        server.ensure_role("somebody", "right")
+        tcp = f"host=127.0.0.1 port={server.port} dbname=postgres user=somebody"
+        assert one(f"{tcp} password=right", "SELECT 1") == 1
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(f"{tcp} password=wrong")
+
+
+def test_roles_and_databases_are_made_once_and_are_closed_to_others(postgres: PostgresServer) -> None:
+    for name in ("first", "second", "first"):
+        postgres.ensure_role(name, "x")
+        postgres.ensure_database(name, name)
+    assert one(postgres.conninfo_for("first", "first"), "SELECT current_user") == "first"
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        psycopg.connect(postgres.conninfo_for("first", "second"))
+
+
+def test_a_database_from_a_template(postgres: PostgresServer) -> None:
+    with psycopg.connect(postgres.create_database("original")) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 42 AS n")
+    assert one(postgres.create_database("copy", template="original"), "SELECT n FROM t") == 42
+
+
+@pytest.mark.parametrize("end", [PostgresServer.stop, PostgresServer.kill])
+def test_postgres_comes_back_with_its_data(open_dir: Path, end: object) -> None:
+    with PostgresServer(open_dir / "data") as server:
+        with psycopg.connect(server.conninfo) as connection:
+            connection.execute("CREATE TABLE t AS SELECT 42 AS n")
+        assert callable(end)
+        end(server)
+        assert not server.running
+        server.start()
+        server.wait_ready()
+        assert one(server.conninfo, "SELECT n FROM t") == 42
+    assert processes_of(open_dir) == {}
+
+
+def test_an_interrupted_initdb_is_begun_anew(open_dir: Path) -> None:
+    half = open_dir / "data.new"
+    half.mkdir()
+    (half / "PG_VERSION").write_text("18\n")
+    with PostgresServer(open_dir / "data", durable=False) as server:
+        assert one(server.conninfo, "SELECT 1") == 1
+    assert not half.exists()
+
+
+def test_lock_files_that_name_another_process_are_no_obstacle(open_dir: Path) -> None:
+    with PostgresServer(open_dir / "data", durable=False) as server:
+        pid_file = (server.data_dir / "postmaster.pid").read_text()
+        server.kill()
+        eventually(lambda: processes_of(open_dir) == {})
+        other = str(os.getppid())  # lives, and is no PostgreSQL
+        (server.data_dir / "postmaster.pid").write_text(pid_file.replace(pid_file.split("\n")[0], other, 1))
+        (server.data_dir / f".s.PGSQL.{server.port}.lock").write_text(f"{other}\n")
+        server.start()
+        server.wait_ready()
+
+
+def test_a_path_too_long_for_a_socket(open_dir: Path) -> None:
+    with PostgresServer(open_dir / ("long-" * 20) / "data", durable=False) as server:
+        assert len(server.host) < 90
+        assert one(server.conninfo, "SELECT 1") == 1
+    Path(server.host).rmdir()
+
+
+def test_a_broken_cluster_is_explained(open_dir: Path) -> None:
+    (open_dir / "data").mkdir()
+    server = PostgresServer(open_dir / "data")
+    server.start()
+    with pytest.raises(PartFailed, match="postgres ended at start") as failure:
+        server.wait_ready()
+    assert failure.value.log == server.log
+    assert "data" in failure.value.log_tail()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts it as another user")
+def test_started_by_root_it_runs_as_another_user(postgres: PostgresServer) -> None:
+    assert postgres.home.account is not None
+    assert Path(f"/proc/{postgres.pid}").stat().st_uid == postgres.home.account.uid != 0
+    assert postgres.data_dir.stat().st_uid == postgres.home.account.uid
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts it as another user")
+def test_root_needs_some_unprivileged_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_home, "_UNPRIVILEGED_USERS", ("no-such-user", "nobody"))
+    account = postgres_home.server_account()
+    assert account is not None
+    assert account.name == "nobody"
+    monkeypatch.setattr(postgres_home, "_UNPRIVILEGED_USERS", ("no-such-user",))
+    with pytest.raises(postgres_home.NoHome, match="no-such-user"):
+        postgres_home.server_account()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts it as another user")
+def test_below_a_closed_directory_the_system_directory_is_used(open_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = open_dir / "closed"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setattr(postgres_home, "SYSTEM_DIRECTORY", open_dir / "system")
+    monkeypatch.setattr(postgres_home, "reachable", lambda path, _account: "closed" not in str(path))
+    with PostgresServer(closed / "data", durable=False, log=open_dir / "log") as server:
+        assert server.relocated
+        assert server.data_dir.is_relative_to(open_dir / "system")
+        assert one(server.conninfo, "SELECT 1") == 1
+    assert list(closed.iterdir()) == []
+    assert closed.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_a_user_can_reach(open_dir: Path) -> None:
+    account = Account("somebody", 54321, 54321)
+    place = open_dir / "closed" / "below"
+    place.mkdir(parents=True)
+    place.chmod(0o755)
+    for mode, expected in ((0o755, True), (0o711, True), (0o744, False), (0o700, False), (0o770, False)):
+        place.parent.chmod(mode)
+        assert postgres_home.reachable(place, account) is expected
+
+
+def test_nats_keeps_its_messages(tmp_path: Path) -> None:
+    with NatsServer(tmp_path / "nats") as server:
+        assert (
+            request(server.port, "$JS.API.STREAM.CREATE.s", '{"name":"s","subjects":["s.*"]}')["config"]["name"] == "s"
+        )
+        assert request(server.port, "s.x", "hello")["seq"] == 1
+        port = server.port
+        server.restart()
+        assert server.port == port
+        server.kill()
+        server.start()
+        server.wait_ready()
+        assert request(server.port, "$JS.API.STREAM.INFO.s", "")["state"]["messages"] == 1
+    assert processes_of(tmp_path) == {}
+
+
+def request(port: int, subject: str, payload: str) -> dict[str, dict[str, object]]:
+    """Send a NATS request in its text protocol and return the answer."""
+    with socket.create_connection(("127.0.0.1", port), 5) as connection, connection.makefile("rb") as lines:
+        lines.readline()
+        publish = f"PUB {subject} _INBOX.t {len(payload)}\r\n{payload}\r\n"
+        connection.sendall(f'CONNECT {{"verbose":false}}\r\nSUB _INBOX.t 1\r\n{publish}'.encode())
+        answer: dict[str, dict[str, object]] = json.loads(lines.read(int(lines.readline().split()[-1])))
+        return answer
+
+
+def test_a_taken_port_fails_with_the_log(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        server = NatsServer(tmp_path / "nats", other.getsockname()[1])
+        server.start()
+        with pytest.raises(PartFailed, match="nats") as failure:
+            server.wait_ready()
+        server.stop()
+    assert "address already in use" in failure.value.log_tail()
+
+
+def test_mail_is_shown_on_the_page(tmp_path: Path) -> None:
+    with MailServer(log=tmp_path / "mail.log") as server:
+        with urllib.request.urlopen(f"{server.url}/store", timeout=5) as answer:
+            assert json.load(answer)["emails"] == []
+        with urllib.request.urlopen(server.url, timeout=5) as answer:
+            assert "text/html" in answer.headers["Content-Type"]
+        port = server.port
+        server.restart()
+        assert server.port == port
+
+
+def test_a_part_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from local.parts import NatsServer\n"
+        f"with NatsServer(Path({str(tmp_path / 'nats')!r})): print('up', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as starter:
+        assert starter.stdout is not None
+        assert starter.stdout.readline() == b"up\n"
+        assert any("nats-server" in command for command in processes_of(tmp_path).values())
+        starter.send_signal(signal.SIGKILL)
+    eventually(lambda: processes_of(tmp_path) == {})

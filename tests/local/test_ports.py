@@ -1,0 +1,56 @@
+"""Which port each part gets, and what is said about one that cannot be had."""
+
+import socket
+
+import pytest
+
+from local import ports
+
+
+def test_the_documented_defaults() -> None:
+    found = ports.read({})
+    assert {variable: port.number for variable, port in found.items()} == ports.DEFAULTS
+    assert found["MG_USERS_HTTP_PORT"].host == "localhost"
+
+
+def test_variables_win_and_an_empty_one_is_unset() -> None:
+    found = ports.read({"MG_USERS_HTTP_PORT": "19002", "MG_USERS_HTTP_HOST": "0.0.0.0", "MG_LOCAL_MAIL_PORT": ""})
+    assert found["MG_USERS_HTTP_PORT"] == ports.Port("MG_USERS_HTTP_PORT", 19002, "0.0.0.0")
+    assert found["MG_LOCAL_MAIL_PORT"].number == ports.DEFAULTS["MG_LOCAL_MAIL_PORT"]
+
+
+def test_zero_is_a_free_port() -> None:
+    port = ports.read({"MG_LOCAL_MAIL_PORT": "0"})["MG_LOCAL_MAIL_PORT"]
+    assert port.number > 0
+    assert ports.problem(port) is None
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "65536", "80.5"])
+def test_no_port_number(text: str) -> None:
+    with pytest.raises(ports.PortUnusable, match="MG_AUTH_GRPC_PORT"):
+        ports.read({"MG_AUTH_GRPC_PORT": text})
+
+
+@pytest.mark.parametrize("listens_on", ["127.0.0.1", "0.0.0.0"])
+def test_a_taken_port_is_named(listens_on: str) -> None:
+    with socket.create_server((listens_on, 0)) as other:
+        number = other.getsockname()[1]
+        assert ports.problem(ports.Port("X", number)) == f"port {number} of 127.0.0.1 is taken"
+        assert ports.problem(ports.Port("X", number, "localhost")) == f"port {number} of localhost is taken"
+
+
+def test_a_connection_in_time_wait_does_not_take_the_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        number = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", number)) as client:
+            accepted, _address = server.accept()
+            accepted.close()  # the side that closes first keeps the port in TIME_WAIT
+            assert client.recv(1) == b""
+    assert ports.problem(ports.Port("X", number)) is None
+
+
+def test_a_host_that_is_not_of_this_machine() -> None:
+    problem = ports.problem(ports.Port("X", 0, "192.0.2.1"))
+    assert problem is not None
+    assert "192.0.2.1" in problem
+    assert "cannot be used" in problem

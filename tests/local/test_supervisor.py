@@ -1,0 +1,182 @@
+"""`make run` as a user meets it: started, interrupted, killed, hindered; on free ports and data of its own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local import ports
+from local.parts.process import ROOT
+from tests.local.processes import eventually, processes_of
+
+ACCOUNT = {
+    "first_name": "Ada",
+    "last_name": "Lovelace",
+    "email": "ada@example.com",
+    "credentials": {"username": "adalovelace", "secret": "changeMe123"},
+}
+
+
+class Run:
+    """One `python -m local run` on the data in `place`."""
+
+    def __init__(self, place: Path, **variables: str) -> None:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_", "MAKE"))}
+        own = {"MG_LOCAL_DIR": str(place), "MG_LOCAL_WORKERS": "1", **dict.fromkeys(ports.DEFAULTS, "0")}
+        self.output = ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "local", "run"],
+            cwd=ROOT,
+            env={**inherited, **own, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def read_until(self, text: str) -> None:
+        """Read what it says up to a line with `text`."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output += line
+            if text in line:
+                return
+        raise AssertionError(f"it ended without saying {text!r}:\n{self.output}")
+
+    def wait(self) -> int:
+        """Read the rest and return the exit code."""
+        rest, _ = self.process.communicate(timeout=60)
+        self.output += rest
+        return self.process.returncode
+
+    @property
+    def api(self) -> str:
+        found = re.search(r"API +(http\S+)", self.output)
+        assert found, self.output
+        return found[1]
+
+
+@contextmanager
+def running(place: Path, **variables: str) -> Iterator[Run]:
+    run = Run(place, **variables)
+    try:
+        yield run
+    finally:
+        run.process.terminate()
+        run.wait()
+
+
+def test_it_serves_and_stops_without_a_trace(open_dir: Path) -> None:
+    with running(open_dir) as run:
+        run.read_until("Ctrl-C stops everything")
+        assert httpx.get(f"{run.api}/health").json()["status"] == "pass"
+        assert "admin@example.com / 12345678" in run.output
+        assert "MG_ALLOW_UNVERIFIED_USER=true" in run.output
+        assert str(open_dir / "logs") in run.output
+        page = re.search(r"Mail page +(http\S+)", run.output)
+        assert page
+        assert httpx.get(page[1]).status_code == 200
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait() == 0
+    assert run.output.endswith("Everything is stopped.\n")
+    assert processes_of(open_dir) == {}
+
+
+@pytest.mark.parametrize("killed", ["supervisor", "everything"])
+def test_accounts_survive_kill_9_and_the_next_run_recovers_by_itself(open_dir: Path, killed: str) -> None:
+    with running(open_dir) as run:
+        run.read_until("Ctrl-C stops everything")
+        registered = httpx.post(f"{run.api}/users", json=ACCOUNT, timeout=20)
+        assert registered.status_code == 201, registered.text
+        for pid in processes_of(open_dir) if killed == "everything" else [run.process.pid]:
+            os.kill(pid, signal.SIGKILL)
+        run.wait()
+    same_port = run.api.rsplit(":", 1)[1]
+    with running(open_dir, MG_USERS_HTTP_PORT=same_port) as again:  # at once: what is left of the first gives way
+        again.read_until("Ctrl-C stops everything")
+        login = {"identity": "ada@example.com", "secret": "changeMe123"}
+        assert httpx.post(f"{again.api}/users/tokens/issue", json=login, timeout=20).status_code == 201
+    assert again.process.returncode == 0
+    eventually(lambda: processes_of(open_dir) == {})
+
+
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("Starting", signal.SIGINT),
+        ("postgres is ready", signal.SIGTERM),
+        ("auth is ready", signal.SIGINT),
+        ("bootstrap", signal.SIGTERM),
+    ],
+)
+def test_interrupted_half_way_it_leaves_nothing(open_dir: Path, moment: str, number: signal.Signals) -> None:
+    with running(open_dir) as run:
+        run.read_until(moment)
+        run.process.send_signal(number)
+        assert run.wait() == 0
+    assert "Everything is stopped." in run.output
+    assert "Traceback" not in run.output
+    eventually(lambda: processes_of(open_dir) == {})  # an idle worker ends when it finds its gateway gone
+
+
+def test_a_taken_port_is_named_before_anything_starts(open_dir: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as first,
+        socket.create_server(("127.0.0.1", 0)) as second,
+        running(
+            open_dir, MG_AUTH_GRPC_PORT=str(first.getsockname()[1]), MG_USERS_HTTP_PORT=str(second.getsockname()[1])
+        ) as run,
+    ):
+        assert run.wait() == 1
+        assert (
+            f"port {first.getsockname()[1]} of 127.0.0.1 is taken: choose another with MG_AUTH_GRPC_PORT" in run.output
+        )
+        assert (
+            f"port {second.getsockname()[1]} of localhost is taken: choose another with MG_USERS_HTTP_PORT"
+            in run.output
+        )
+    assert [path.name for path in open_dir.iterdir()] == ["run.lock"]
+
+
+def test_a_second_one_says_that_the_first_runs(open_dir: Path) -> None:
+    with running(open_dir) as first:
+        first.read_until("Starting")
+        with running(open_dir) as second:
+            assert second.wait() == 1
+            assert f"It runs already, as process {first.process.pid}" in second.output
+
+
+def test_a_part_that_fails_is_named_with_its_log(open_dir: Path) -> None:
+    (open_dir / "postgres" / "data").mkdir(parents=True)
+    with running(open_dir) as run:
+        assert run.wait() == 1
+    assert "FAILED: postgres ended at start" in run.output
+    assert f"The whole log: {open_dir / 'logs' / 'postgres.log'}" in run.output
+    assert processes_of(open_dir) == {}
+
+
+def test_a_database_that_does_not_answer_is_named(open_dir: Path) -> None:
+    with running(open_dir, MG_USERS_DB_HOST="127.0.0.1", MG_USERS_DB_PORT="1") as run:
+        assert run.wait() == 1
+    assert "FAILED: auth" in run.output
+    assert "The whole log: " in run.output
+    assert not (open_dir / "postgres").exists()
+    assert processes_of(open_dir) == {}
+
+
+def test_a_part_that_ends_later_is_told_and_the_rest_runs_on(open_dir: Path) -> None:
+    with running(open_dir) as run:
+        run.read_until("Ctrl-C stops everything")
+        nats = next(pid for pid, command in processes_of(open_dir).items() if "nats-server" in command)
+        os.kill(nats, signal.SIGKILL)
+        run.read_until("FAILED: nats has ended by itself")
+        run.read_until(str(open_dir / "logs" / "nats.log"))
+        assert httpx.get(f"{run.api}/health").json()["status"] == "pass"
