@@ -1,0 +1,69 @@
+"""The little of ASGI that both HTTP interfaces need: read a body up to a limit, send a whole response."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+# What of a body above the limit is still read (and thrown away), so that a client sees the answer rather than
+# a connection reset while it sends.
+_DRAIN_LIMIT = 64 * 1024 * 1024
+
+_BODILESS = {204, 304}
+
+
+class BodyTooLargeError(Exception):
+    """The request's body is above the limit."""
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole response; header names in any case, no content-length."""
+
+    status: int
+    body: bytes = b""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The request's body; raises BodyTooLargeError above `limit` bytes, and ClientGoneError."""
+    headers = dict(scope["headers"])
+    # A client that asks before it sends need not send.
+    if b"expect" in headers and int(headers.get(b"content-length", 0)) > limit:
+        raise BodyTooLargeError
+    body, size, more = bytearray(), 0, True
+    while more and size <= _DRAIN_LIMIT:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= limit:
+            body += chunk
+        more = message.get("more_body", False)
+    if size > limit:
+        raise BodyTooLargeError
+    return bytes(body)
+
+
+async def send_response(response: Response, send: Send, *, head: bool = False) -> None:
+    """Send `response` with its length.
+
+    The answer to a HEAD request (`head`) keeps the headers, not the body.
+    """
+    headers = [(name.lower().encode("latin-1"), value.encode()) for name, value in response.headers]
+    body = b"" if response.status in _BODILESS else response.body
+    if response.status not in _BODILESS:
+        headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else body})

@@ -1,0 +1,63 @@
+"""CORS as an HTTP API with a CorsConfiguration does it (AWS, "Configure CORS for HTTP APIs").
+
+API Gateway then answers preflight requests itself, before any route but an explicit OPTIONS one, and replaces
+the function's own CORS headers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from local.gateway.asgi import Response
+
+if TYPE_CHECKING:
+    from local.gateway.stack import Cors
+
+_PREFIX = "access-control-"
+
+
+def preflight(cors: Cors, headers: dict[str, str]) -> Response:
+    """The answer to an OPTIONS request.
+
+    Without CORS headers when origin, method or a header is not allowed.
+    """
+    method = headers.get("access-control-request-method", "")
+    wanted = [name.strip().lower() for name in headers.get("access-control-request-headers", "").split(",")]
+    allowed = {name.lower() for name in cors.allow_headers}
+    headers_allowed = "*" in allowed or all(name in allowed for name in wanted if name)
+    if not _origin(cors, headers) or not {method, "*"} & set(cors.allow_methods) or not headers_allowed:
+        return Response(204)
+    answer = _origin_headers(cors, headers)
+    answer.append((_PREFIX + "allow-methods", ",".join(cors.allow_methods)))
+    if cors.allow_headers:
+        answer.append((_PREFIX + "allow-headers", ",".join(cors.allow_headers)))
+    if cors.max_age is not None:
+        answer.append((_PREFIX + "max-age", str(cors.max_age)))
+    return Response(204, headers=answer)
+
+
+def with_cors(cors: Cors, headers: dict[str, str], response: Response) -> Response:
+    """`response` with the API's CORS headers in place of the function's, if the request has an origin."""
+    kept = [(name, value) for name, value in response.headers if not name.lower().startswith(_PREFIX)]
+    added = _origin_headers(cors, headers) if _origin(cors, headers) else []
+    if added and cors.expose_headers:
+        added.append((_PREFIX + "expose-headers", ",".join(cors.expose_headers)))
+    return Response(response.status, response.body, kept + added)
+
+
+def _origin(cors: Cors, headers: dict[str, str]) -> str:
+    """The value for access-control-allow-origin; empty when there is no origin or it is not allowed."""
+    origin = headers.get("origin", "")
+    if not origin:
+        return ""
+    if "*" in cors.allow_origins:
+        return "*"
+    scheme_allowed = f"{origin.partition('://')[0]}://*" in cors.allow_origins
+    return origin if scheme_allowed or origin in cors.allow_origins else ""
+
+
+def _origin_headers(cors: Cors, headers: dict[str, str]) -> list[tuple[str, str]]:
+    answer = [(_PREFIX + "allow-origin", _origin(cors, headers))]
+    if cors.allow_credentials:
+        answer.append((_PREFIX + "allow-credentials", "true"))
+    return answer

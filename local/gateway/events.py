@@ -1,0 +1,160 @@
+"""Requests as HTTP API events, payload format 2.0.
+
+Sources: AWS, "Create AWS Lambda proxy integrations for HTTP APIs" (format) and "Create routes for HTTP APIs"
+(parameters are decoded); behaviour recorded on the service by others, where AWS documents none: decoding of
+the path (middleapi/standard-server#93, hotsock/voker#8, fastify/aws-lambda-fastify#169), text and base64
+bodies (ministackorg/ministack#766). Keys whose value would be empty are left out, as the service does: body,
+cookies, pathParameters, queryStringParameters, stageVariables.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote
+
+if TYPE_CHECKING:
+    from local.gateway.routing import Match
+
+# Bodies of these types (and text/*) are passed as text, all others in base64: also forms, and bodies without
+# a type.
+_TEXT_TYPES = {"application/json", "application/javascript", "application/xml"}
+
+# Of the connection, not of the request; cookies have their own key.
+_DROPPED_HEADERS = {
+    "connection", "cookie", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+}  # fmt: skip
+
+_MALFORMED_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+class MalformedPathError(ValueError):
+    """The path has an escape that is none: 400 Bad Request."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request as it came: `path` and `query` still encoded, header names in lower case, repeats kept."""
+
+    method: str
+    path: str
+    query: str
+    http_version: str
+    headers: list[tuple[str, str]]
+    client_ip: str
+    scheme: str
+    port: int
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiIdentity:
+    """What events say of the API itself."""
+
+    account_id: str
+    api_id: str = "local"
+
+
+def decode_path(path: str) -> str:
+    """The event's rawPath: decoded twice, and cut at a `?` that the first decoding shows.
+
+    So `%2F` is a slash in it, `%3F` ends it, and `%25` alone (`100%25`) is refused (MalformedPathError), as recorded
+    on the service.
+    """
+    if _MALFORMED_ESCAPE.search(path):
+        raise MalformedPathError(path)
+    once = unquote(path).partition("?")[0]
+    if _MALFORMED_ESCAPE.search(once):
+        raise MalformedPathError(path)
+    return unquote(once)
+
+
+def build_event(request: HttpRequest, match: Match, api: ApiIdentity) -> dict[str, Any]:
+    """The event for a request that `match` serves; raises MalformedPathError."""
+    path = decode_path(request.path)
+    headers = _headers(request)
+    cookies = [crumb.strip() for name, value in request.headers if name == "cookie" for crumb in value.split(";")]
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": match.route.key,
+        "rawPath": path,
+        "rawQueryString": request.query,
+        "cookies": [cookie for cookie in cookies if cookie],
+        "headers": headers,
+        "queryStringParameters": _query_parameters(request.query),
+        "requestContext": _context(request, match, api, path, headers),
+        "pathParameters": match.path_parameters,
+        **_body(request.body, headers.get("content-type", "")),
+    }
+    for name in ("cookies", "queryStringParameters", "pathParameters"):
+        if not event[name]:
+            del event[name]
+    return event
+
+
+def _headers(request: HttpRequest) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in request.headers:
+        if name not in _DROPPED_HEADERS:
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
+    headers["content-length"] = str(len(request.body))
+    headers.setdefault("x-amzn-trace-id", f"Root=1-{int(time.time()):08x}-{os.urandom(12).hex()}")
+    # What a client claims stays visible, the address it really has comes last; sourceIp is that one only.
+    claimed = headers.get("x-forwarded-for")
+    headers["x-forwarded-for"] = f"{claimed}, {request.client_ip}" if claimed else request.client_ip
+    headers["x-forwarded-port"] = str(request.port)
+    headers["x-forwarded-proto"] = request.scheme
+    return headers
+
+
+def _query_parameters(query: str) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        parameters[name] = f"{parameters[name]},{value}" if name in parameters else value
+    return parameters
+
+
+def _context(
+    request: HttpRequest, match: Match, api: ApiIdentity, path: str, headers: dict[str, str]
+) -> dict[str, Any]:
+    now = time.time()
+    domain = re.sub(r":\d+$", "", headers.get("host", "localhost"))
+    return {
+        "accountId": api.account_id,
+        "apiId": api.api_id,
+        "domainName": domain,
+        "domainPrefix": domain.partition(".")[0],
+        "http": {
+            "method": request.method,
+            "path": path,
+            "protocol": f"HTTP/{request.http_version}",
+            "sourceIp": request.client_ip,
+            "userAgent": headers.get("user-agent", ""),
+        },
+        "requestId": new_request_id(),
+        "routeKey": match.route.key,
+        "stage": "$default",
+        "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
+        "timeEpoch": int(now * 1000),
+    }
+
+
+def _body(body: bytes, content_type: str) -> dict[str, Any]:
+    if not body:
+        return {"isBase64Encoded": False}
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type.startswith("text/") or media_type in _TEXT_TYPES:
+        try:
+            return {"body": body.decode(), "isBase64Encoded": False}
+        except UnicodeDecodeError:
+            pass  # Not text, whatever its type says: base64 loses nothing.
+    return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+
+
+def new_request_id() -> str:
+    """An id in the form of API Gateway's: 16 characters of base64."""
+    return base64.b64encode(os.urandom(11)).decode()

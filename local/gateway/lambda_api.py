@@ -1,0 +1,120 @@
+"""The Lambda Invoke API: `POST /2015-03-31/functions/{name}/invocations` (AWS Lambda API reference, Invoke).
+
+`{name}` is a name, a partial or a full ARN, each with or without a qualifier; signatures are not checked.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote
+
+from local.gateway.asgi import (
+    BodyTooLargeError,
+    ClientGoneError,
+    Receive,
+    Response,
+    Scope,
+    Send,
+    read_body,
+    send_response,
+)
+from local.gateway.invocation import ASYNCHRONOUS_PAYLOAD_LIMIT, SYNCHRONOUS_PAYLOAD_LIMIT, Invocation
+
+if TYPE_CHECKING:
+    from local.gateway.lambda_service import LambdaService
+    from local.gateway.stack import Function
+
+_PATH = re.compile(r"/2015-03-31/functions/([^/]+)/invocations/?")
+
+# FunctionName of the API reference: [[arn:aws:lambda:region:]account:function:]name[:qualifier]
+_NAME = re.compile(
+    r"(?:(?:arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:)?\d{12}:function:)?(?P<name>[A-Za-z0-9_-]+)"
+    r"(?::(?P<qualifier>\$LATEST|[A-Za-z0-9_-]+))?"
+)
+
+
+@dataclass
+class _ApiError(Exception):
+    """An answer that the service itself gives; `kind` is the exception's name in the SDKs."""
+
+    status: int
+    kind: str
+    message: str
+
+    def response(self) -> Response:
+        body = {"Type": "User" if self.status < 500 else "Service", "Message": self.message}
+        headers = [("content-type", "application/json"), ("x-amzn-errortype", self.kind)]
+        return Response(self.status, json.dumps(body).encode(), headers)
+
+
+class LambdaApi:
+    """The ASGI application."""
+
+    def __init__(self, service: LambdaService) -> None:
+        """Serve the functions of `service`."""
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            response = await self._answer(scope, receive)
+        except ClientGoneError:
+            return
+        except _ApiError as error:
+            response = error.response()
+        await send_response(response, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        path = _PATH.fullmatch(scope["raw_path"].decode("latin-1"))
+        if path is None or scope["method"] != "POST":
+            raise _ApiError(404, "UnknownOperationException", "only Invoke is served here")
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        function = self._function(unquote(path[1]), query.get("Qualifier", [""])[0])
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        kind = headers.get("x-amz-invocation-type", "RequestResponse")
+        invocation = await _invocation(scope, receive, headers, asynchronous=kind == "Event")
+        answer = [("x-amz-executed-version", "$LATEST"), ("x-amzn-requestid", invocation.request_id)]
+        if kind == "DryRun":
+            return Response(204, headers=answer)
+        if kind == "Event":
+            self._service.invoke_async(function.logical_id, invocation)
+            return Response(202, headers=answer)
+        if kind != "RequestResponse":
+            raise _ApiError(400, "InvalidParameterValueException", f"Value '{kind}' is not an invocation type")
+        outcome = await self._service.invoke(function.logical_id, invocation)
+        answer.append(("content-type", "application/json"))
+        if outcome.function_error:
+            answer.append(("x-amz-function-error", "Unhandled"))
+        return Response(200, outcome.payload, answer)
+
+    def _function(self, text: str, qualifier: str) -> Function:
+        name = _NAME.fullmatch(text)
+        if name is None:
+            raise _ApiError(400, "ValidationException", f"'{text}' is not a function name")
+        function = self._service.find(name["name"])
+        qualifier = qualifier or name["qualifier"] or "$LATEST"
+        # Versions are not kept here: each number is the code as it is.
+        if function is None or not (qualifier in ("$LATEST", *function.aliases) or qualifier.isdigit()):
+            arn = self._service.stack.function_arn(name["name"])
+            suffix = "" if qualifier == "$LATEST" else f":{qualifier}"
+            raise _ApiError(404, "ResourceNotFoundException", f"Function not found: {arn}{suffix}")
+        return function
+
+
+async def _invocation(scope: Scope, receive: Receive, headers: dict[str, str], *, asynchronous: bool) -> Invocation:
+    limit = ASYNCHRONOUS_PAYLOAD_LIMIT if asynchronous else SYNCHRONOUS_PAYLOAD_LIMIT
+    try:
+        payload = await read_body(scope, receive, limit) or b"{}"
+        json.loads(payload)
+        context = base64.b64decode(headers.get("x-amz-client-context", "")).decode()
+    except BodyTooLargeError:
+        message = f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
+        raise _ApiError(413, "RequestEntityTooLargeException", message) from None
+    except ValueError as error:
+        message = f"Could not parse request body into json: {error}"
+        raise _ApiError(400, "InvalidRequestContentException", message) from error
+    return Invocation(payload, trace_id=headers.get("x-amzn-trace-id", ""), client_context=context)

@@ -1,0 +1,135 @@
+"""The execution environments of one function.
+
+As many as needed, up to a limit, each serving one invoke at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from local.gateway.invocation import EnvironmentStartError, ExecutionEnvironment, Invocation, Outcome, failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class EnvironmentPool:
+    """Gives each invoke a free environment, starts one when none is free, and queues (FIFO) beyond `size`.
+
+    An invoke that waits takes whatever comes first: the environment started for it or one that another invoke
+    frees.
+    """
+
+    def __init__(self, new_environment: Callable[[], ExecutionEnvironment], size: int) -> None:
+        """`new_environment` makes an environment, not yet started; `size` is how many there may be."""
+        self._new_environment = new_environment
+        self._size = size
+        self._environments: set[ExecutionEnvironment] = set()
+        self._idle: list[tuple[ExecutionEnvironment, float]] = []
+        self._waiting: deque[asyncio.Future[ExecutionEnvironment]] = deque()
+        self._starting: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def invoke(self, invocation: Invocation) -> Outcome:
+        """Run one invoke.
+
+        Must not be cancelled half-way (an environment would be left in the middle of it).
+        """
+        try:
+            environment = await self._acquire()
+        except EnvironmentStartError as error:
+            return error.outcome
+        outcome = await environment.invoke(invocation)
+        if outcome.environment_usable and environment.alive:
+            self._offer(environment)
+        else:
+            await self._discard(environment)
+        return outcome
+
+    async def stop_idle(self, seconds: float) -> None:
+        """Stop the environments that have not served for `seconds`."""
+        limit = time.monotonic() - seconds
+        old = [environment for environment, since in self._idle if since <= limit]
+        self._idle = [(environment, since) for environment, since in self._idle if since > limit]
+        for environment in old:
+            await self._discard(environment)
+
+    async def close(self) -> None:
+        """Stop every environment.
+
+        An invoke that still runs ends as a crash, one that waits as a failed start.
+        """
+        self._closed = True
+        for task in self._starting:
+            task.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
+        while (waiting := self._next_waiting()) is not None:
+            waiting.set_exception(_stopping())
+        await asyncio.gather(*(environment.stop() for environment in self._environments))
+
+    async def _acquire(self) -> ExecutionEnvironment:
+        if self._closed:
+            raise _stopping()
+        while self._idle:
+            # The one used last: the others grow old and are stopped.
+            environment, _ = self._idle.pop()
+            if environment.alive:
+                return environment
+            await self._discard(environment)
+        waiting: asyncio.Future[ExecutionEnvironment] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        self._grow()
+        return await waiting
+
+    def _grow(self) -> None:
+        """Start environments for those who wait, as far as the limit allows."""
+        while len(self._starting) < len(self._waiting) and len(self._environments) < self._size:
+            environment = self._new_environment()
+            self._environments.add(environment)
+            task = asyncio.create_task(self._start(environment))
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+
+    async def _start(self, environment: ExecutionEnvironment) -> None:
+        try:
+            await environment.start()
+        except EnvironmentStartError as error:
+            self._environments.discard(environment)
+            if (waiting := self._next_waiting()) is not None:
+                waiting.set_exception(error)
+        else:
+            self._offer(environment)
+        finally:
+            # Not the done callback alone: the next invoke may come before it runs.
+            task = asyncio.current_task()
+            if task is not None:
+                self._starting.discard(task)
+        if not self._closed:
+            self._grow()
+
+    def _offer(self, environment: ExecutionEnvironment) -> None:
+        if (waiting := self._next_waiting()) is not None:
+            waiting.set_result(environment)
+        else:
+            self._idle.append((environment, time.monotonic()))
+
+    async def _discard(self, environment: ExecutionEnvironment) -> None:
+        await environment.stop()
+        self._environments.discard(environment)
+        if not self._closed:
+            self._grow()
+
+    def _next_waiting(self) -> asyncio.Future[ExecutionEnvironment] | None:
+        """The invoke that has waited longest, off the queue; those that were cancelled are skipped."""
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                return waiting
+        return None
+
+
+def _stopping() -> EnvironmentStartError:
+    return EnvironmentStartError(failure("Sandbox.Shutdown", "Error: the gateway is stopping"))

@@ -1,0 +1,105 @@
+"""What a function returned, as an HTTP response.
+
+Source: AWS, "Create AWS Lambda proxy integrations for HTTP APIs", Lambda function response for format 2.0: an
+object with statusCode is the response; anything else is the body of a 200 `application/json`. Not documented
+but long observed: a response without a content-type has `text/plain;charset=UTF-8`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any
+
+from local.gateway.asgi import Response
+
+_DEFAULT_TYPE = "text/plain;charset=UTF-8"
+
+# Set by the server itself, or of a connection that is not the function's.
+_DROPPED_HEADERS = {
+    "connection",
+    "content-length",
+    "date",
+    "keep-alive",
+    "server",
+    "transfer-encoding",
+    "upgrade",
+}
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class InvalidResponseError(ValueError):
+    """The function's answer is no response: 500 Internal Server Error; the text says why, for the log."""
+
+
+def error_response(status: int, message: str) -> Response:
+    """A response that API Gateway makes itself."""
+    return Response(status, json.dumps({"message": message}, separators=(",", ":")).encode(), [_JSON])
+
+
+_JSON = ("content-type", "application/json")
+
+
+def to_response(payload: bytes) -> Response:
+    """The response for what a function returned (its JSON); raises InvalidResponseError."""
+    try:
+        answer = json.loads(payload)
+    except ValueError as error:
+        raise InvalidResponseError(f"the function's answer is not JSON: {error}") from error
+    if isinstance(answer, dict) and "statusCode" in answer:
+        return _proxy_response(answer)
+    return Response(200, answer.encode() if isinstance(answer, str) else payload, [_JSON])
+
+
+def _proxy_response(answer: dict[str, Any]) -> Response:
+    headers = _headers(answer.get("headers") or {})
+    if not any(name.lower() == "content-type" for name, _ in headers):
+        headers.append(("content-type", _DEFAULT_TYPE))
+    cookies = answer.get("cookies") or []
+    if not isinstance(cookies, list):
+        raise InvalidResponseError("cookies is not a list")
+    headers += [("set-cookie", _header_value("set-cookie", cookie)) for cookie in cookies]
+    return Response(_status(answer["statusCode"]), _body(answer), headers)
+
+
+def _status(value: Any) -> int:
+    if isinstance(value, str) and value.isdigit():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 200 <= value <= 599:
+        raise InvalidResponseError(f"statusCode {value!r} is not an HTTP status")
+    return value
+
+
+def _headers(headers: Any) -> list[tuple[str, str]]:
+    if not isinstance(headers, dict):
+        raise InvalidResponseError("headers is not an object")
+    checked = []
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise InvalidResponseError(f"header {name!r} has no valid name")
+        if name.lower() not in _DROPPED_HEADERS:
+            checked.append((name, _header_value(name, value)))
+    return checked
+
+
+def _header_value(name: str, value: Any) -> str:
+    if isinstance(value, (bool, int, float)):
+        return json.dumps(value)
+    if not isinstance(value, str) or _CONTROL_CHARACTER.search(value):
+        raise InvalidResponseError(f"header {name} has no valid value")
+    return value.strip()
+
+
+def _body(answer: dict[str, Any]) -> bytes:
+    body = answer.get("body")
+    if body is None:
+        return b""
+    if not isinstance(body, str):
+        raise InvalidResponseError("body is not a string")
+    try:
+        return base64.b64decode(body, validate=True) if answer.get("isBase64Encoded") else body.encode()
+    except ValueError as error:
+        raise InvalidResponseError(f"body cannot be decoded: {error}") from error

@@ -1,0 +1,78 @@
+"""Schedules: functions that are invoked every so often, as EventBridge does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.gateway.stack import Schedule, Stack
+
+_RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
+_SECONDS = {"minute": 60.0, "hour": 3600.0, "day": 86400.0}
+
+
+class UnsupportedScheduleError(ValueError):
+    """The expression is not one that runs here."""
+
+
+def parse_rate(expression: str) -> float:
+    """Seconds between two invokes of a `rate(n minutes|hours|days)`.
+
+    Raises UnsupportedScheduleError for the rest.
+    """
+    match = _RATE.fullmatch(expression.strip())
+    if match is None or int(match[1]) == 0:
+        raise UnsupportedScheduleError(f"{expression} is not a rate(<n> minutes|hours|days)")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+async def run_schedule(schedule: Schedule, stack: Stack, fire: Callable[[str, bytes], None]) -> None:
+    """Call `fire(function, event)` after every period, the first time after one, until cancelled."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        due += schedule.period
+        await asyncio.sleep(due - loop.time())
+        fire(schedule.function, scheduled_event(schedule, stack, datetime.now(UTC)).encode())
+
+
+def scheduled_event(schedule: Schedule, stack: Stack, now: datetime) -> str:
+    """The event's JSON.
+
+    The schedule's Input with EventBridge Scheduler's context attributes, or the default event.
+    """
+    time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    execution = str(uuid.uuid4())
+    kind = "scheduler" if schedule.source == "aws.scheduler" else "events"
+    resource = f"schedule/default/{schedule.name}" if kind == "scheduler" else f"rule/{schedule.name}"
+    arn = f"arn:aws:{kind}:{stack.region}:{stack.account_id}:{resource}"
+    if schedule.payload is not None:
+        attributes = {
+            "schedule-arn": arn,
+            "scheduled-time": time,
+            "execution-id": execution,
+            "attempt-number": "1",
+        }
+        payload = schedule.payload
+        for name, value in attributes.items():
+            payload = payload.replace(f"<aws.scheduler.{name}>", value)
+        return payload
+    event = {
+        "version": "0",
+        "id": execution,
+        "detail-type": "Scheduled Event",
+        "source": schedule.source,
+        "account": stack.account_id,
+        "time": time,
+        "region": stack.region,
+        "resources": [arn],
+        "detail": "{}" if kind == "scheduler" else {},
+    }
+    return json.dumps(event)

@@ -1,0 +1,227 @@
+"""Runs the gateway: both HTTP interfaces, the schedules, and an orderly end.
+
+Limits of contract §8.6 at the HTTP API, by MG_USERS_HTTP_SERVER_*: READ_TIMEOUT (time for a body; here 408),
+IDLE_TIMEOUT (keep-alive connections), MAX_HEADER_BYTES, and the 5 s grace at the end. uvicorn has nothing for
+READ_HEADER_TIMEOUT and WRITE_TIMEOUT; an answer comes at the latest after the route's integration timeout (30
+s), as with API Gateway. The real service also limits request line and headers to 10 240 bytes; here
+MAX_HEADER_BYTES (1 MiB) stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import tempfile
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from local.docs.viewer import WithDocs
+from local.gateway.function_environment import function_variables
+from local.gateway.http_api import HttpApi
+from local.gateway.invocation import ExecutionEnvironment, Invocation
+from local.gateway.lambda_api import LambdaApi
+from local.gateway.lambda_service import LambdaService
+from local.gateway.process_environment import ProcessEnvironment
+from local.gateway.rie_environment import RieEnvironment
+from local.gateway.schedules import run_schedule
+from local.gateway.settings import Settings, SettingsError
+from local.gateway.sockets import listen
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Generator, Iterator
+
+    from local.gateway.stack import Function, Stack
+
+# Seconds that requests and invokes have to finish when the gateway stops (contract §8.6).
+GRACE = 5.0
+
+LAMBDA_HOST = "127.0.0.1"
+
+
+def lambda_service(
+    stack: Stack,
+    settings: Settings,
+    lambda_port: int,
+    *,
+    workers: int | None = None,
+    stdout: int | None = None,
+) -> LambdaService:
+    """The service that runs the functions of `stack` in environments of the kind that `settings` want."""
+    url = f"http://{LAMBDA_HOST}:{lambda_port}"
+
+    def new_environment(function: Function) -> ExecutionEnvironment:
+        variables = function_variables(function, stack, os.environ, url)
+        if settings.emulator is not None:
+            return RieEnvironment(function, variables, settings.emulator, stdout=stdout)
+        return ProcessEnvironment(function, variables, stack.function_arn(function.logical_id), stdout=stdout)
+
+    return LambdaService(stack, new_environment, workers or settings.workers)
+
+
+async def serve(stack: Stack, settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then let what runs finish, for 5 s at most, and stop every environment.
+
+    Prints one line of JSON, `{"message": "ready", "http_port", "lambda_port"}`, when both interfaces answer.
+    Raises PortTakenError, HostError and SettingsError before that.
+    """
+    with ExitStack() as resources:
+        http_sockets = _listening(
+            resources,
+            listen(
+                settings.http_host,
+                settings.http_port,
+                host_variable="MG_USERS_HTTP_HOST",
+                port_variable="MG_USERS_HTTP_PORT",
+            ),
+        )
+        lambda_sockets = _listening(
+            resources,
+            listen(LAMBDA_HOST, settings.lambda_port, host_variable="", port_variable="MG_LOCAL_LAMBDA_PORT"),
+        )
+        http_port, lambda_port = (bound[0].getsockname()[1] for bound in (http_sockets, lambda_sockets))
+        service = lambda_service(stack, settings, lambda_port)
+        http_server = _Server(_http_config(WithDocs(HttpApi(service, settings.read_timeout)), settings))
+        lambda_server = _Server(_config(LambdaApi(service)))
+        serving = [
+            asyncio.create_task(http_server.serve(http_sockets)),
+            asyncio.create_task(lambda_server.serve(lambda_sockets)),
+        ]
+        background = [asyncio.create_task(work) for work in _background(service, stack, settings)]
+        stop = _stop_event()
+        await asyncio.gather(http_server.listening.wait(), lambda_server.listening.wait())
+        scheme = "https" if settings.certificate else "http"
+        ready = {"message": "ready", "http_port": http_port, "lambda_port": lambda_port, "scheme": scheme}
+        print(json.dumps(ready), flush=True)
+        await stop.wait()
+        await _end(service, serving, background, http_server, lambda_server)
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to `serve` and tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+def _config(application: object, **options: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,  # type: ignore[arg-type]
+        http="h11",
+        ws="none",
+        lifespan="off",
+        loop="asyncio",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        # Else a client on this machine could choose its own address by X-Forwarded-For.
+        proxy_headers=False,
+        timeout_graceful_shutdown=int(GRACE),
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def _http_config(application: WithDocs, settings: Settings) -> uvicorn.Config:
+    config = _config(
+        application,
+        timeout_keep_alive=int(settings.idle_timeout),
+        h11_max_incomplete_event_size=settings.max_header_bytes,
+    )
+    if not settings.certificate and not settings.key:
+        return config
+    try:
+        with (
+            _pem_file("MG_USERS_HTTP_SERVER_CERT", settings.certificate) as certificate,
+            _pem_file("MG_USERS_HTTP_SERVER_KEY", settings.key) as key,
+        ):
+            config.ssl_certfile, config.ssl_keyfile = certificate, key
+            config.load()
+    except OSError as error:  # ssl.SSLError is one
+        variables = "MG_USERS_HTTP_SERVER_CERT, MG_USERS_HTTP_SERVER_KEY"
+        raise SettingsError(f"{variables}: the certificate or key cannot be used: {error}") from error
+    return config
+
+
+@contextmanager
+def _pem_file(variable: str, value: str) -> Iterator[str]:
+    """A file with the PEM text that `value` is or names.
+
+    An inline one exists only for as long as it is read.
+    """
+    if not value:
+        raise SettingsError(f"{variable} is unset, but its counterpart is set: TLS needs both")
+    if "-----BEGIN" not in value:
+        if not Path(value).is_file():
+            raise SettingsError(f"{variable}: there is no file {value}")
+        yield value
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(value.replace("\\n", "\n"))
+        file.flush()
+        yield file.name
+
+
+def _background(service: LambdaService, stack: Stack, settings: Settings) -> Iterator[asyncio._CoroutineLike[None]]:
+    yield _stop_idle(service, settings.idle_seconds)
+    if settings.schedules:
+        for schedule in stack.schedules:
+            yield run_schedule(schedule, stack, lambda name, event: service.invoke_async(name, Invocation(event)))
+
+
+async def _stop_idle(service: LambdaService, seconds: float) -> None:
+    while True:
+        await asyncio.sleep(max(0.5, min(seconds / 4, 15.0)))
+        await service.stop_idle(seconds)
+
+
+def _listening(resources: ExitStack, sockets: list[socket.socket]) -> list[socket.socket]:
+    for listener in sockets:
+        resources.enter_context(listener)
+    return sockets
+
+
+def _stop_event() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _end(
+    service: LambdaService,
+    serving: list[asyncio.Task[None]],
+    background: list[asyncio.Task[None]],
+    http_server: _Server,
+    lambda_server: _Server,
+) -> None:
+    """End in the order in which parts need each other.
+
+    A request that finishes may still invoke a function.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + GRACE
+    for task in background:
+        task.cancel()
+    http_server.should_exit = True
+    await asyncio.wait(serving[:1], timeout=GRACE)
+    await service.close(grace=max(0.0, deadline - loop.time()))
+    lambda_server.should_exit = True
+    http_server.force_exit = lambda_server.force_exit = True
+    with suppress(asyncio.CancelledError):
+        await asyncio.gather(*serving, *background, return_exceptions=True)

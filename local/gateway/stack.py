@@ -1,0 +1,103 @@
+"""What the gateway serves.
+
+The functions, routes and schedules that a template describes, with every value resolved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Lambda: maximum number of retries of an asynchronous invoke, unless an EventInvokeConfig says otherwise.
+DEFAULT_RETRIES = 2
+
+# API Gateway: the longest, and the default, time an HTTP API waits for its integration, in seconds.
+INTEGRATION_TIMEOUT = 30.0
+
+DEFAULT_ROUTE = "$default"
+ANY_METHOD = "ANY"
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One Lambda function.
+
+    `timeout` is in seconds, `memory` in MiB; `names` are all names it can be invoked by.
+    """
+
+    logical_id: str
+    code_dir: Path
+    handler: str
+    runtime: str = "python3.13"
+    timeout: int = 3
+    memory: int = 128
+    variables: dict[str, str] = field(default_factory=dict)
+    layer_dirs: tuple[Path, ...] = ()
+    names: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    retries: int = DEFAULT_RETRIES
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`method` is upper case or ANY.
+
+    `path` is a template such as `/users/{id}`, or `$default`; `timeout` in seconds.
+    """
+
+    method: str
+    path: str
+    function: str
+    timeout: float = INTEGRATION_TIMEOUT
+
+    @property
+    def key(self) -> str:
+        """The routeKey that the event carries: `GET /users/{id}`, or `$default`."""
+        return DEFAULT_ROUTE if self.path == DEFAULT_ROUTE else f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A rule that invokes `function` every `period` seconds.
+
+    `payload` is the event (JSON), None = the default event.
+    """
+
+    name: str
+    function: str
+    expression: str
+    period: float
+    source: str
+    payload: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """The CorsConfiguration of an HTTP API; lists are as in the template (headers compare without case)."""
+
+    allow_origins: tuple[str, ...] = ()
+    allow_methods: tuple[str, ...] = ()
+    allow_headers: tuple[str, ...] = ()
+    expose_headers: tuple[str, ...] = ()
+    max_age: int | None = None
+    allow_credentials: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Everything of a template that the gateway serves; `warnings` tell what it leaves out."""
+
+    region: str
+    account_id: str
+    functions: dict[str, Function]
+    routes: tuple[Route, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
+    cors: Cors | None = None
+    warnings: tuple[str, ...] = ()
+
+    def function_arn(self, logical_id: str) -> str:
+        """The ARN that context objects and answers name a function by."""
+        return f"arn:aws:lambda:{self.region}:{self.account_id}:function:{logical_id}"

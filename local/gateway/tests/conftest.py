@@ -1,0 +1,49 @@
+"""Gateways for the tests: one for all that leave it as it was, others as a test wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import httpx
+import pytest
+
+from local.gateway.tests.gateway_process import GatewayProcess
+from local.gateway.tests.peer import Peer
+
+StartGateway = Callable[..., GatewayProcess]
+
+
+@pytest.fixture(scope="session")
+def gateway() -> Iterator[GatewayProcess]:
+    """A gateway that serves fixtures/template.yaml."""
+    with closing(GatewayProcess()) as started:
+        yield started
+
+
+@pytest.fixture
+def start_gateway() -> Iterator[StartGateway]:
+    """Starts gateways with settings of the test's own."""
+    started: list[GatewayProcess] = []
+
+    def start(**options: str) -> GatewayProcess:
+        started.append(GatewayProcess(**options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+@pytest.fixture
+def http(gateway: GatewayProcess) -> Iterator[httpx.Client]:
+    """A client of the shared gateway's HTTP API."""
+    with gateway.client() as client:
+        yield client
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    """The other end of `talk` functions."""
+    with Peer() as listening:
+        yield listening

@@ -1,0 +1,285 @@
+"""Start, settings, command line and end of the gateway."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import psutil  # type: ignore[import-untyped, unused-ignore]
+import pytest
+
+from local.gateway.tests.gateway_process import DEADLINE, FIXTURES, ROOT, command, environment
+
+if TYPE_CHECKING:
+    from local.gateway.tests.conftest import StartGateway
+    from local.gateway.tests.gateway_process import GatewayProcess
+    from local.gateway.tests.peer import Peer
+
+
+def _run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        cwd=ROOT,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
+def _children(gateway: GatewayProcess) -> list[psutil.Process]:
+    return list(psutil.Process(gateway.process.pid).children(recursive=True))
+
+
+# --- end ---
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_kill_leaves_no_worker(start_gateway: StartGateway, peer: Peer, *, busy: bool) -> None:
+    """Not even when it is kill -9ed while handlers run."""
+    gateway = start_gateway()
+    with gateway.client() as client, ThreadPoolExecutor() as threads:
+        for _ in range(3):
+            assert client.get("/users/profile").status_code == 200
+        request = threads.submit(client.get, f"/talk?port={peer.port}")
+        conversation = peer.meet()
+        if not busy:
+            conversation.order()
+            assert request.result().status_code == 200
+        workers = _children(gateway)
+        assert len(workers) >= 2
+        gateway.stop(signal.SIGKILL)
+        gone, alive = psutil.wait_procs(workers, timeout=DEADLINE)
+    assert not alive
+    assert len(gone) == len(workers)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_requests_finish_before_the_end(start_gateway: StartGateway, peer: Peer, number: signal.Signals) -> None:
+    """What runs is answered, workers end, the status is 0."""
+    gateway = start_gateway()
+    with gateway.client() as client, ThreadPoolExecutor() as threads:
+        request = threads.submit(client.get, f"/talk?port={peer.port}")
+        conversation = peer.meet()
+        workers = _children(gateway)
+        gateway.process.send_signal(number)
+        _wait_until_refused(gateway.http_port)
+        conversation.order()
+        assert request.result().status_code == 200
+    assert gateway.process.wait(DEADLINE) == 0
+    assert workers
+    assert not psutil.wait_procs(workers, timeout=DEADLINE)[1]
+
+
+def test_the_end_does_not_wait_for_ever(start_gateway: StartGateway, peer: Peer) -> None:
+    """A handler that goes on is ended after the grace of 5 s."""
+    gateway = start_gateway()
+    with gateway.client() as client, ThreadPoolExecutor() as threads:
+        request = threads.submit(client.get, f"/talk?port={peer.port}")
+        conversation = peer.meet()
+        workers = _children(gateway)
+        assert gateway.stop() == 0
+        assert request.exception() is not None or request.result().status_code >= 500
+        assert conversation.was_left()
+    assert not psutil.wait_procs(workers, timeout=DEADLINE)[1]
+
+
+def _wait_until_refused(port: int) -> None:
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=DEADLINE).close()
+        except ConnectionError:
+            return
+
+
+def test_idle_environments_are_stopped(start_gateway: StartGateway) -> None:
+    """After MG_LOCAL_IDLE_SECONDS; the next request starts another."""
+    gateway = start_gateway(MG_LOCAL_IDLE_SECONDS="1")
+    with gateway.client() as client:
+        assert client.get("/users/profile").status_code == 200
+        workers = _children(gateway)
+        assert len(workers) == 1
+        assert not psutil.wait_procs(workers, timeout=DEADLINE)[1]
+        assert client.get("/users/profile").status_code == 200
+
+
+def test_an_environment_that_died_unseen_is_replaced(start_gateway: StartGateway) -> None:
+    """The request that finds it dead is served by another."""
+    gateway = start_gateway(MG_LOCAL_WORKERS="1")
+    with gateway.client() as client:
+        assert client.get("/users/profile").status_code == 200
+        (worker,) = _children(gateway)
+        worker.kill()
+        assert not psutil.wait_procs([worker], timeout=DEADLINE)[1]
+        assert client.get("/users/profile").status_code == 200
+
+
+# --- ports, addresses, TLS ---
+
+
+@pytest.mark.parametrize("variable", ["MG_USERS_HTTP_PORT", "MG_LOCAL_LAMBDA_PORT"])
+def test_taken_port(variable: str) -> None:
+    """Named, with the variable that changes it."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        result = _run("serve", **{variable: port})
+    assert result.returncode == 1
+    assert port in result.stderr
+    assert variable in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_localhost_is_both_families(start_gateway: StartGateway) -> None:
+    """Clients that resolve localhost to either address find the API, on one port."""
+    gateway = start_gateway(MG_USERS_HTTP_HOST="localhost")
+    addresses = {address[4][0] for address in socket.getaddrinfo("localhost", 0)}
+    for address in addresses:
+        host = f"[{address}]" if ":" in str(address) else address
+        response = httpx.get(f"http://{host}:{gateway.http_port}/users/profile", trust_env=False)
+        assert response.json()["requestContext"]["http"]["sourceIp"] == address
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with cert.pem and key.pem for 127.0.0.1."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", "key.pem", "-out", "cert.pem"),
+        ],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_tls(start_gateway: StartGateway, certificate: Path, *, inline: bool) -> None:
+    """Certificate and key as paths, and as PEM text."""
+    files = [certificate / "cert.pem", certificate / "key.pem"]
+    cert, key = [file.read_text() if inline else str(file) for file in files]
+    gateway = start_gateway(MG_USERS_HTTP_SERVER_CERT=cert, MG_USERS_HTTP_SERVER_KEY=key)
+    context = ssl.create_default_context(cafile=files[0])
+    with gateway.client(verify=context) as client:
+        event = client.get("/users/profile").json()
+    assert event["headers"]["x-forwarded-proto"] == "https"
+    # The Invoke API stays on plain HTTP: it is for this machine only.
+    assert gateway.lambda_client().invoke(FunctionName="EchoFunction")["StatusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"MG_USERS_HTTP_SERVER_CERT": "/nowhere/cert.pem", "MG_USERS_HTTP_SERVER_KEY": "x"}, "/nowhere/cert.pem"),
+        ({"MG_USERS_HTTP_SERVER_CERT": "-----BEGIN X", "MG_USERS_HTTP_SERVER_KEY": "-----BEGIN Y"}, "cannot be used"),
+        ({"MG_USERS_HTTP_SERVER_CERT": "-----BEGIN X"}, "MG_USERS_HTTP_SERVER_KEY"),
+        ({"MG_USERS_HTTP_PORT": "http"}, "MG_USERS_HTTP_PORT=http"),
+        ({"MG_USERS_HTTP_SERVER_READ_TIMEOUT": "soon"}, "MG_USERS_HTTP_SERVER_READ_TIMEOUT=soon"),
+        ({"RUNTIME": "docker"}, "RUNTIME=docker"),
+        ({"RUNTIME": "rie", "MG_LOCAL_RIE": "/nowhere/rie"}, "/nowhere/rie"),
+        ({"MG_USERS_HTTP_HOST": "192.0.2.1"}, "MG_USERS_HTTP_HOST"),
+        ({"MG_LOCAL_PARAMETERS": "[]"}, "MG_LOCAL_PARAMETERS"),
+    ],
+)
+def test_bad_settings(settings: dict[str, str], told: str) -> None:
+    """Said in one line, with the variable."""
+    result = _run("serve", **settings)
+    assert result.returncode == 1
+    assert told in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_settings_reach_functions(start_gateway: StartGateway) -> None:
+    """MG_*, AWS_* and POWERTOOLS_* overlay the template; nothing else of the gateway's environment is seen."""
+    gateway = start_gateway(
+        MG_PROBE="operator", AWS_ENDPOINT_URL_SESV2="http://127.0.0.1:1", POWERTOOLS_LOG_LEVEL="DEBUG", STAGE="outside"
+    )
+    answer = gateway.lambda_client().invoke(FunctionName="DescribeFunction")
+    seen = json.loads(answer["Payload"].read())["environment"]
+    assert seen["MG_PROBE"] == "operator"
+    assert seen["AWS_ENDPOINT_URL_SESV2"] == "http://127.0.0.1:1"
+    assert seen["POWERTOOLS_LOG_LEVEL"] == "DEBUG"
+    assert seen["STAGE"] == "dev"
+    assert seen["AWS_SAM_LOCAL"] == "true"
+    assert (seen["AWS_ACCESS_KEY_ID"], seen["AWS_REGION"]) == ("local", "eu-central-1")
+
+
+def test_parameters(start_gateway: StartGateway) -> None:
+    """MG_LOCAL_PARAMETERS overrides the template's parameters."""
+    with start_gateway(MG_LOCAL_PARAMETERS='{"Stage": "prod"}').client() as client:
+        assert client.get("/production").status_code == 200
+
+
+# --- invoke ---
+
+
+def test_invoke(tmp_path: Path) -> None:
+    """The answer alone on stdout; what the function writes on stderr."""
+    event = tmp_path / "event.json"
+    event.write_text('{"a": 1}')
+    result = _run("invoke", "DescribeFunction", "-e", str(event))
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["event"] == {"a": 1}
+    assert "describe was here" in result.stderr
+
+
+def test_invoke_from_stdin() -> None:
+    """`-e -`, and a FunctionName instead of the logical id."""
+    result = subprocess.run(
+        command("invoke", "described", "-e", "-"),
+        cwd=ROOT,
+        env=environment(),
+        input='{"b": 2}',
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=True,
+    )
+    assert json.loads(result.stdout)["event"] == {"b": 2}
+
+
+def test_invoke_of_a_function_that_fails() -> None:
+    """Status 1, and the error object."""
+    result = _run("invoke", "RaisesFunction")
+    assert result.returncode == 1
+    assert json.loads(result.stdout)["errorType"] == "ValueError"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(["Nobody"], "no function Nobody"), (["EchoFunction", "-e", "/nowhere.json"], "/nowhere.json")],
+)
+def test_invoke_of_nothing(arguments: list[str], told: str) -> None:
+    """Said in one line."""
+    result = _run("invoke", *arguments)
+    assert result.returncode == 1
+    assert told in result.stderr
+    assert result.stdout == ""
+
+
+def test_missing_template() -> None:
+    """Said in one line."""
+    result = subprocess.run(
+        [sys.executable, "-m", "local.gateway", "serve", "--template", str(FIXTURES / "nowhere.yaml")],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "nowhere.yaml" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,177 @@
+"""What is read out of a SAM template."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local.gateway.stack import Route, Stack
+from local.gateway.template import TemplateError, read_stack
+from local.gateway.tests.gateway_process import FIXTURES
+
+_MINIMAL = """
+AWSTemplateFormatVersion: '2010-09-09'
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Hello:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.13
+      Handler: app.handler
+      CodeUri: {code}
+      Events:
+        Get: {{Type: HttpApi, Properties: {{Path: /hello, Method: GET{more}}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Stack:
+    """fixtures/template.yaml with its defaults."""
+    return read_stack(FIXTURES / "template.yaml", region="eu-west-1")
+
+
+def _read(folder: Path, text: str) -> Stack:
+    path = folder / "template.yaml"
+    path.write_text(text, encoding="utf-8")
+    return read_stack(path, region="eu-west-1")
+
+
+def test_routes(stack: Stack) -> None:
+    """Every HttpApi event is a route; a path with and without the closing slash are two."""
+    routes = {(route.method, route.path): route for route in stack.routes}
+    assert routes["POST", "/users"].function == "EchoFunction"
+    assert routes["POST", "/users/"].function == "EchoFunction"
+    assert routes["GET", "/users/{id}"].key == "GET /users/{id}"
+    assert routes["ANY", "/any/{proxy+}"].timeout == 30
+    assert routes["GET", "/impatient"].timeout == 0.3
+
+
+def test_default_route() -> None:
+    """An HttpApi event without path and method is $default."""
+    stack = read_stack(FIXTURES / "catch_all.yaml", region="eu-west-1")
+    assert stack.routes == (Route("ANY", "$default", "EchoFunction"),)
+    assert stack.routes[0].key == "$default"
+
+
+def test_functions(stack: Stack) -> None:
+    """Globals and own properties, code and layer folders, names."""
+    function = stack.functions["DescribeFunction"]
+    assert function.code_dir == FIXTURES / "functions/probe"
+    assert function.layer_dirs == (FIXTURES / "layer",)
+    assert (function.handler, function.timeout, function.memory) == ("app.describe", 20, 256)
+    assert function.names == ("DescribeFunction", "described")
+    assert function.aliases == ("live",)
+    assert stack.functions["HangsFunction"].timeout == 1
+    assert (stack.functions["OnceFunction"].retries, function.retries) == (0, 2)
+    assert stack.functions["UnloadableFunction"].code_dir == FIXTURES / "functions/unloadable"
+
+
+def test_variables(stack: Stack) -> None:
+    """Intrinsic functions are resolved; what only a deployment knows is left out, and told once."""
+    variables = stack.functions["DescribeFunction"].variables
+    assert variables == {
+        "STAGE": "dev",
+        "COLOUR": "green",
+        "KIND": "development",
+        "JOINED": "a-dev-y",
+        "SUBSTITUTED": "eu-west-1/dev/w/${literal}",
+        "FLAG": "true",
+        "NUMBER": "30",
+        "OTHER_FUNCTION": "EchoFunction",
+        "OTHER_ARN": "arn:aws:lambda:eu-west-1:123456789012:function:EchoFunction",
+        "MG_PROBE": "template",
+        "OWN": "one",
+    }
+    unset = sorted(warning.split()[0] for warning in stack.warnings if "deployed" in warning)
+    assert unset == ["API", "DATABASE", "FROM_STORE"]
+
+
+def test_parameters_and_conditions() -> None:
+    """Parameters change values and switch resources on and off."""
+    stack = read_stack(FIXTURES / "template.yaml", region="eu-west-1", parameters={"Stage": "prod", "Stored": "v"})
+    variables = stack.functions["ProductionFunction"].variables
+    assert (variables["COLOUR"], variables["KIND"], variables["FROM_STORE"]) == ("red", "production", "v")
+    assert "/production" in {route.path for route in stack.routes}
+
+
+def test_false_conditions(stack: Stack) -> None:
+    """Functions and routes whose condition does not hold are not there."""
+    assert "ProductionFunction" not in stack.functions
+    assert "/production" not in {route.path for route in stack.routes}
+
+
+def test_schedules(stack: Stack) -> None:
+    """Rates become schedules, disabled ones do not, others are told."""
+    schedules = {schedule.name: schedule for schedule in stack.schedules}
+    minutely, hourly = schedules["DescribeFunctionMinutely"], schedules["DescribeFunctionHourly"]
+    assert (minutely.function, minutely.period, minutely.payload) == (
+        "DescribeFunction",
+        300,
+        '{"from": "schedule"}',
+    )
+    assert (hourly.period, hourly.payload, hourly.source) == (3600, None, "aws.events")
+    assert len(schedules) == 2
+    assert any("cron(0 3 * * ? *)" in warning for warning in stack.warnings)
+
+
+def test_cors() -> None:
+    """The CorsConfiguration of the API."""
+    cors = read_stack(FIXTURES / "catch_all.yaml", region="eu-west-1").cors
+    assert cors is not None
+    assert (cors.allow_origins, cors.max_age) == (("https://app.example.com",), 600)
+
+
+def test_a_function_added_is_served(tmp_path: Path) -> None:
+    """Nothing but the template is needed."""
+    (tmp_path / "hello").mkdir()
+    stack = _read(tmp_path, _MINIMAL.format(code="./hello/", more=""))
+    assert stack.routes == (Route("GET", "/hello", "Hello"),)
+    assert stack.functions["Hello"].code_dir == tmp_path / "hello"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Resources: [", "template.yaml"),
+        ("Description: nothing", "no Resources"),
+        (_MINIMAL.format(code="missing", more=""), "there is no folder"),
+        (_MINIMAL.format(code="s3://bucket/key", more=""), "must be a local folder"),
+        (_MINIMAL.format(code=".", more="").replace("python3.13", "nodejs22.x"), "only Python"),
+        (_MINIMAL.format(code=".", more=", Nonsense: 1").replace("CodeUri", "CodeUrl"), "CodeUrl"),
+        (_MINIMAL.format(code=".", more=", PayloadFormatVersion: '1.0'"), "payload format 2.0"),
+    ],
+)
+def test_what_cannot_be_served_is_named(tmp_path: Path, text: str, told: str) -> None:
+    """A TemplateError says what is wrong."""
+    with pytest.raises(TemplateError, match=told):
+        _read(tmp_path, text)
+
+
+def test_an_authorizer_is_not_ignored(tmp_path: Path) -> None:
+    """A route that API Gateway would protect is not served unprotected."""
+    authorizer = """
+  Api:
+    Type: AWS::Serverless::HttpApi
+    Properties:
+      Auth:
+        DefaultAuthorizer: Jwt
+        Authorizers:
+          Jwt:
+            IdentitySource: $request.header.Authorization
+            JwtConfiguration: {issuer: 'https://issuer.example.com', audience: [me]}
+"""
+    with pytest.raises(TemplateError, match="authorizers cannot"):
+        _read(tmp_path, _MINIMAL.format(code=".", more=", ApiId: !Ref Api") + authorizer)
+
+
+def test_no_template(tmp_path: Path) -> None:
+    """A missing file is named."""
+    with pytest.raises(TemplateError, match="nowhere"):
+        read_stack(tmp_path / "nowhere.yaml", region="eu-west-1")
+
+
+def test_unknown_parameter() -> None:
+    """A misspelt override does not go unnoticed."""
+    with pytest.raises(TemplateError, match="Stagee"):
+        read_stack(FIXTURES / "template.yaml", region="eu-west-1", parameters={"Stagee": "prod"})

@@ -1,0 +1,141 @@
+"""The Lambda runtime of one worker process: `python -P worker.py <socket fd>`.
+
+Loads the handler named by _HANDLER, then serves invokes over the inherited socket, one at a time. A frame, in
+both directions, is two big-endian 32-bit lengths, a JSON header and a payload (JSON as well). First the
+worker tells `{"status": "ready"}` or, when the handler cannot be loaded, `{"status": "init-error"}`; then
+each request `{"request_id", "deadline_ms", "function_arn", "client_context", "trace_id"}` + event is answered
+by `{"status": "ok" | "error"}` + result. When the gateway is gone, whatever the handler does, the process
+ends.
+
+It runs as a file, outside the `local` package, so that a function sees no module here that Lambda would not
+have. Timeouts are the gateway's: it kills the process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import queue
+import socket
+import struct
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from awslambdaric.lambda_context import LambdaContext
+from awslambdaric.lambda_runtime_marshaller import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Handler = Callable[[Any, LambdaContext], Any]
+    Requests = queue.SimpleQueue[tuple[dict[str, Any], bytes]]
+
+_LENGTHS = struct.Struct(">II")
+
+
+class _HandlerError(Exception):
+    """The handler cannot be found; `error_type` is Lambda's name for why."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+
+def main() -> None:
+    """Serve invokes until the gateway closes the socket."""
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    # Whole lines, so that those of several workers do not run into each other.
+    cast("Any", sys.stdout).reconfigure(line_buffering=True)
+    logging.basicConfig(stream=sys.stdout, format="[%(levelname)s]\t%(name)s\t%(message)s")
+    requests: Requests = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, requests), daemon=True).start()
+    try:
+        handler = _load(os.environ["_HANDLER"])
+    except Exception as error:  # noqa: BLE001 - the edge: whatever the function's module raises is its init error
+        _send(connection, "init-error", _describe(error, ""))
+        return
+    _send(connection, "ready", b"")
+    while True:
+        header, event = requests.get()
+        status, payload = _handle(handler, header, event)
+        _flush(sys.stdout, sys.stderr)
+        _send(connection, status, payload)
+
+
+def _receive(connection: socket.socket, requests: Requests) -> None:
+    """Pass requests on to the main thread.
+
+    End of file means that the gateway has ended, so the process does too.
+    """
+    stream = connection.makefile("rb")
+    while len(lengths := stream.read(_LENGTHS.size)) == _LENGTHS.size:
+        header_length, payload_length = _LENGTHS.unpack(lengths)
+        requests.put((json.loads(stream.read(header_length)), stream.read(payload_length)))
+    os._exit(0)
+
+
+def _send(connection: socket.socket, status: str, payload: bytes) -> None:
+    header = json.dumps({"status": status}).encode()
+    connection.sendall(_LENGTHS.pack(len(header), len(payload)) + header + payload)
+
+
+def _load(name: str) -> Handler:
+    """The handler function, with Lambda's own words for what can go wrong (awslambdaric.bootstrap)."""
+    module_name, _, function_name = name.rpartition(".")
+    if not module_name:
+        raise _HandlerError("Runtime.MalformedHandlerName", f"Bad handler '{name}'")
+    try:
+        module = importlib.import_module(module_name.replace("/", "."))
+    except ImportError as error:
+        message = f"Unable to import module '{module_name}': {error}"
+        raise _HandlerError("Runtime.ImportModuleError", message) from error
+    except SyntaxError as error:
+        message = f"Syntax error in module '{module_name}': {error}"
+        raise _HandlerError("Runtime.UserCodeSyntaxError", message) from error
+    try:
+        return cast("Handler", getattr(module, function_name))
+    except AttributeError:
+        message = f"Handler '{function_name}' missing on module '{module_name}'"
+        raise _HandlerError("Runtime.HandlerNotFound", message) from None
+
+
+def _handle(handler: Handler, header: dict[str, Any], event: bytes) -> tuple[str, bytes]:
+    request_id: str = header["request_id"]
+    if header["trace_id"]:
+        os.environ["_X_AMZN_TRACE_ID"] = header["trace_id"]
+    try:
+        client_context = json.loads(header["client_context"]) if header["client_context"] else None
+        context = LambdaContext(request_id, client_context, None, header["deadline_ms"], header["function_arn"])
+        result = handler(json.loads(event), context)
+    except Exception as error:  # noqa: BLE001 - the edge: whatever the handler raises is the invoke's answer
+        return "error", _describe(error, request_id)
+    try:
+        return "ok", to_json(result).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"Unable to marshal response: {error}"
+        return "error", _describe(_HandlerError("Runtime.MarshalError", message), request_id)
+
+
+def _describe(error: Exception, request_id: str) -> bytes:
+    """The error object of the Lambda runtime, also written to the log as the runtime does."""
+    own = isinstance(error, _HandlerError)
+    error_type = error.error_type if isinstance(error, _HandlerError) else type(error).__name__
+    cause = error.__cause__ if own else error
+    frames = [] if cause is None else traceback.extract_tb(cause.__traceback__)
+    stack = traceback.format_list([frame for frame in frames if frame.filename != __file__])
+    print(f"[ERROR] {error_type}: {error}\nTraceback (most recent call last):\n{''.join(stack)}", end="")
+    body = {"errorMessage": str(error), "errorType": error_type, "requestId": request_id, "stackTrace": stack}
+    return json.dumps(body).encode()
+
+
+def _flush(*streams: TextIO) -> None:
+    for stream in streams:
+        stream.flush()
+
+
+if __name__ == "__main__":
+    main()
