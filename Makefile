@@ -5,7 +5,7 @@ SAM := SAM_CLI_TELEMETRY=0 .local/tools/sam/bin/sam
 PYTEST := $(VENV)/python -m pytest -n 2
 CODE := functions layers local
 
-.PHONY: help run mails test test-all lint build lock clean
+.PHONY: help run mails test test-all lint build generate lock clean
 
 help:
 	@echo "make run       install what is missing and run the whole system on this machine (Ctrl-C stops it)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-all  all tests"
 	@echo "make lint      ruff, mypy --strict, cfn-lint, sam validate --lint"
 	@echo "make build     sam build: the functions and layers as they are deployed"
+	@echo "make generate  openapi.json and the gRPC messages, from openapi.yaml and the .proto files"
 	@echo "make lock      pin the newest versions that the requirements*.in files allow"
 	@echo "make clean     remove what was built and installed; the local database in .local stays"
 
@@ -26,11 +27,11 @@ mails:
 	@PYTHONPATH=layers/common/python:layers/operations/python $(PYTHON) -m operations.mails .local/mails
 
 test:
-	@$(PYTHON) local/install.py install dev mail
+	@$(PYTHON) local/install.py install dev mail clients
 	$(PYTEST) -m "not long"
 
 test-all:
-	@$(PYTHON) local/install.py install dev mail sam
+	@$(PYTHON) local/install.py install dev mail clients browser sam
 	$(PYTEST)
 
 lint:
@@ -48,8 +49,17 @@ build:
 lock:
 	@$(PYTHON) local/install.py install dev
 	$(VENV)/python local/lock.py --upgrade
-	cd local/mail && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+	for folder in local/mail tests/clients; do (cd $$folder && \
+		npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund); done
+
+# Generated files, which are committed: a test fails when they are not up to date.
+generate:
+	@$(PYTHON) local/install.py install dev
+	$(VENV)/python -m local.docs
+	cd layers/common/python && $(CURDIR)/$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. users/proto/*.proto
+	cd layers/operations/python && \
+		$(CURDIR)/$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. operations/proto/*.proto
 
 clean:
-	rm -rf .venv .aws-sam .local/tools local/mail/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .aws-sam .local/tools local/mail/node_modules tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find functions layers local tests -name __pycache__ -prune -exec rm -rf {} +

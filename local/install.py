@@ -1,7 +1,7 @@
 """Install what the project needs, from lock files, into `.venv`, `.local/tools` and `local/mail/node_modules`.
 
     python3 local/install.py run                start the system afterwards (`make run`)
-    python3 local/install.py install SET...     SET: local, dev, mail, sam
+    python3 local/install.py install SET...     SET: local, dev, mail, clients, browser, sam
 
 Runs before any package is installed, therefore with the standard library only. What is installed is remembered by the
 hash of its lock file; an environment whose installation was interrupted is made anew.
@@ -172,6 +172,8 @@ NODE_LOCK = ROOT / "local" / "tools" / "node.txt"
 MAIL = ROOT / "local" / "mail"
 MAIL_LOCK = MAIL / "package-lock.json"
 MAIL_MODULES = MAIL / "node_modules"
+CLIENTS = ROOT / "tests" / "clients"
+BROWSER_PACKAGES = ("chromium", "chromium-driver")
 
 
 def node_program(root: Path = ROOT) -> str | None:
@@ -188,15 +190,38 @@ def rie_program() -> Path:
     )
 
 
-def install_mail(programs: Programs, task: Task) -> None:
-    """Install the mail server with npm: the machine's own when node is new enough, else the one of the PyPI wheel."""
+def install_npm_packages(folders: Sequence[Path], programs: Programs, task: Task) -> None:
+    """Install what the folders' lock files name, with the machine's npm when node is new enough, else a PyPI wheel's."""
     node, npm = _node_on_path() or _node_of_wheel(programs, task)
     task.state = "npm ci"
-    log = _new_log("install-mail")
+    log = _new_log("install-npm")
     command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    for _line in programs.lines(command, log, MAIL):
-        pass
-    _write_stamp(MAIL_MODULES, {"node": node, MAIL_LOCK.name: _digest(MAIL_LOCK)})
+    for folder in folders:
+        for _line in programs.lines(command, log, folder):
+            pass
+        lock_file = folder / "package-lock.json"
+        _write_stamp(folder / "node_modules", {"node": node, lock_file.name: _digest(lock_file)})
+
+
+def _has_npm_packages(folder: Path) -> bool:
+    lock_file = folder / "package-lock.json"
+    stamp = _stamp(folder / "node_modules")
+    return os.access(stamp.get("node", ""), os.X_OK) and stamp.get(lock_file.name) == _digest(lock_file)
+
+
+def install_browser(programs: Programs, task: Task) -> None:
+    """Install Chromium from Debian's packages, which only root can."""
+    log = _new_log("install-browser")
+    task.state = "apt-get"
+    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *BROWSER_PACKAGES]):
+        for _line in programs.lines(command, log, ROOT):
+            pass
+
+
+def _can_install_browser() -> bool:
+    """Say whether Chromium is missing and this user may install it; otherwise its tests say what to type."""
+    has_it = shutil.which("chromium") and shutil.which("chromedriver")
+    return not has_it and os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def _node_on_path() -> tuple[str, list[str]] | None:
@@ -227,8 +252,12 @@ def missing(wanted: Sequence[str], programs: Programs) -> list[Task]:
         tasks.append(Task("Python packages", lambda task: MAIN.install(DEV_LOCK, (LOCAL_LOCK,), programs, task)))
     elif "local" in wanted and not MAIN.has(LOCAL_LOCK):
         tasks.append(Task("Python packages", lambda task: MAIN.install(LOCAL_LOCK, (), programs, task)))
-    if "mail" in wanted and not (node_program() and _stamp(MAIL_MODULES).get(MAIL_LOCK.name) == _digest(MAIL_LOCK)):
-        tasks.append(Task("mail server", lambda task: install_mail(programs, task)))
+    folders = [(MAIL, "mail"), (CLIENTS, "clients")]
+    npm = [folder for folder, name in folders if name in wanted and not _has_npm_packages(folder)]
+    if npm:
+        tasks.append(Task("npm packages", lambda task: install_npm_packages(npm, programs, task)))
+    if "browser" in wanted and _can_install_browser():
+        tasks.append(Task("Chromium", lambda task: install_browser(programs, task)))
     if "sam" in wanted and not SAM.has(SAM_LOCK):
         tasks.append(Task("AWS SAM CLI", lambda task: SAM.install(SAM_LOCK, (), programs, task)))
     return tasks
@@ -242,7 +271,7 @@ def install(wanted: Sequence[str]) -> None:
     with _alone():
         tasks = missing(wanted, programs)
         if tasks:
-            _check_owners((MAIN.place, MAIL_MODULES))
+            _check_owners((MAIN.place, MAIL_MODULES, CLIENTS / "node_modules"))
             _check_pip()
             _follow(tasks, programs)
 

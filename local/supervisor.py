@@ -210,6 +210,7 @@ class Supervisor:
         lines = [
             f"\nThe Users service is ready after {self._elapsed().strip()}.\n",
             f"  API            {api}",
+            f"  Reference      {api}/docs",
             f"  Mail page      {environment.get('AWS_ENDPOINT_URL_SESV2', 'none')}",
             f"  Administrator  {email} / {password}",
             "                 (as set by MG_USERS_ADMIN_EMAIL, MG_USERS_ADMIN_PASSWORD at the first start)",

@@ -1,16 +1,23 @@
 """The real parts of a test session: each pytest-xdist worker has its own, on free ports."""
 
+import io
+import logging
 import os
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from local.parts.auth import AuthServer
+from local.parts.gateway import Gateway
 from local.parts.mail import MailServer
 from local.parts.nats import NatsServer
-from local.parts.postgres import PostgresServer
+from local.parts.postgres import PostgresServer, free_port, temporary_postgres
+from local.parts.process import ROOT
+from tests.parallel import Environments
 from tests.service import Service, forget
+from tests.system import ADMIN_EMAIL, ADMIN_PASSWORD, System
 
 AWS = {
     "AWS_REGION": "eu-central-1",
@@ -28,12 +35,9 @@ def parts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres(parts_folder: Path) -> Iterator[PostgresServer]:
-    server = PostgresServer(parts_folder / "postgres", durable=False)
-    server.start()
-    server.wait_ready()
-    yield server
-    server.stop()
+def postgres() -> Iterator[PostgresServer]:
+    with temporary_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +89,7 @@ def environment(
         "MG_AUTH_GRPC_URL": auth.grpc_url,
         "MG_AUTH_JWKS_URL": auth.jwks_url,
         "MG_SPICEDB_HOST": "127.0.0.1",
-        "MG_SPICEDB_PORT": str(auth.spicedb_port),
+        "MG_SPICEDB_PORT": str(auth.ports.spicedb),
         "MG_USERS_ES_URL": nats_server.url,
         "AWS_ENDPOINT_URL_SESV2": mail_server.url,
         "MG_EMAIL_FROM_ADDRESS": "users@example.com",
@@ -134,3 +138,64 @@ def own_service(
     )
     with service.configured():
         yield service
+
+
+@pytest.fixture
+def make_auth(postgres: PostgresServer, tmp_path: Path) -> Iterator[Callable[..., AuthServer]]:
+    """A maker of Auth servers that the test alone uses: with more variables, to stop and start again."""
+    servers: list[AuthServer] = []
+
+    def make(**variables: str) -> AuthServer:
+        name = f"auth_{uuid.uuid4().hex}"
+        server = AuthServer(postgres.create_database(name), tmp_path / name, environment={**os.environ, **variables})
+        servers.append(server)
+        server.start()
+        server.wait_ready()
+        return server
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def log_output() -> Iterator[io.StringIO]:
+    """What the service logs from here on."""
+    from users.log import logger
+
+    output = io.StringIO()
+    handler = logger.registered_handler
+    assert isinstance(handler, logging.StreamHandler)
+    before = handler.setStream(output)
+    yield output
+    handler.setStream(before)
+
+
+@pytest.fixture(scope="session")
+def system(
+    postgres: PostgresServer, mail_server: MailServer, environment: dict[str, str], parts_folder: Path
+) -> Iterator[System]:
+    """The whole system behind its gateway, bootstrapped on a database of its own."""
+    conninfo = postgres.create_database("system")
+    url = f"http://localhost:{(port := free_port())}"
+    own = {
+        "MG_USERS_DB_NAME": "system",
+        "MG_USERS_ADMIN_EMAIL": ADMIN_EMAIL,
+        "MG_USERS_ADMIN_PASSWORD": ADMIN_PASSWORD,
+        "MG_USERS_REGISTRATIONS_PER_HOUR": "0",
+        "MG_PASSWORD_RESET_URL_PREFIX": f"{url}/password/reset",
+        "MG_VERIFICATION_URL_PREFIX": f"{url}/verify-email",
+    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_"))}
+    gateway = Gateway(http_port=port, environment=inherited | environment | own, log=parts_folder / "gateway.log")
+    gateway.invoke("BootstrapFunction", ROOT / "events" / "bootstrap.json", parts_folder / "bootstrap.log")
+    with gateway:
+        yield System(url, mail_server.url, conninfo)
+
+
+@pytest.fixture(scope="session")
+def environments() -> Iterator[Environments]:
+    """Eight processes to call operations at the same time from."""
+    started = Environments(8)
+    yield started
+    started.stop()

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,12 +13,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import dict_row
 
+from local.parts.auth import AuthServer
+
 ROOT = Path(__file__).parents[1]
+T = TypeVar("T")
 PASSWORD = "correct horse 7 battery"
 
 
@@ -108,10 +112,23 @@ class Service:
         query: str = "",
         headers: Mapping[str, str] | None = None,
         raw: str | None = None,
+        user_id: str | None = None,
+        method: str | None = None,
+        address: str | None = None,
         **event_parts: Any,
     ) -> Answer:
-        """Call an operation with its event of events/; ``raw`` is a body that is sent as it is."""
+        """Call an operation with its event of events/; ``raw`` is a body that is sent as it is.
+
+        ``user_id`` is the ``{id}`` of the path, ``method`` another HTTP method than the event's.
+        Each call comes from another address, so that limits per address are met only by who asks for them.
+        """
         event = json.loads((ROOT / "events" / f"{operation}.json").read_text())
+        event["requestContext"]["http"]["sourceIp"] = f"10.{uuid.uuid4().bytes[0]}.{uuid.uuid4().bytes[1]}.7"
+        event["requestContext"]["http"] |= {
+            name: value for name, value in (("sourceIp", address), ("method", method)) if value is not None
+        }
+        if user_id is not None:
+            event["pathParameters"] = {"id": user_id}
         sent = {"host": "localhost", "user-agent": "tests", **(headers or {})}
         if token is not None:
             sent["authorization"] = f"Bearer {token}"
@@ -123,6 +140,16 @@ class Service:
         event |= {"headers": sent, "rawQueryString": query, **event_parts}
         response = handler(operation)(event, lambda_context())
         return Answer(response["statusCode"], response["headers"], response.get("body", ""))
+
+    def asking(self, auth: AuthServer, **variables: str) -> "Service":
+        """The same database with another Auth; configure it before calling."""
+        addresses = {
+            "MG_AUTH_GRPC_URL": auth.grpc_url,
+            "MG_AUTH_JWKS_URL": auth.jwks_url,
+            "MG_SPICEDB_PORT": str(auth.ports.spicedb),
+        }
+        own = {"MG_AUTH_DB_URL": auth.db_url, "MG_AUTH_KEYS_DIR": str(auth.keys_dir), **variables}
+        return Service(self.environment | addresses | variables, self.conninfo, own)
 
     def deliver(self) -> dict[str, int]:
         """Run the relay once."""
@@ -165,11 +192,20 @@ class Service:
         return self.auth_command("token", user_id, "--type", kind)
 
     def auth_command(self, *arguments: str) -> str:
-        """The last line of what a command of ``local/auth`` prints."""
+        """The last line of what a command of ``local/auth`` prints, "" when it prints none."""
         command = [sys.executable, "-m", "local.auth", *arguments]
         environment = {**os.environ, **self.auth_environment}
         done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
-        return done.stdout.strip().splitlines()[-1]
+        return done.stdout.strip().rpartition("\n")[2]
+
+
+def eventually(condition: Callable[[], T], seconds: float = 15.0) -> T:
+    """The first true value of a condition that comes true by what others do; AssertionError after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+    return value
 
 
 def registration(**changes: Any) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import psycopg
-from sqlalchemy.exc import SQLAlchemyError
+from alembic.util import CommandError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from operations.admin import ensure_administrator
 from operations.custom_resource import respond
@@ -18,6 +19,9 @@ from users.log import logger
 from users.one_time_tokens import check_secret
 from users.passwords import password_pattern
 from users.settings import SettingsError
+
+# CommandError: the database is a newer release's, as it is when CloudFormation rolls an update back.
+_FAILURES = (SettingsError, UsersError, SQLAlchemyError, CommandError, psycopg.Error, RuntimeError)
 
 
 class BootstrapFailed(Exception):
@@ -45,7 +49,7 @@ def _bootstrap() -> dict[str, str]:
         version = migrate()
         close()  # the role's time limits hold for new connections
         administrator = ensure_administrator()
-    except (SettingsError, UsersError, SQLAlchemyError, psycopg.Error, RuntimeError) as error:
+    except _FAILURES as error:
         logger.error("bootstrap failed", exception_type=type(error).__name__)
         raise BootstrapFailed(_advice(error)) from error
     logger.info("bootstrapped", schema=version, administrator=administrator)
@@ -53,6 +57,8 @@ def _bootstrap() -> dict[str, str]:
 
 
 def _advice(error: Exception) -> str:
+    if isinstance(error, OperationalError):
+        error = error.orig or error  # without the statement and SQLAlchemy's links
     if isinstance(error, psycopg.OperationalError | UsersError):
         return f"the database cannot be used, check MG_USERS_DB_*: {error}"
     return str(error)

@@ -34,7 +34,19 @@ def _reset_requests() -> Channel:
     return ResetRequestChannel()
 
 
-_CHANNELS = {"event": _events, "mail": _mails, "relation": _relations, "reset_request": _reset_requests}
+def _revocations() -> Channel:
+    from operations.revocations import RevocationChannel
+
+    return RevocationChannel()
+
+
+_CHANNELS = {
+    "event": _events,
+    "mail": _mails,
+    "relation": _relations,
+    "reset_request": _reset_requests,
+    "revocation": _revocations,
+}
 
 
 def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 -- the wake-up says nothing

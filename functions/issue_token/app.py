@@ -4,21 +4,16 @@ Read the account, verify the password, ask Auth for tokens, write one statement:
 or the call. Whoever cannot log in, for whatever reason, gets the same bytes for the same work (security.md S1–S3).
 """
 
-import time
-
-from users import auth_client, jwt, outbox, passwords, policies
+from users import auth_client, outbox, passwords, policies
 from users.access import ANYBODY, Account
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, Unauthenticated, Unavailable
 from users.models import Status
-from users.outbox import Record
 from users.repository import logins
+from users.sessions import begin, obtain_tokens
 from users.settings import settings
 from users.wake import wake_delivery
-
-# A security change sets tokens_valid_from to the start of the next second; more ahead is a clock that is wrong.
-_LONGEST_WAIT = 1.5
 
 
 class Credentials(Body):
@@ -43,47 +38,34 @@ def lambda_handler(request: Request) -> Reply:
         raise BadRequest("missing_password", "missing password")
     if len(password.encode()) > passwords.MAX_BYTES:
         raise BadRequest("password_too_long", f"password is longer than {passwords.MAX_BYTES} bytes")
-    login = _log_in(identity, password, request.request_id)
-    tokens = _issue(login.account, credentials.description)
+    login = _log_in(identity, password, request)
+    try:
+        tokens = obtain_tokens(login.account, lambda: _issue_repairing(login.account, credentials.description))
+    except Unavailable:
+        # The password was right: trying again until Auth is back must not end in a block.
+        logins.record_login(login, request.address, None, [])
+        raise
     new_hash = None
     if settings().rehash and passwords.is_bcrypt(login.secret_hash):
         new_hash = passwords.hash_password(password)
-    logins.record_login(login, new_hash, [outbox.token_issued(identity, request.request_id)])
+    logins.record_login(login, request.address, new_hash, [outbox.token_issued(identity, request.request_id)])
     wake_delivery()
     return Reply(201, tokens._asdict(), {"Cache-Control": "no-store"})
 
 
-def _log_in(identity: str, password: str, request_id: str) -> logins.Login:
+def _log_in(identity: str, password: str, request: Request) -> logins.Login:
     """The login of an enabled account with its right password, that is not too old."""
-    login = logins.find_login(identity)
+    login = begin(lambda: logins.begin_login(identity, request.address))
     right = passwords.verify_password(login.secret_hash if login else "", password)
     if login is None or not right or login.account.status != Status.ENABLED:
         raise Unauthenticated("invalid_credentials", "invalid credentials")
     max_age = settings().pass_max_age
     if max_age and login.secret_age > max_age:
-        logins.record_login(login, None, [_reset_mail(login, request_id)])
+        wish = outbox.reset_request(login.email, request.request_id)
+        logins.record_login(login, request.address, None, [wish])
         wake_delivery()
         raise Forbidden("password_expired", "password expired")
     return login
-
-
-def _reset_mail(login: logins.Login, request_id: str) -> Record:
-    return outbox.reset_request(login.email, request_id)
-
-
-def _issue(account: Account, description: str) -> auth_client.Tokens:
-    """Tokens that are not older than the account's last security change (decisions.md 15)."""
-    ahead = account.tokens_valid_from - time.time()
-    if ahead > _LONGEST_WAIT:
-        raise Unavailable("clock")
-    if ahead > 0:
-        time.sleep(ahead)
-    for _ in range(2):
-        tokens = _issue_repairing(account, description)
-        issued_at = jwt.issued_at(jwt.unverified_claims(tokens.access_token))
-        if issued_at is not None and issued_at >= account.tokens_valid_from:
-            return tokens
-    raise Unavailable("auth")
 
 
 def _issue_repairing(account: Account, description: str) -> auth_client.Tokens:

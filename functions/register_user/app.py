@@ -6,16 +6,16 @@ from typing import Any
 
 from pydantic import Field
 
-from users import outbox, passwords, policies
+from users import outbox, passwords
 from users.access import ADMINISTRATOR, ANYBODY
 from users.body import Body
 from users.edge import Reply, Request, operation
-from users.errors import BadRequest, Forbidden, Unauthenticated, Unavailable
+from users.errors import BadRequest, Forbidden, TooManyRequests, Unauthenticated
 from users.fields import check_email, check_name, check_name_size, check_profile_picture, check_username
-from users.log import logger
+from users.granting import grant_or_repair
 from users.models import Role, Status, User
 from users.repository import accounts
-from users.repository.outbox import record
+from users.repository.throttles import count_registration
 from users.settings import settings
 from users.wake import wake_delivery
 
@@ -61,12 +61,17 @@ class Registration(Body):
 @operation("register_user", access=ANYBODY)
 def lambda_handler(request: Request) -> Reply:
     """Check, hash, store with the events and mails it causes, then let Auth know of the new member."""
+    by_admin = not settings().allow_self_register
+    if by_admin:
+        request.require(ADMINISTRATOR)  # where there is no other way, the bearer comes before the body (contract §1.2)
     body = request.body(Registration)
     status, role = _status(body.status), _role(body.role)
     _check(body)
-    by_admin = not settings().allow_self_register or role != Role.USER or status != Status.ENABLED
-    if by_admin:
+    if not by_admin and (role != Role.USER or status != Status.ENABLED):
         _require_administrator(request)
+        by_admin = True
+    if not by_admin:
+        _count(request)
     user = User(
         id=str(uuid.uuid4()),
         first_name=body.first_name,
@@ -82,22 +87,34 @@ def lambda_handler(request: Request) -> Reply:
         created_at=datetime.now(UTC),
     )
     records = [outbox.user_created(user, request.session, request.request_id)]
-    if settings().verify_on_register and not by_admin:
-        records.append(outbox.verification_mail(user.email))
-    accounts.register(user, passwords.hash_password(body.credentials.secret), records)
-    _grant(user)
+    mails = [outbox.verification_mail(user.email)] if settings().verify_on_register and not by_admin else []
+    accounts.register(user, passwords.hash_password(body.credentials.secret), records, mails)
+    grant_or_repair(user.id, user.role)
     wake_delivery()
     return Reply(201, user.as_json(), {"Location": f"/users/{user.id}"})
 
 
 def _require_administrator(request: Request) -> None:
-    """401 without a token where self-registration is off; 403 for anybody who wants what only admins may give."""
+    """403 for anybody else, with or without a token, who wants what only admins may give (decisions.md 13)."""
     try:
         request.require(ADMINISTRATOR)
     except Unauthenticated as error:
-        if settings().allow_self_register:
-            raise Forbidden("not_administrator", "not authorized to perform admin action") from error
-        raise
+        raise Forbidden("not_administrator", "not authorized to perform admin action") from error
+
+
+def _count(request: Request) -> None:
+    """Self-registrations are limited per address, also those that find a name taken (security.md S10).
+
+    An administrator's token lifts the limit. It is looked at only where the limit is reached: else it is of no use.
+    """
+    limit = settings().registrations_per_hour
+    wait = count_registration(request.address, limit) if limit else None
+    if wait is None:
+        return
+    try:
+        request.require(ADMINISTRATOR)
+    except (Unauthenticated, Forbidden) as error:
+        raise TooManyRequests(wait) from error
 
 
 def _check(body: Registration) -> None:
@@ -122,16 +139,3 @@ def _role(value: object) -> Role:
     if not isinstance(value, str) or value not in _ROLES:
         raise BadRequest("invalid_role", "invalid client role")
     return _ROLES[value]
-
-
-def _grant(user: User) -> None:
-    """Write the membership; what cannot be written now, the outbox repairs. The answer stays 201 (architecture.md)."""
-    try:
-        policies.grant(user.id, user.role)
-    except Unavailable:
-        logger.warning("relation left to the outbox")
-        try:
-            record(user.id, [outbox.relation_repair(user.id, user.role)])
-        except Unavailable:
-            # The account is committed; the user's first login repairs what neither store would take now.
-            logger.warning("relation left to the first login")

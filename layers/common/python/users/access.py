@@ -41,10 +41,18 @@ class Access:
     administrator: bool = False
 
 
+ACCESS_TOKENS = frozenset({TokenType.ACCESS})
+REFRESH_TOKENS = frozenset({TokenType.REFRESH})
+
 ANYBODY = Access(tokens=frozenset(), verified=False)
 SIGNED_IN = Access()
 SIGNED_IN_UNVERIFIED = Access(verified=False)
 ADMINISTRATOR = Access(administrator=True)
+# For password, e-mail, role, token and deletion operations: no PAT, no API key (decisions.md 14).
+IN_PERSON = Access(tokens=ACCESS_TOKENS)
+IN_PERSON_UNVERIFIED = Access(tokens=ACCESS_TOKENS, verified=False)
+ADMINISTRATOR_IN_PERSON = Access(tokens=ACCESS_TOKENS, administrator=True)
+REFRESHING = Access(tokens=REFRESH_TOKENS, verified=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,13 @@ class Tokens(NamedTuple):
     refresh_token: str
 
 
+class RefreshToken(NamedTuple):
+    """A refresh token as Auth lists it: its id, and the label that its login gave it."""
+
+    id: str
+    description: str
+
+
 class RelationMissing(Exception):
     """Auth knows no relation of the user to the platform: Issue answers INTERNAL then (contract §2.4)."""
 
@@ -101,6 +108,26 @@ def issue(user_id: str, *, role: int, verified: bool, description: str = "") -> 
             raise RelationMissing from error
         raise
     return Tokens(answer.access_token, answer.refresh_token)
+
+
+def refresh(refresh_token: str, *, verified: bool) -> Tokens:
+    """New tokens for a refresh token; Unauthenticated when Auth knows it no more."""
+    request = token_pb2.RefreshReq(refresh_token=refresh_token, verified=verified)
+    answer = _call("/token.v1.TokenService/Refresh", request, token_pb2.Token)
+    return Tokens(answer.access_token, answer.refresh_token)
+
+
+def list_refresh_tokens(user_id: str) -> list[RefreshToken]:
+    """The user's refresh tokens that have not expired, the next to expire first."""
+    request = token_pb2.ListUserRefreshTokensReq(user_id=user_id)
+    answer = _call("/token.v1.TokenService/ListUserRefreshTokens", request, token_pb2.ListUserRefreshTokensRes)
+    return [RefreshToken(token.id, token.description) for token in answer.refresh_tokens]
+
+
+def revoke(user_id: str, token_id: str) -> None:
+    """Forget a refresh token. Auth does not check whose it is: the caller has (contract §9 S10)."""
+    request = token_pb2.RevokeReq(token_id=token_id, user_id=user_id)
+    _call("/token.v1.TokenService/Revoke", request, token_pb2.RevokeRes)
 
 
 def close() -> None:

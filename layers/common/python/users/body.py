@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from users.errors import BadRequest
 
+# Far above what metadata needs, far below where a recursion of ours, or of a client, ends.
+_MAX_DEPTH = 100
+
 
 class Body(BaseModel):
     """A request body. Unknown keys are ignored, keys match in any letter case, ``null`` means absent."""
@@ -43,7 +46,7 @@ def _decode(text: str) -> object:
     """The first JSON value of a text; what follows it is ignored, as upstream does."""
     decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
     value, _ = decoder.raw_decode(text.lstrip(" \t\r\n"))
-    _check_storable(value)
+    _check_storable(value, depth=0)
     return value
 
 
@@ -58,16 +61,18 @@ def _finite(number: str) -> float:
     return value
 
 
-def _check_storable(value: Any) -> None:
-    """ValueError for text that PostgreSQL cannot hold: NUL, and halves of surrogate pairs."""
+def _check_storable(value: Any, depth: int) -> None:
+    """ValueError for nesting without end, and for text that PostgreSQL cannot hold: NUL, halves of surrogate pairs."""
+    if depth > _MAX_DEPTH:
+        raise ValueError("nested too deeply")
     if isinstance(value, str):
         if "\0" in value:
             raise ValueError("NUL character")
         value.encode()  # UnicodeEncodeError, a ValueError, for a lone surrogate
     elif isinstance(value, dict):
         for key, item in value.items():
-            _check_storable(key)
-            _check_storable(item)
+            _check_storable(key, depth)
+            _check_storable(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _check_storable(item)
+            _check_storable(item, depth + 1)

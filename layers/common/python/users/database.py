@@ -31,8 +31,11 @@ _CONFLICTS = {
 _connection: psycopg.Connection[DictRow] | None = None
 
 
-class QueryTooExpensive(Exception):
+class QueryTooExpensive(Unavailable):
     """The role's ``statement_timeout`` ended the statement."""
+
+    def __init__(self) -> None:
+        super().__init__("database")
 
 
 def conninfo() -> str:
@@ -73,6 +76,8 @@ def query(statement: str, parameters: Parameters, *, read_only: bool) -> list[Di
     try:
         try:
             return _run(_connected(), statement, parameters)
+        except pg.DeadlockDetected:
+            return _run(_connected(), statement, parameters)  # the server undid it whole
         except psycopg.OperationalError:
             if not read_only or _connection is None or not _connection.closed:
                 raise
@@ -111,14 +116,12 @@ def _connected() -> psycopg.Connection[DictRow]:
 
 
 def _was_closed_by_server(connection: psycopg.Connection[DictRow]) -> bool:
-    """Whether an idle connection is gone: a server has nothing to say unasked, except when it hangs up."""
-    if connection.closed:
+    """Whether an idle connection is gone: a server has nothing to say unasked, except when it hangs up.
+
+    Its last words may come before the end of the stream does, so that they count as the end.
+    """
+    if connection.closed or connection.pgconn.status != psycopg.pq.ConnStatus.OK:
         return True
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
-        try:
-            connection.pgconn.consume_input()
-        except psycopg.OperationalError:
-            return True
-    return connection.pgconn.status != psycopg.pq.ConnStatus.OK
+    return bool(poll.poll(0))

@@ -10,18 +10,28 @@ without having admitted its caller is a defect and answers 500.
 
 import base64
 import binascii
+import hmac
 import json
 import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from users.access import ANYBODY, Access, Account, Session, admit
 from users.authentication import authenticate, bearer_token
-from users.errors import BadRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType, UsersError
+from users.errors import (
+    BadRequest,
+    Forbidden,
+    NotFound,
+    PayloadTooLarge,
+    TooManyRequests,
+    Unavailable,
+    UnsupportedMediaType,
+    UsersError,
+)
 from users.log import logger
 from users.query import Query
 from users.settings import settings
@@ -61,9 +71,37 @@ class Request:
         return self.event.get("headers") or {}
 
     @property
+    def method(self) -> str:
+        """The HTTP method."""
+        method: str = self.event["requestContext"]["http"]["method"]
+        return method
+
+    @property
     def query(self) -> Query:
         """The query string, read as upstream reads it."""
         return Query(self.event.get("rawQueryString", ""))
+
+    @property
+    def address(self) -> str:
+        """Where the request comes from: API Gateway's word or, behind an edge that proves itself, the edge's (S10).
+
+        ``X-Forwarded-For`` is never read: anybody can write it.
+        """
+        secret = settings().origin_secret
+        if secret and hmac.compare_digest(self.headers.get("x-origin-verify", "").encode(), secret.encode()):
+            return self.headers.get("cloudfront-viewer-address", "").rpartition(":")[0]
+        source: str = self.event["requestContext"]["http"]["sourceIp"]
+        return source
+
+    @property
+    def user_id(self) -> str:
+        """The ``{id}`` of the path; BadRequest when it is empty or cannot be anybody's."""
+        user_id: str = (self.event.get("pathParameters") or {}).get("id", "")
+        if not user_id:
+            raise BadRequest("missing_id", "missing entity id")
+        if "\0" in user_id or not user_id.isprintable():
+            raise NotFound
+        return user_id
 
     @property
     def caller(self) -> Session:
@@ -78,6 +116,10 @@ class Request:
             raise UnsupportedMediaType
         return model.parse(self._text())
 
+    def form(self) -> Query:
+        """The fields of a form that a browser posted (``application/x-www-form-urlencoded``)."""
+        return Query(self._text())
+
     def _text(self) -> str:
         text: str = self.event.get("body") or ""
         try:
@@ -91,12 +133,26 @@ class Request:
     def admit(self, account: Account | None) -> Account:
         """Let the caller in by his row; where administrators are asked for, the policy store is asked as well."""
         admitted = admit(self.caller, account, self.access)
-        if self.access.administrator and settings().spicedb_host:
-            from users.auth_client import authorize_administrator  # grpc, only where it is used
-
-            authorize_administrator(admitted.id)
+        if self.access.administrator:
+            self._ask_policy_store(admitted)
         self.admitted = True
         return admitted
+
+    def admit_for(self, account: Account | None, user_id: str) -> Account:
+        """Let the caller act on ``user_id``: himself, or anybody if he is an administrator; Forbidden otherwise."""
+        admitted = self.admit(account)
+        if admitted.id != user_id:
+            if not admitted.is_admin:
+                raise Forbidden
+            self._ask_policy_store(admitted)
+        return admitted
+
+    def _ask_policy_store(self, administrator: Account) -> None:
+        """Where SpiceDB is configured, the row alone does not make an administrator (decisions.md 15)."""
+        if settings().spicedb_host:
+            from users.auth_client import authorize_administrator  # grpc, only where it is used
+
+            authorize_administrator(administrator.id)
 
     def require(self, access: Access) -> Account:
         """Ask for more than the operation declares, for one case of it; costs a round trip of its own."""
@@ -108,11 +164,15 @@ class Request:
 
 
 Handler = Callable[[Request], Reply]
+ErrorPage = Callable[[Request, UsersError], Reply | None]
 LambdaHandler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
 
-def operation(name: str, *, access: Access) -> Callable[[Handler], LambdaHandler]:
-    """Make a Lambda handler of an operation; ``name`` is its one name, in logs too."""
+def operation(name: str, *, access: Access, error_page: ErrorPage | None = None) -> Callable[[Handler], LambdaHandler]:
+    """Make a Lambda handler of an operation; ``name`` is its one name, in logs too.
+
+    ``error_page`` turns an error into a page for a request that comes from a person's browser, None for others.
+    """
 
     def decorate(handler: Handler) -> LambdaHandler:
         @wraps(handler)
@@ -120,7 +180,7 @@ def operation(name: str, *, access: Access) -> Callable[[Handler], LambdaHandler
             started = time.perf_counter()
             request_id = _request_id(event)
             logger.append_keys(operation=name, request_id=request_id)
-            reply = _answer(handler, Request(event, request_id, access))
+            reply = _answer(handler, Request(event, request_id, access), error_page)
             logger.info("answered", status=reply.status, duration=round(time.perf_counter() - started, 6))
             return _response(reply, request_id)
 
@@ -135,7 +195,7 @@ def _request_id(event: Mapping[str, Any]) -> str:
     return sent if _REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
 
 
-def _answer(handler: Handler, request: Request) -> Reply:
+def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) -> Reply:
     """Authenticate, run the operation, map what it raises. The one place that catches everything."""
     try:
         if request.access is not ANYBODY:
@@ -143,20 +203,24 @@ def _answer(handler: Handler, request: Request) -> Reply:
         reply = handler(request)
         assert request.admitted or request.access is ANYBODY, "the operation answered without admitting its caller"
         return reply
-    except Unavailable as error:
-        logger.error("dependency unavailable", dependency=error.dependency, cause=_cause(error))
-        return _error(error, {"Retry-After": str(error.retry_after)})
     except UsersError as error:
-        logger.warning("refused", status=error.status, error=error.code)
-        return _error(error, {})
+        _log_error(error)
+        page = error_page(request, error) if error_page else None
+        answer = page or Reply(error.status, {"message": error.message, "error": error.code})
+        if isinstance(error, Unavailable | TooManyRequests):
+            return replace(answer, headers={**answer.headers, "Retry-After": str(error.retry_after)})
+        return answer
     except Exception as error:  # noqa: BLE001 -- the edge
         # The text of a foreign exception may hold what the caller sent: its type and place are told, not its text.
         logger.error("failed", exception_type=type(error).__name__, place=_place(error))
         return Reply(500, {"message": "internal server error", "error": "internal"})
 
 
-def _error(error: UsersError, headers: Mapping[str, str]) -> Reply:
-    return Reply(error.status, {"message": error.message, "error": error.code}, headers)
+def _log_error(error: UsersError) -> None:
+    if isinstance(error, Unavailable):
+        logger.error("dependency unavailable", dependency=error.dependency, cause=_cause(error))
+    else:
+        logger.warning("refused", status=error.status, error=error.code)
 
 
 def _cause(error: BaseException) -> str:

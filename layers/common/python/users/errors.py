@@ -8,6 +8,7 @@
     ├── Conflict               409
     ├── PayloadTooLarge        413
     ├── UnsupportedMediaType   415
+    ├── TooManyRequests        429, with Retry-After
     └── Unavailable            503, with Retry-After
 
 Every error carries a stable snake_case ``code`` (the body's ``error``) and a ``message`` (contract §2.3 and the table
@@ -86,6 +87,16 @@ class UnsupportedMediaType(UsersError):
 
     def __init__(self) -> None:
         super().__init__("unsupported_content_type", "unsupported content type")
+
+
+class TooManyRequests(UsersError):
+    """A limit is reached; ``retry_after`` is in seconds (the ``Retry-After`` header)."""
+
+    status = 429
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("too_many_requests", "too many attempts, please try again later")
+        self.retry_after = retry_after
 
 
 class Unavailable(UsersError):

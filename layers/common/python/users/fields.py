@@ -4,9 +4,12 @@ Each ``check_…`` raises BadRequest with the contract's message, and returns no
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
-from users.errors import BadRequest
+from users.errors import BadRequest, Forbidden
+from users.models import User
 
 COLUMN_CHARACTERS = 254  # VARCHAR(254), contract §6
 _NAME_BYTES = 1024
@@ -52,6 +55,15 @@ def check_email(email: str) -> None:
     if not _ADDRESS.fullmatch(email) or not email.isprintable():
         raise BadRequest("invalid_email", "invalid email")
     check_length(email, "email")
+
+
+def check_external_provider(user: User, values: Mapping[str, Any]) -> None:
+    """Forbidden when a name, address or picture that an external provider rules would change (decisions.md 7)."""
+    ruled = ("first_name", "last_name", "email", "profile_picture")
+    if user.auth_provider and any(name in values and values[name] != getattr(user, name) for name in ruled):
+        raise Forbidden(
+            "external_account", "account details can only be updated through your authentication provider's settings"
+        )
 
 
 def check_profile_picture(url: str) -> None:

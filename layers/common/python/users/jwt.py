@@ -7,6 +7,7 @@ garbage tokens cannot make this service fetch again and again (contract §9 S23)
 import base64
 import binascii
 import json
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from nacl import bindings
 from nacl.exceptions import BadSignatureError
 
+from users.access import TokenType
 from users.errors import Unauthenticated, Unavailable
 from users.settings import settings
 
@@ -23,7 +25,7 @@ _LEAST_SECONDS_BETWEEN_FETCHES = 30.0
 _RETRY_SECONDS = 1.0  # after a failed fetch
 _FETCH_TIMEOUT = 2.0
 _MAX_TOKEN_LENGTH = 8192
-_TOKEN_TYPES = range(6)
+_TOKEN_TYPES = range(len(TokenType))
 _ROLES = range(1, 3)
 
 
@@ -68,8 +70,8 @@ def forget_keys() -> None:
 def verified_claims(token: str) -> Mapping[str, Any]:
     """The claims of a token that is signed by a known key, not expired, and complete; else Unauthenticated.
 
-    The claims have ``sub`` (str), ``type`` (0..5), ``role`` (1..2), ``verified`` (bool) and ``exp``; the purpose
-    (``type``) is for the caller to judge.
+    The claims have ``sub`` (str), ``type`` (0..5), ``role`` (1..2), ``verified`` (bool) and, API keys excepted,
+    ``exp``; the purpose (``type``) is for the caller to judge.
     """
     if len(token) > _MAX_TOKEN_LENGTH or token.count(".") != 2:
         raise Unauthenticated
@@ -112,6 +114,8 @@ def issued_at(claims: Mapping[str, Any]) -> int | None:
 
 def _check_claims(claims: Mapping[str, Any]) -> None:
     now = time.time()
+    # An API key may be made for ever; Auth, which is asked for each of them, can revoke it.
+    expires_at = claims.get("exp", math.inf if claims.get("type") == TokenType.API_KEY else None)
     complete = (
         claims.get("iss") == ISSUER
         and isinstance(claims.get("sub"), str)
@@ -119,9 +123,9 @@ def _check_claims(claims: Mapping[str, Any]) -> None:
         and claims.get("type") in _TOKEN_TYPES
         and claims.get("role") in _ROLES
         and isinstance(claims.get("verified"), bool)
-        and isinstance(claims.get("exp"), int | float)
+        and isinstance(expires_at, int | float)
     )
-    if not complete or claims["exp"] <= now or not all(_is_past(claims.get(name), now) for name in ("iat", "nbf")):
+    if not complete or expires_at <= now or not all(_is_past(claims.get(name), now) for name in ("iat", "nbf")):
         raise Unauthenticated
 
 

@@ -1,7 +1,6 @@
 """What a list asks for: the query parameters of ``GET /users`` (contract §3.2; decisions.md 22–24)."""
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,11 +8,12 @@ from typing import Any
 
 from users.errors import BadRequest
 from users.models import Role, Status
-from users.query import Query, invalid_query
+from users.query import Query
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
 ORDERS = ("updated_at", "created_at", "first_name", "last_name", "username", "email")
+_LEAST_SEARCH_BYTES = 3
 _SUBSTRINGS = ("username", "email", "first_name", "last_name")
 
 
@@ -36,12 +36,13 @@ class Cursor:
         """BadRequest for what ``encode`` did not make."""
         try:
             order, descending, value, row_id = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        except (ValueError, TypeError, binascii.Error) as error:
+            f"{value}{row_id}".encode()  # no halves of surrogate pairs
+        except (ValueError, TypeError, RecursionError) as error:
             raise BadRequest("invalid_cursor", "invalid cursor") from error
         well_formed = (
             order in ORDERS and isinstance(descending, bool) and isinstance(value, str) and isinstance(row_id, str)
         )
-        if not well_formed or "\0" in value + row_id or not (value + row_id).isprintable():
+        if not well_formed or "\0" in value + row_id:
             raise BadRequest("invalid_cursor", "invalid cursor")
         return cls(order=order, descending=descending, value=value, id=row_id)
 
@@ -73,6 +74,35 @@ class Listing:
         return bool(self.metadata or self.contains or self.tags) or any(item is not None for item in narrowing)
 
 
+def read_search(query: Query) -> Listing:
+    """The search that a query asks for: enabled ordinary users only (contract §3.3; decisions.md 22)."""
+    offset, limit = query.number("offset", 0), query.number("limit", DEFAULT_LIMIT)
+    contains = {name: query.text(name) for name in ("username", "first_name", "last_name", "id")}
+    order, descending = _order(query)
+    if any(0 < len(contains[name].encode()) < _LEAST_SEARCH_BYTES for name in ("username", "id")):
+        raise BadRequest("search_too_short", f"search query must be at least {_LEAST_SEARCH_BYTES} bytes")
+    if not any(contains.values()):
+        raise BadRequest("empty_search", "search query must not be empty")
+    _check_limit(limit)
+    return Listing(
+        offset=offset,
+        limit=limit,
+        status=Status.ENABLED,
+        role=Role.USER,
+        verified=None,
+        metadata={},
+        contains={name: value for name, value in contains.items() if value},
+        tags=[],
+        all_tags=False,
+        order=order,
+        descending=descending,
+        only_total=False,
+        created_from=None,
+        created_to=None,
+        cursor=_cursor(query, order, offset, descending=descending),
+    )
+
+
 def read_listing(query: Query) -> Listing:
     """The list that a query asks for; BadRequest in the order of the contract, §3.2."""
     status_text = query.text("status", "enabled")
@@ -80,24 +110,14 @@ def read_listing(query: Query) -> Listing:
     metadata = query.json_object("metadata")
     contains = {name: query.text(name) for name in _SUBSTRINGS}
     tags, all_tags = read_tags(query.text("tags"))
-    order, direction = query.text("order", "updated_at"), query.text("dir", "desc")
+    _order_texts(query)
     contains["id"] = query.text("id")
     status = _status(status_text)
     only_total = query.flag("only_total") or False
     created_from, created_to = query.moment("created_from"), query.moment("created_to")
     role, verified = _role(query.text("role", "all")), query.flag("verified")
-    if not 1 <= limit <= MAX_LIMIT:
-        raise BadRequest("invalid_limit", "invalid limit size")
-    if order not in ("", *ORDERS):
-        raise BadRequest("invalid_order", "invalid list order provided")
-    if direction not in ("", "asc", "desc"):
-        raise BadRequest("invalid_direction", "invalid list direction provided")
-    order, descending = order or "updated_at", direction != "asc"
-    cursor = Cursor.decode(text) if (text := query.text("cursor")) else None
-    if cursor and (cursor.order, cursor.descending) != (order, descending):
-        raise BadRequest("invalid_cursor", "the cursor belongs to another order")
-    if cursor and offset:
-        raise invalid_query()
+    _check_limit(limit)
+    order, descending = _order(query)
     return Listing(
         offset=offset,
         limit=limit,
@@ -113,7 +133,7 @@ def read_listing(query: Query) -> Listing:
         only_total=only_total,
         created_from=created_from,
         created_to=created_to,
-        cursor=cursor,
+        cursor=_cursor(query, order, offset, descending=descending),
     )
 
 
@@ -124,6 +144,36 @@ def read_tags(text: str) -> tuple[list[str], bool]:
     if "," in text:
         return [tag.strip() for tag in text.split(",")], False
     return ([text] if text else []), True
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_LIMIT:
+        raise BadRequest("invalid_limit", "invalid limit size")
+
+
+def _order_texts(query: Query) -> tuple[str, str]:
+    return query.text("order", "updated_at"), query.text("dir", "desc")
+
+
+def _order(query: Query) -> tuple[str, bool]:
+    """The order and whether it is descending; empty ones are the defaults."""
+    order, direction = _order_texts(query)
+    if order not in ("", *ORDERS):
+        raise BadRequest("invalid_order", "invalid list order provided")
+    if direction not in ("", "asc", "desc"):
+        raise BadRequest("invalid_direction", "invalid list direction provided")
+    return order or "updated_at", direction != "asc"
+
+
+def _cursor(query: Query, order: str, offset: int, *, descending: bool) -> Cursor | None:
+    """The cursor, which must be of this order and replaces the offset."""
+    text = query.text("cursor")
+    if not text:
+        return None
+    cursor = Cursor.decode(text)
+    if offset or (cursor.order, cursor.descending) != (order, descending):
+        raise BadRequest("invalid_cursor", "the cursor belongs to another order, or comes with an offset")
+    return cursor
 
 
 def _status(text: str) -> Status | None:

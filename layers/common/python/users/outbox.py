@@ -7,6 +7,7 @@ private metadata.
 import time
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from users.access import Session
@@ -15,7 +16,7 @@ from users.models import Role, Status, User, rfc3339
 if TYPE_CHECKING:
     from users.listing import Listing
 
-Channel = Literal["event", "mail", "relation", "reset_request"]
+Channel = Literal["event", "mail", "relation", "reset_request", "revocation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,8 @@ class Record:
     channel: Channel
     name: str
     payload: dict[str, Any]
+    # Keys that the changed row adds to an event's payload, as far as they are not empty (repository.changes).
+    row_keys: tuple[str, ...] = ()
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -57,6 +60,28 @@ def user_created(user: User, session: Session | None, request_id: str) -> Record
 
 def profile_viewed(user: User, session: Session, request_id: str) -> Record:
     """``user.view_profile`` (contract §7.2), written only with ``MG_USERS_READ_EVENTS``."""
+    payload = _viewed(user, session, super_admin=user.role == Role.ADMIN)
+    return event("user.view_profile", request_id, payload)
+
+
+def users_searched(listing: "Listing", request_id: str) -> Record:
+    """``user.search`` (contract §7.2), written only with ``MG_USERS_READ_EVENTS``."""
+    payload = {"total": 0, "offset": listing.offset, "limit": listing.limit, **listing.contains}
+    return event("user.search", request_id, payload)
+
+
+def account_purged(user_id: str, request_id: str) -> Record:
+    """``user.purge``, ours: the account is gone for good."""
+    return event("user.purge", request_id, {"id": user_id})
+
+
+def user_viewed(user: User, session: Session, request_id: str, *, super_admin: bool) -> Record:
+    """``user.view`` (contract §7.2), written only with ``MG_USERS_READ_EVENTS``."""
+    last_name = {"last_name": user.last_name} if user.last_name else {}
+    return event("user.view", request_id, _viewed(user, session, super_admin=super_admin) | last_name)
+
+
+def _viewed(user: User, session: Session, *, super_admin: bool) -> dict[str, Any]:
     optional = {
         "first_name": user.first_name,
         "tags": user.tags,
@@ -66,15 +91,14 @@ def profile_viewed(user: User, session: Session, request_id: str) -> Record:
         "updated_at": rfc3339(user.updated_at) if user.updated_at else "",
         "updated_by": user.updated_by,
     }
-    payload = {
+    return {
         "id": user.id,
         "token_type": session.token_type_name,
-        "super_admin": user.role == Role.ADMIN,
+        "super_admin": super_admin,
         "status": Status(user.status).name.lower(),
         "metadata": user.metadata,
         **{key: value for key, value in optional.items() if value},
     }
-    return event("user.view_profile", request_id, payload)
 
 
 def users_listed(listing: "Listing", session: Session, request_id: str) -> Record:
@@ -96,6 +120,67 @@ def users_listed(listing: "Listing", session: Session, request_id: str) -> Recor
         **{key: value for key, value in optional.items() if value},
     }
     return event("user.list", request_id, payload)
+
+
+# What the row adds to the events of a change (contract §7.2).
+_ACCOUNT_KEYS = ("id", "status", "first_name", "last_name", "tags", "username", "email", "metadata", "created_at")
+_CHANGED_KEYS = {
+    "user.update": _ACCOUNT_KEYS,
+    "user.update_tags": _ACCOUNT_KEYS,
+    "user.update_email": _ACCOUNT_KEYS,
+    "user.update_role": _ACCOUNT_KEYS,
+    "user.update_secret": _ACCOUNT_KEYS,
+    "user.update_username": ("id", "first_name", "last_name", "username"),
+    "user.update_profile_picture": ("id", "profile_picture"),
+    "user.enable": ("id", "status"),
+    "user.disable": ("id", "status"),
+    "user.delete": ("id",),
+}
+
+
+def user_changed(operation: str, session: Session, request_id: str, *, at: datetime, super_admin: bool) -> Record:
+    """The event of a change of a row, which the statement that makes the change completes from the row."""
+    payload = {"token_type": session.token_type_name, "super_admin": super_admin}
+    if operation != "user.delete":
+        payload |= {"updated_at": rfc3339(at), "updated_by": session.user_id}
+    keys = {"operation": operation, "request_id": request_id, "occurred_at": time.time_ns()}
+    return Record(channel="event", name=operation, payload=payload | keys, row_keys=_CHANGED_KEYS[operation])
+
+
+def verification_sent(user_id: str, session: Session, request_id: str) -> Record:
+    """``user.send_verification`` (contract §7.2)."""
+    payload = {"user_id": user_id, "token_type": session.token_type_name}
+    return event("user.send_verification", request_id, payload)
+
+
+def email_verified(user_id: str, email: str, request_id: str, *, at: datetime) -> Record:
+    """``user.verify_email`` (contract §7.2)."""
+    return event("user.verify_email", request_id, {"user_id": user_id, "email": email, "verified_at": rfc3339(at)})
+
+
+def token_refreshed(request_id: str) -> Record:
+    """``user.refresh_token`` (contract §7.2)."""
+    return event("user.refresh_token", request_id, {})
+
+
+def token_revoked(token_id: str, request_id: str) -> Record:
+    """``user.revoke_refresh_token`` (contract §7.2)."""
+    return event("user.revoke_refresh_token", request_id, {"token_id": token_id})
+
+
+def secret_reset(request_id: str) -> Record:
+    """``user.reset_secret`` (contract §7.2)."""
+    return event("user.reset_secret", request_id, {})
+
+
+def revocation(token_ids: list[str]) -> Record:
+    """Refresh tokens that Auth is to forget, because the account changed under them (decisions.md 15)."""
+    return Record(channel="revocation", name="refresh_tokens", payload={"token_ids": token_ids})
+
+
+def notice_mail(name: Literal["password_changed", "email_changed"], email: str) -> Record:
+    """A mail that tells ``email`` of a change; it holds no link that does anything."""
+    return Record(channel="mail", name=name, payload={"email": email})
 
 
 def token_issued(identity: str, request_id: str) -> Record:

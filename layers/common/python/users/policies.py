@@ -46,6 +46,38 @@ def grant(user_id: str, role: int) -> None:
         raise Unavailable("spicedb") from error
 
 
+def revoke_administration(user_id: str) -> None:
+    """Take the administrator relation away; none is fine. Unavailable when SpiceDB does not do it."""
+    _delete("platform", "magistrala", "administrator", user_id)
+
+
+def revoke_everything(user_id: str) -> None:
+    """Take all relations of the user away, to whatever resource; Unavailable when SpiceDB does not do it."""
+    _delete("", "", "", user_id)
+
+
+def _delete(resource_type: str, resource_id: str, relation: str, user_id: str) -> None:
+    if not settings().spicedb_host:
+        return
+    import grpc
+    from authzed.api.v1 import DeleteRelationshipsRequest, RelationshipFilter, SubjectFilter
+
+    condition = RelationshipFilter(
+        resource_type=resource_type,
+        optional_resource_id=resource_id,
+        optional_relation=relation,
+        optional_subject_filter=SubjectFilter(subject_type="user", optional_subject_id=user_id),
+    )
+    try:
+        _permissions().DeleteRelationships(
+            DeleteRelationshipsRequest(relationship_filter=condition),
+            timeout=settings().auth_grpc_timeout,
+            metadata=_bearer(),
+        )
+    except grpc.RpcError as error:
+        raise Unavailable("spicedb") from error
+
+
 def _bearer() -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {settings().spicedb_pre_shared_key}"),)
 

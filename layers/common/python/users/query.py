@@ -11,6 +11,7 @@ from users.settings import boolean
 
 _MAX_BIGINT = 2**63 - 1
 _MAX_DIGITS = 4000  # more, and int() itself refuses
+_MAX_BRACKETS = 100  # of a JSON filter; its nesting, too, is below that
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
@@ -24,7 +25,7 @@ class Query:
     """The parameters of one request. Every reader raises BadRequest for a repeated key or an unreadable value."""
 
     def __init__(self, raw: str) -> None:
-        """``raw`` is the event's ``rawQueryString``; pairs with a bad escape or a ``;`` are dropped, as Go does."""
+        """``raw``: the event's ``rawQueryString``, or a form's body. Go drops pairs with a bad escape or ``;``, too."""
         self._values: dict[str, list[str]] = {}
         for pair in raw.split("&"):
             if not pair or ";" in pair or _BAD_ESCAPE.search(pair):
@@ -60,6 +61,8 @@ class Query:
         text = self.text(name)
         if name not in self._values:
             return {}
+        if text.count("{") + text.count("[") > _MAX_BRACKETS:
+            raise invalid_query()
         try:
             value = json.loads(text)
             json.dumps(value, allow_nan=False, ensure_ascii=False).encode()

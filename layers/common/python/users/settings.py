@@ -65,6 +65,21 @@ def one_of(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
+def port(text: str) -> int:
+    """A TCP port; ValueError for anything else."""
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if not 0 < number < 65536:
+        raise ValueError("must be a port from 1 to 65535")
+    return number
+
+
+def color(text: str) -> str:
+    """A colour of six hexadecimal digits; ValueError for anything else."""
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise ValueError("must be a colour such as #0b57a4")
+    return text
+
+
 def variable(name: str, default: str, about: str, parse: Callable[[str], Any] = str) -> Any:
     """A field of ``Settings`` that is read from ``name``; an empty variable counts as unset."""
     return field(default=parse(default), metadata={"name": name, "default": default, "about": about, "parse": parse})
@@ -102,6 +117,17 @@ class Settings:
     rehash: bool = variable("MG_USERS_REHASH", "true", "Replace a bcrypt hash by argon2id at the next login.", boolean)
     read_events: bool = variable(
         "MG_USERS_READ_EVENTS", "false", "Publish events of reads (view, list, search) too.", boolean
+    )
+    registrations_per_hour: int = variable(
+        "MG_USERS_REGISTRATIONS_PER_HOUR", "100", "Self-registrations from one address in an hour; `0`: any.", int
+    )
+    delete_after: float = variable(
+        "MG_USERS_DELETE_AFTER", "720h", "Grace period of deleted accounts (Go duration); `0s`: none.", duration
+    )
+    origin_secret: str = variable(
+        "MG_USERS_ORIGIN_SECRET",
+        "",
+        "Value of `X-Origin-Verify` by which a CloudFront distribution proves that `CloudFront-Viewer-Address` is its.",
     )
     secret_key: str = variable(
         "MG_USERS_SECRET_KEY",
@@ -155,7 +181,21 @@ class Settings:
         "nats://localhost:4222",
         "Where events go: `nats://host:port`. Else `MG_ES_URL` is read.",
     )
-    email_from_address: str = variable("MG_EMAIL_FROM_ADDRESS", "", "Sender of the mails.")
+    product_name: str = variable("MG_USERS_PRODUCT_NAME", "Magistrala", "What mails and pages call the product.")
+    product_color: str = variable(
+        "MG_USERS_PRODUCT_COLOR", "#0b57a4", "Colour of buttons and links in mails and pages.", color
+    )
+    email_host: str = variable(
+        "MG_EMAIL_HOST",
+        "",
+        "Mail server; empty: SES. Its certificate is verified; `SSL_CERT_FILE` names a private authority.",
+    )
+    email_port: int = variable(
+        "MG_EMAIL_PORT", "25", "465: TLS from the start; else STARTTLS when offered. Lambda cannot reach port 25.", port
+    )
+    email_username: str = variable("MG_EMAIL_USERNAME", "root", "Who logs in, where the server offers AUTH.")
+    email_password: str = variable("MG_EMAIL_PASSWORD", "", "Its password; empty: no login.")
+    email_from_address: str = variable("MG_EMAIL_FROM_ADDRESS", "", "Sender of the mails: `local@domain`.")
     email_from_name: str = variable("MG_EMAIL_FROM_NAME", "", "Sender's name.")
     password_reset_url_prefix: str = variable(
         "MG_PASSWORD_RESET_URL_PREFIX", "http://localhost/password/reset", "Start of the reset link."

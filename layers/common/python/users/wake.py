@@ -84,10 +84,10 @@ def _post(scheme: str, netloc: str, path: str, headers: Mapping[str, str]) -> in
             _connection.request("POST", path, body=_EMPTY_EVENT, headers=dict(headers))
             response = _connection.getresponse()
             response.read()
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException) as error:
             _connection.close()
             _connection = None
-            if fresh:
+            if fresh or isinstance(error, TimeoutError):  # Lambda may have taken what it does not answer
                 raise
         else:
             return response.status

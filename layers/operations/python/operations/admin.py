@@ -17,6 +17,7 @@ from users.repository import accounts
 from users.repository.outbox import record
 from users.settings import Settings, SettingsError, settings
 
+_FOUND = "an administrator is there already"
 _WELL_KNOWN_PASSWORD = "12345678"  # noqa: S105 -- upstream's published default, refused here
 
 
@@ -35,7 +36,7 @@ def ensure_administrator() -> str:
     if administrators:
         for user_id in administrators:
             _grant(user_id)
-        return "an administrator is there already"
+        return _FOUND
     for row in rows:
         if row["configured"]:
             return "MG_USERS_ADMIN_EMAIL belongs to an account that is no enabled administrator: nothing was changed"
@@ -49,7 +50,9 @@ def _create(s: Settings) -> str:
     secret_hash = passwords.hash_password(s.admin_password)
     try:
         accounts.register(user, secret_hash, [outbox.user_created(user, None, "")])
-    except Conflict:
+    except Conflict as error:
+        if error.code == "email_taken":  # by another run, since ensure_administrator looked
+            return _FOUND
         user = _administrator(s, f"{s.admin_username}-{uuid.uuid4().hex[:8]}")
         accounts.register(user, secret_hash, [outbox.user_created(user, None, "")])
         _grant(user.id)

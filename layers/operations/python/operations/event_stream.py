@@ -8,7 +8,7 @@ import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import StreamConfig
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from operations.proto.messaging_pb2 import Message
 from operations.relay import Channel, DestinationUnavailable, Outcome, Row
@@ -19,6 +19,7 @@ _SUBJECTS = "events.>"
 _MAX_AGE = 24 * 3600  # seconds
 _MAX_MESSAGE = 1024 * 1024  # bytes
 _TIMEOUT = 3.0  # seconds
+_BATCH_TIMEOUT = 20.0
 
 
 def event_channel() -> Channel:
@@ -43,7 +44,7 @@ class NatsChannel:
     def deliver(self, rows: list[Row]) -> Iterable[Outcome]:
         """Publish the rows, each acknowledged by the stream."""
         try:
-            return asyncio.run(self._publish_all(rows))
+            return asyncio.run(asyncio.wait_for(self._publish_all(rows), _BATCH_TIMEOUT))
         except (NatsError, OSError, TimeoutError) as error:
             raise DestinationUnavailable(type(error).__name__) from error
 
@@ -52,7 +53,8 @@ class NatsChannel:
             self._url,
             connect_timeout=_TIMEOUT,
             allow_reconnect=False,
-            max_reconnect_attempts=0,
+            max_reconnect_attempts=1,  # 0 would mean without end
+            reconnect_time_wait=0,
             error_cb=_ignore,
         )
         try:
@@ -70,6 +72,8 @@ class NatsChannel:
             await client.jetstream(timeout=_TIMEOUT).publish(
                 f"events.magistrala.{row.name}", message, headers={"Nats-Msg-Id": row.id}
             )
+        except ServiceUnavailableError:  # the stream is full, or has no leader: nothing is wrong with this event
+            raise
         except APIError as error:
             return Outcome(row, f"{type(error).__name__} {error.err_code}")
         return Outcome(row)

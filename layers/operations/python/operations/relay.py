@@ -9,7 +9,7 @@ that a destination refuses is tried again ever later, and parked after the last 
 channel and nothing else.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from users.log import logger
 BATCH = 50
 LEASE = 60.0  # seconds; longer than a batch takes
 MAX_ATTEMPTS = 12
+_SETTLED_TOGETHER = 10
 _FIRST_BACKOFF = 10.0
 _LONGEST_BACKOFF = 3600.0
 
@@ -67,25 +68,46 @@ def deliver_due(channels: Mapping[str, Callable[[], Channel]], time_is_left: Cal
         rows = _claim(up)
         if not rows:
             break
+        for row in rows:
+            if row.attempts > MAX_ATTEMPTS:
+                _postpone(Outcome(row, "every try ended the relay before it had an outcome"), counts)
+        rows = [row for row in rows if row.attempts <= MAX_ATTEMPTS]
         for name in sorted({row.channel for row in rows}):
             if name not in made:
                 made[name] = channels[name]()
             batch = [row for row in rows if row.channel == name]
-            outcomes = list(_outcomes(made[name], batch))
-            _settle(outcomes, counts)
-            rest = batch[len(outcomes) :]
-            if rest:
+            done, is_up = _deliver(made[name], batch, counts, time_is_left)
+            if not is_up:
                 up.discard(name)
-                counts["unavailable"] += len(rest)
-                _release(rest)
+                counts["unavailable"] += len(batch) - done
+            if done < len(batch):
+                _release(batch[done:])
     return counts
 
 
-def _outcomes(channel: Channel, rows: list[Row]) -> Iterator[Outcome]:
+def _deliver(
+    channel: Channel, rows: list[Row], counts: dict[str, int], time_is_left: Callable[[], bool]
+) -> tuple[int, bool]:
+    """Deliver rows while time is left. How many have an outcome, all settled, and whether the destination is up.
+
+    Settled in small groups: what a killed relay has sent and not settled is sent again.
+    """
+    done, unsettled = 0, list[Outcome]()
     try:
-        yield from channel.deliver(rows)
+        for outcome in channel.deliver(rows):
+            unsettled.append(outcome)
+            done += 1
+            if len(unsettled) == _SETTLED_TOGETHER:
+                _settle(unsettled, counts)
+                unsettled = []
+                if not time_is_left():
+                    break
     except DestinationUnavailable as error:
         logger.error("destination unavailable", channel=rows[0].channel, cause=str(error))
+        return done, False
+    finally:
+        _settle(unsettled, counts)
+    return done, True
 
 
 def _claim(channels: set[str]) -> list[Row]:
@@ -128,7 +150,7 @@ def _postpone(outcome: Outcome, counts: dict[str, int]) -> None:
     log(
         "parked" if parked else "refused",
         channel=row.channel,
-        name=row.name,
+        outbox_name=row.name,
         outbox_id=row.id,
         cause=outcome.refusal,
     )

@@ -6,22 +6,29 @@ from operations.relay import Outcome, Row
 from users import outbox
 from users.database import query
 from users.outbox import Record
+from users.repository.mails import MAIL_LIMITS
 from users.repository.outbox import INSERT_RECORDS, as_rows
+from users.repository.throttles import COUNT_HITS
 
 
 class ResetRequestChannel:
     """The database itself: one statement finds the account, writes its mail and event, and deletes the wish."""
 
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
-        """An address that no enabled account has is done with. The exact spelling wins over the folded one."""
+        """Done with as well: an address that no enabled account has, or that just got such a mail.
+
+        The exact spelling of an address wins over the folded one.
+        """
         statement = f"""
             WITH done AS (
                 DELETE FROM users_outbox WHERE seq = %(seq)s RETURNING seq
-            ), changed AS (
+            ), addressee AS (
                 SELECT u.id FROM users u, done
                 WHERE u.status = 0
                     AND (u.email = %(email)s OR (lower(u.email) = lower(%(email)s) AND NOT u.case_conflict))
                 ORDER BY u.email = %(email)s DESC LIMIT 1
+            ), {MAIL_LIMITS}, {COUNT_HITS}, changed AS (
+                SELECT addressee.id FROM addressee, throttle WHERE throttle.allowed
             )
             {INSERT_RECORDS}"""
         for row in rows:
@@ -32,9 +39,6 @@ class ResetRequestChannel:
                 {"host": "", "email": email, "user": ""},
             )
             mail = Record(channel="mail", name="password_reset", payload={})
-            query(
-                statement,
-                {"seq": row.seq, "email": email, "records": as_rows([event, mail])},
-                read_only=False,
-            )
+            parameters = {"seq": row.seq, "email": email, "kind": "password_reset", "records": as_rows([event, mail])}
+            query(statement, parameters, read_only=False)
             yield Outcome(row)

@@ -26,18 +26,18 @@ _STATEMENT_TIMEOUT = "2s"
 _IDLE_IN_TRANSACTION_TIMEOUT = "30s"
 
 
-def migrate() -> str:
-    """Run what is missing, and set the role's time limits. The schema's version afterwards.
+def migrate(target: str = "head") -> str:
+    """Run what is missing up to ``target``, and set the role's time limits. The schema's version afterwards.
 
     Raises psycopg.Error, or what Alembic raises, when a step fails; steps done before it stay done.
     """
     engine = create_engine("postgresql+psycopg://", creator=_connect, poolclass=NullPool)
     try:
         with engine.connect() as connection, _locked(connection):
-            command.upgrade(_config(connection), "head")
+            command.upgrade(_config(connection), target)
+            _limit_role()
     finally:
         engine.dispose()
-    _limit_role()
     return ScriptDirectory.from_config(_config(None)).get_current_head() or ""
 
 

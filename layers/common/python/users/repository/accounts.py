@@ -1,5 +1,6 @@
 """One account: reading it, and registering it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -8,7 +9,9 @@ from users.access import Account
 from users.database import query
 from users.models import User
 from users.outbox import Record
-from users.repository.outbox import INSERT_RECORDS, as_rows
+from users.repository.mails import MAIL_LIMITS
+from users.repository.outbox import INSERT_MAILS, INSERT_RECORDS, as_rows
+from users.repository.throttles import COUNT_HITS
 
 # Times come as UTC whatever the server's TimeZone is; upstream's zero time would not survive another zone.
 USER_COLUMNS = """
@@ -36,10 +39,11 @@ def find_profile(user_id: str) -> tuple[Account, User] | tuple[None, None]:
     return (Account.from_row(rows[0]), User.from_row(rows[0])) if rows else (None, None)
 
 
-def register(user: User, secret_hash: str, records: list[Record]) -> None:
+def register(user: User, secret_hash: str, records: Sequence[Record], mails: Sequence[Record] = ()) -> None:
     """Store a new account and its records. Conflict when the e-mail or the username is taken, whatever its case.
 
-    ``secret_hash`` is the password's argon2id string.
+    ``secret_hash`` is the password's argon2id string. ``mails`` are to its address, and count against the limits of
+    verification mails (decisions.md 11).
     """
     statement = f"""
         WITH changed AS (
@@ -49,7 +53,9 @@ def register(user: User, secret_hash: str, records: list[Record]) -> None:
                     %(private_metadata)s, %(profile_picture)s, %(status)s, %(role)s, %(created_at)s, %(created_at)s,
                     %(disabled_at)s)
             RETURNING id
-        )
+        ), addressee AS (
+            SELECT id FROM changed WHERE jsonb_array_length(%(mails)s) > 0
+        ), {MAIL_LIMITS}, {COUNT_HITS}, mailed AS ({INSERT_MAILS})
         {INSERT_RECORDS}"""
     parameters: dict[str, Any] = {
         "id": user.id,
@@ -66,6 +72,8 @@ def register(user: User, secret_hash: str, records: list[Record]) -> None:
         "role": user.role,
         "created_at": user.created_at,
         "disabled_at": user.created_at if user.status else None,
+        "kind": "verification",
+        "mails": as_rows(mails),
         "records": as_rows(records),
     }
     query(statement, parameters, read_only=False)

@@ -15,6 +15,33 @@ INSERT_RECORDS = """
     SELECT r.id, changed.id, r.channel, r.name, r.payload
     FROM changed, jsonb_to_recordset(%(records)s) AS r(id uuid, channel text, name text, payload jsonb)"""
 
+# The same for mails that are sent only as often as the CTE `throttle` allows (repository.mails), from `mails`.
+INSERT_MAILS = """
+    INSERT INTO users_outbox (id, user_id, channel, name, payload)
+    SELECT r.id, changed.id, r.channel, r.name, r.payload
+    FROM changed, throttle, jsonb_to_recordset(%(mails)s) AS r(id uuid, channel text, name text, payload jsonb)
+    WHERE throttle.allowed"""
+
+# The same for a CTE `changed` that holds the whole changed row: events are given the keys of it that they ask for.
+INSERT_CHANGE_RECORDS = r"""
+    INSERT INTO users_outbox (id, user_id, channel, name, payload)
+    SELECT r.id, changed.id, r.channel, r.name, r.payload || COALESCE(
+        (SELECT jsonb_object_agg(told.key, told.value) FROM jsonb_each(jsonb_strip_nulls(jsonb_build_object(
+            'id', changed.id,
+            'status', (ARRAY['enabled', 'disabled', 'deleted'])[changed.status + 1],
+            'first_name', NULLIF(changed.first_name, ''),
+            'last_name', NULLIF(changed.last_name, ''),
+            'tags', NULLIF(changed.tags, '{}'),
+            'username', changed.username,
+            'email', changed.email,
+            'metadata', changed.metadata,
+            'profile_picture', changed.profile_picture,
+            'created_at', regexp_replace(
+                to_char(changed.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), '\.?0*$', '') || 'Z'
+        ))) told WHERE told.key = ANY(r.row_keys)), '{}')
+    FROM changed, jsonb_to_recordset(%(records)s) AS
+        r(id uuid, channel text, name text, payload jsonb, row_keys text[])"""
+
 
 def as_rows(records: Sequence[Record]) -> Jsonb:
     """The parameter that ``INSERT_RECORDS`` unpacks."""

@@ -47,18 +47,24 @@ WITH caller AS MATERIALIZED (
     SELECT CASE
         WHEN NOT %(only_total)s AND (SELECT count(*) FROM page) > %(limit)s
         THEN (SELECT count(*) FROM (SELECT FROM users u WHERE {admitted} AND {matches} LIMIT %(exact_total)s + 1) few)
-        WHEN NOT %(only_total)s AND {from_start} AND EXISTS (SELECT FROM page)
+        WHEN NOT %(only_total)s AND {from_start} AND (%(offset)s = 0 OR EXISTS (SELECT FROM page))
         THEN %(offset)s + (SELECT count(*) FROM page)
         ELSE (SELECT count(*) FROM users u WHERE {admitted} AND {matches})
     END AS total
 )
-SELECT to_jsonb(caller) AS caller, counted.total, page.*, page.order_value::text AS order_text,
+SELECT to_jsonb(caller) AS caller, counted.total, {shown}, page.order_value::text AS order_text,
     (SELECT reltuples::bigint FROM pg_class WHERE oid = 'users'::regclass) AS rows_in_table
 FROM counted LEFT JOIN caller ON true LEFT JOIN page ON true
 ORDER BY page.order_value {direction}, page.id {direction}"""
 
+# What search shows of an account (contract §1.5); status and role are the constants that it searches for.
+_CARD_COLUMNS = """
+    u.id, u.first_name, u.last_name, u.metadata, u.username,
+    u.created_at AT TIME ZONE 'UTC' AS created_at, u.updated_at AT TIME ZONE 'UTC' AS updated_at"""
+
 # Nothing is searched or counted for a caller who will be refused: this part is decided before the scan starts.
-_ADMITTED = "EXISTS (SELECT FROM caller c WHERE c.status = 0 AND c.role = 1)"
+_ENABLED = "EXISTS (SELECT FROM caller c WHERE c.status = 0)"
+_ENABLED_ADMIN = "EXISTS (SELECT FROM caller c WHERE c.status = 0 AND c.role = 1)"
 
 
 def list_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
@@ -66,6 +72,15 @@ def list_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
 
     BadRequest when the role's statement timeout ended it.
     """
+    return _find(caller_id, listing, columns=_COLUMNS, admitted=_ENABLED_ADMIN)
+
+
+def search_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
+    """The same for anybody enabled, with less of each account."""
+    return _find(caller_id, listing, columns=_CARD_COLUMNS, admitted=_ENABLED)
+
+
+def _find(caller_id: str, listing: Listing, *, columns: str, admitted: str) -> tuple[Account | None, Page]:
     value, value_type = _ORDER_VALUES[listing.order]
     direction = "DESC" if listing.descending else "ASC"
     matches, parameters = _conditions(listing)
@@ -76,10 +91,11 @@ def list_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
         parameters |= {"after_value": listing.cursor.value, "after_id": listing.cursor.id}
     statement = _STATEMENT.format(
         standing=STANDING_COLUMNS,
-        columns=_COLUMNS,
+        columns=columns,
+        shown=_shown(columns),
         value=value,
         direction=direction,
-        admitted=_ADMITTED,
+        admitted=admitted,
         matches=matches,
         after=after,
         from_start="false" if listing.cursor else "true",
@@ -99,6 +115,11 @@ def list_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
         ) from error
     account = Account.from_row(rows[0]["caller"]) if rows[0]["caller"] else None
     return account, _page(listing, rows)
+
+
+def _shown(columns: str) -> str:
+    """The columns as the CTE `page` calls them. Not `page.*`: an order value of -infinity has no form in Python."""
+    return ", ".join(f"page.{column.split()[-1].removeprefix('u.')}" for column in columns.split(","))
 
 
 def _page(listing: Listing, rows: list[DictRow]) -> Page:
@@ -131,7 +152,7 @@ def _conditions(listing: Listing) -> tuple[str, dict[str, Any]]:
         conditions.append("u.status = %(status)s")
         parameters["status"] = int(listing.status)
     if listing.role is not None:
-        conditions.append("COALESCE(u.role, 0) = %(role)s")  # upstream's column may be NULL
+        conditions.append("u.role = %(role)s")
         parameters["role"] = int(listing.role)
     for column, part in listing.contains.items():
         conditions.append(f"u.{column} ILIKE %(contains_{column})s")

@@ -1,12 +1,32 @@
-"""The mails: subject, text and HTML of each, from the templates beside this file."""
+"""The mails: subject, text and HTML of each, in every language that has a folder here.
 
+``<language>/<mail>.toml`` holds a mail's subject, heading, text and the label of its button; ``<language>/frame.toml``
+what that language's mails share. Text and HTML are made of the same paragraphs; the ``.html`` files are shared by all.
+Another language is another folder with the same files.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
+from textwrap import fill
+
+from operations.mails.colors import ink_on
+from operations.mails.names import shown_name
+from users.settings import settings
 
 _FOLDER = Path(__file__).parent
+_FALLBACK = "en"
+_LINE_LENGTH = 72
+_LINK = "$link"  # a paragraph of its own: the address in the text, a button in the HTML, with the address below all
+
+LANGUAGES = frozenset(path.parent.name for path in _FOLDER.glob("*/frame.toml"))
+MAILS = frozenset(path.stem for path in (_FOLDER / _FALLBACK).glob("*.toml")) - {"frame"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,20 +36,76 @@ class Mail:
     subject: str
     text: str
     html: str
+    language: str
 
 
-def render(name: str, values: dict[str, str], language: str = "en") -> Mail:
-    """The mail ``name`` with its ``$values`` put in, escaped in the HTML part.
+def language_of(locale: str | None) -> str:
+    """The language of a locale such as ``de``, ``de-DE`` or ``de_AT.UTF-8``; English where there is no such folder."""
+    language = re.split(r"[-_.@]", locale or "", maxsplit=1)[0].lower()
+    return language if language in LANGUAGES else _FALLBACK
 
-    The text template's first line is the subject; what values hold of line breaks becomes spaces, so that nobody's
-    name writes a header or a paragraph.
+
+def render(name: str, language: str, *, user: str = "", **values: str | datetime) -> Mail:
+    """The mail ``name`` of ``MAILS``. ``user`` is what its receiver is called; ``values`` are the template's others.
+
+    ``user`` was typed by anybody: it becomes one line in which nothing is a link, and is escaped in the HTML part.
+    The other values are ours.
     """
-    plain = {key: " ".join(value.split()) for key, value in values.items()}
-    subject, _, text = _template(language, f"{name}.txt").substitute(plain).partition("\n")
-    html = _template(language, f"{name}.html").substitute({key: escape(value) for key, value in plain.items()})
-    return Mail(subject=subject, text=text.lstrip("\n"), html=html)
+    template, frame = _read(f"{language}/{name}.toml"), _read(f"{language}/frame.toml")
+    shown = {key: _shown(value, frame["date"]) for key, value in values.items()}
+    shown |= {"product": _one_line(settings().product_name), "user": shown_name(user)}
+    greeting = frame["greeting" if shown["user"] else "greeting_unnamed"]
+    paragraphs = [greeting, *(_one_line(paragraph) for paragraph in template["text"].strip().split("\n\n"))]
+    return Mail(
+        subject=template["subject"],
+        text=_text(paragraphs, frame, shown),
+        html=_html(paragraphs, template, frame, {key: escape(value) for key, value in shown.items()}, language),
+        language=language,
+    )
+
+
+def _shown(value: str | datetime, date_format: str) -> str:
+    return value if isinstance(value, str) else value.astimezone(UTC).strftime(date_format)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _text(paragraphs: list[str], frame: Mapping[str, str], values: Mapping[str, str]) -> str:
+    filled = [Template(paragraph).substitute(values) for paragraph in [*paragraphs, frame["footer"]]]
+    *said, footer = [fill(text, _LINE_LENGTH, break_long_words=False, break_on_hyphens=False) for text in filled]
+    return "\n\n".join([*said, f"-- \n{footer}\n"])
+
+
+def _html(
+    paragraphs: list[str],
+    template: Mapping[str, str],
+    frame: Mapping[str, str],
+    values: Mapping[str, str],
+    language: str,
+) -> str:
+    """``values`` are escaped already; what the templates say is escaped here."""
+    color = settings().product_color
+    shared = {**values, "color": color, "ink": ink_on(color), "lang": language}
+    said = {key: Template(escape(text, quote=False)).substitute(values) for key, text in {**frame, **template}.items()}
+    blocks = [
+        _layout("button.html").substitute(shared, label=said["button"]).strip()
+        if paragraph == _LINK
+        else f'<p style="margin:0 0 16px">{Template(escape(paragraph, quote=False)).substitute(values)}</p>'
+        for paragraph in paragraphs
+    ]
+    if _LINK in paragraphs:
+        blocks.append(_layout("address.html").substitute(shared, hint=said["link_hint"]).strip())
+    rest = {key: said[key] for key in ("subject", "heading", "footer")}
+    return _layout("layout.html").substitute(shared, **rest, content="\n".join(blocks))
 
 
 @cache
-def _template(language: str, file: str) -> Template:
-    return Template((_FOLDER / language / file).read_text(encoding="utf-8"))
+def _read(file: str) -> dict[str, str]:
+    return tomllib.loads((_FOLDER / file).read_text(encoding="utf-8"))
+
+
+@cache
+def _layout(file: str) -> Template:
+    return Template((_FOLDER / file).read_text(encoding="utf-8"))

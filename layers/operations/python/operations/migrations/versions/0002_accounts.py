@@ -13,7 +13,9 @@ ALTER TABLE users
     ADD COLUMN secret_changed_at TIMESTAMPTZ,
     ADD COLUMN disabled_at TIMESTAMPTZ,
     ADD COLUMN deleted_at TIMESTAMPTZ,
+    ADD COLUMN purging_at TIMESTAMPTZ,
     ADD COLUMN case_conflict BOOLEAN NOT NULL DEFAULT false;
+UPDATE users SET role = 0 WHERE role IS NULL;
 UPDATE users SET disabled_at = now() WHERE status = 1;
 UPDATE users SET deleted_at = now() WHERE status = 2;
 UPDATE users SET case_conflict = true WHERE id IN (

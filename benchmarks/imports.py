@@ -1,0 +1,45 @@
+"""Import time of each function: what its cold start pays before the first request.
+
+    python benchmarks/imports.py [operation ...]
+
+Each function is imported in fresh processes, as Lambda does; the figure is the fastest of five, less that of an empty
+process, beside the heavy packages that it loaded.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+_RUNS = 5
+_HEAVY = ("aws_lambda_powertools", "boto3", "grpc", "nats", "nacl", "psycopg", "pydantic", "sqlalchemy", "authzed")
+_TELL = f"import sys; print(*[name for name in {_HEAVY!r} if name in sys.modules])"
+
+
+def _seconds(code: str, folder: Path) -> tuple[float, str]:
+    """The fastest of the runs of ``code``, and what the last one printed."""
+    path = os.pathsep.join([str(folder), *(str(ROOT / "layers" / name / "python") for name in ("common", "operations"))])
+    environment = {**os.environ, "PYTHONPATH": path}
+    fastest, printed = float("inf"), ""
+    for _ in range(_RUNS):
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True, cwd=folder
+        )
+        fastest, printed = min(fastest, time.perf_counter() - started), done.stdout.strip()
+    return fastest, printed
+
+
+def main() -> None:
+    """Print a line for each function."""
+    names = sys.argv[1:] or sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+    bare, _ = _seconds("pass", ROOT)
+    for name in names:
+        seconds, heavy = _seconds(f"import app; {_TELL}", ROOT / "functions" / name)
+        print(f"{name:24} {(seconds - bare) * 1000:5.0f} ms   {heavy}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""DELETE /users/{id}: mark the account deleted; self or administrator (contract §4.5; decisions.md 16, 17).
+
+``?purge=true`` by an administrator, or a grace period of ``0s``, removes it at once.
+"""
+
+from users.access import IN_PERSON
+from users.edge import Reply, Request, operation
+from users.errors import Conflict, Forbidden
+from users.models import Status
+from users.purge import purge
+from users.repository import changes
+from users.sessions import revocations
+from users.settings import settings
+from users.target import Target, changed, find_target
+
+
+@operation("delete_user", access=IN_PERSON)
+def lambda_handler(request: Request) -> Reply:
+    """409 when it is deleted already, and for the last enabled administrator."""
+    wants_purge = request.query.flag("purge") or False
+    target = find_target(request, "user.delete")
+    if wants_purge and not target.caller.is_admin:
+        raise Forbidden("not_administrator", "not authorized to perform admin action")
+    if target.user.status != Status.DELETED:
+        _delete(target)
+    elif not wants_purge:
+        raise Conflict("status_already_assigned", "status already assigned")
+    if wants_purge or settings().delete_after == 0:
+        purge(target.user.id, request.request_id)
+    return Reply(204)
+
+
+def _delete(target: Target) -> None:
+    records = [target.event, *revocations(target.user.id)]
+    user = changes.update_status(target.user.id, Status.DELETED, records, by=target.caller.id, at=target.at)
+    if user is None:
+        raise Conflict("last_administrator", "the last enabled administrator cannot be deleted")
+    changed(user)

@@ -1,0 +1,22 @@
+"""POST /users/{id}/disable: no more login, all sessions end; self or administrator (contract §4.5; decisions.md 16)."""
+
+from users.access import SIGNED_IN
+from users.edge import Reply, Request, operation
+from users.errors import Conflict
+from users.models import Status
+from users.repository import changes
+from users.sessions import revocations
+from users.target import changed, find_target
+
+
+@operation("disable_user", access=SIGNED_IN)
+def lambda_handler(request: Request) -> Reply:
+    """409 when it is not enabled, and for the last enabled administrator."""
+    target = find_target(request, "user.disable")
+    if target.user.status != Status.ENABLED:
+        raise Conflict("status_already_assigned", "status already assigned")
+    records = [target.event, *revocations(target.user.id)]
+    user = changes.update_status(target.user.id, Status.DISABLED, records, by=target.caller.id, at=target.at)
+    if user is None:
+        raise Conflict("last_administrator", "the last enabled administrator cannot be disabled")
+    return changed(user)

@@ -1,0 +1,18 @@
+"""POST /users/{id}/enable: enable an account, or restore a deleted one, for administrators (decisions.md 16, 17)."""
+
+from users.access import ADMINISTRATOR
+from users.edge import Reply, Request, operation
+from users.errors import Conflict
+from users.models import Status
+from users.repository import changes
+from users.target import changed, find_target
+
+
+@operation("enable_user", access=ADMINISTRATOR)
+def lambda_handler(request: Request) -> Reply:
+    """409 when it is enabled, or when its removal has begun."""
+    target = find_target(request, "user.enable")
+    user = changes.update_status(target.user.id, Status.ENABLED, [target.event], by=target.caller.id, at=target.at)
+    if user is None:
+        raise Conflict("status_already_assigned", "status already assigned")
+    return changed(user)

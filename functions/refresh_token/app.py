@@ -1,0 +1,24 @@
+"""POST /users/tokens/refresh: new tokens for the refresh token that is the bearer (contract §1.6.3, §4.4)."""
+
+from users import auth_client, outbox
+from users.access import REFRESHING
+from users.authentication import bearer_token
+from users.edge import Reply, Request, operation
+from users.errors import UnsupportedMediaType
+from users.repository.accounts import find_account
+from users.repository.outbox import record
+from users.sessions import obtain_tokens
+from users.wake import wake_delivery
+
+
+@operation("refresh_token", access=REFRESHING)
+def lambda_handler(request: Request) -> Reply:
+    """Auth would refresh for anybody who holds a token it knows: the account decides here, before Auth is asked."""
+    if "application/json" not in request.headers.get("content-type", ""):
+        raise UnsupportedMediaType
+    account = request.admit(find_account(request.caller.user_id))
+    token = bearer_token(request.headers)
+    tokens = obtain_tokens(account, lambda: auth_client.refresh(token, verified=account.verified))
+    record(account.id, [outbox.token_refreshed(request.request_id)])
+    wake_delivery()
+    return Reply(201, tokens._asdict(), {"Cache-Control": "no-store"})

@@ -1,0 +1,91 @@
+"""PUT /password/reset, and the page of the link in the mail (contract §1.6.23, §4.2; decisions.md 8, 14).
+
+Only the token of a reset mail sets a password: no session, and no token of Auth's (security.md S23). A reset does not
+log in; it ends every session and tells the account's address (S28).
+"""
+
+from datetime import UTC, datetime
+
+from users import outbox, passwords, web
+from users.access import ANYBODY
+from users.authentication import bearer_token
+from users.body import Body
+from users.edge import Reply, Request, operation
+from users.errors import BadRequest
+from users.repository import one_time_tokens
+from users.sessions import revocations
+from users.wake import wake_delivery
+
+
+class PasswordReset(Body):
+    """The token may come as bearer or here: SDKs send both."""
+
+    token: str = ""
+    password: str = ""
+    confirm_password: str = ""
+
+
+@operation("reset_password", access=ANYBODY, error_page=web.error_page_of("reset_password"))
+def lambda_handler(request: Request) -> Reply:
+    """201 with an empty object for a program; pages for a person."""
+    if request.method == "PUT":
+        token = bearer_token(request.headers) if "authorization" in request.headers else ""
+        body = request.body(PasswordReset)
+        token = token or body.token or bearer_token(request.headers)
+        _reset(token, body.password, body.confirm_password, request.request_id)
+        return Reply(201, {}, {"Cache-Control": "no-store"})
+    if request.method == "POST":
+        return _post(request)
+    return _form(request, request.query.text("token"))
+
+
+def _post(request: Request) -> Reply:
+    form = request.form()
+    token = form.text("token")
+    try:
+        _reset(token, form.text("password"), form.text("confirm_password"), request.request_id)
+    except BadRequest as error:
+        if error.code in web.UNUSABLE:
+            raise
+        return _form(request, token, problem=error.code)
+    return web.message_page(request, 200, "reset_password.done")
+
+
+def _form(request: Request, token: str, problem: str = "") -> Reply:
+    """The form, only while the token can be used."""
+    holder = one_time_tokens.find_holder(token, "password_reset")
+    if holder is None:
+        raise _unusable(token)
+    return web.form_page(
+        request, "reset_password", problem=problem, token=token, account=holder.username or holder.email
+    )
+
+
+def _reset(token: str, password: str, confirmation: str, request_id: str) -> None:
+    """Check in the contract's order, then set; BadRequest for every token that cannot be used (any more)."""
+    if not password:
+        raise BadRequest("missing_password", "missing password")
+    if not confirmation:
+        raise BadRequest("missing_confirmation", "missing conf password")
+    if password != confirmation:
+        raise BadRequest("passwords_differ", "invalid reset password")
+    passwords.check_password_rules(password, username="", email="")
+    holder = one_time_tokens.find_holder(token, "password_reset")
+    if holder is None:
+        raise _unusable(token)
+    passwords.check_password_rules(password, username=holder.username, email=holder.email)
+    records = [
+        outbox.secret_reset(request_id),
+        outbox.notice_mail("password_changed", holder.email),
+        *revocations(holder.user_id),
+    ]
+    new_hash = passwords.hash_password(password)
+    if not one_time_tokens.use_for_reset(token, new_hash, records, at=datetime.now(UTC)):
+        raise _unusable(token)
+    wake_delivery()
+
+
+def _unusable(token: str) -> BadRequest:
+    if one_time_tokens.is_known(token, "password_reset"):
+        return BadRequest("verification_expired", "verification expired, please request a new one")
+    return BadRequest("invalid_verification", "invalid verification")

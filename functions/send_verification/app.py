@@ -1,0 +1,26 @@
+"""POST /users/send-verification: mail the caller a verification link (contract §1.6.6, §4.1; decisions.md 11)."""
+
+from users import outbox
+from users.access import IN_PERSON_UNVERIFIED
+from users.edge import Reply, Request, operation
+from users.errors import Conflict
+from users.repository.accounts import find_profile
+from users.repository.mails import record_verification
+from users.wake import wake_delivery
+
+
+@operation("send_verification", access=IN_PERSON_UNVERIFIED)
+def lambda_handler(request: Request) -> Reply:
+    """409 when the address is verified. Asking again within a minute is a success that sends nothing (S12)."""
+    account, user = find_profile(request.caller.user_id)
+    request.admit(account)
+    assert user is not None  # admit refuses a caller without an account
+    if user.verified_at is not None:
+        raise Conflict("already_verified", "user already verified")
+    records = [
+        outbox.verification_sent(user.id, request.caller, request.request_id),
+        outbox.verification_mail(user.email),
+    ]
+    if record_verification(user.id, user.email, records):
+        wake_delivery()
+    return Reply(200)

@@ -1,0 +1,26 @@
+"""PATCH /users/{id}/picture: replace the picture's URL (contract §1.6.14)."""
+
+from users.access import SIGNED_IN
+from users.body import Body
+from users.edge import Reply, Request, operation
+from users.fields import check_external_provider, check_profile_picture
+from users.repository import changes
+from users.target import changed, find_target
+
+
+class PictureUpdate(Body):
+    """An absent picture stays; ``""`` removes it."""
+
+    profile_picture: str | None = None
+
+
+@operation("update_profile_picture", access=SIGNED_IN)
+def lambda_handler(request: Request) -> Reply:
+    """Self or administrator; the account must be enabled."""
+    picture = request.body(PictureUpdate).profile_picture
+    values = {} if picture is None else {"profile_picture": picture}
+    check_profile_picture(picture or "")
+    target = find_target(request, "user.update_profile_picture")
+    check_external_provider(target.user, values)
+    user = changes.update(target.user.id, values, [target.event], by=target.caller.id, at=target.at)
+    return changed(user, shows_picture=True)

@@ -1,0 +1,42 @@
+"""PATCH /users/{id}: names and metadata, and with them tags and picture (contract §1.6.12; decisions.md 7)."""
+
+from typing import Any
+
+from users.access import SIGNED_IN
+from users.body import Body
+from users.edge import Reply, Request, operation
+from users.fields import check_external_provider, check_length, check_profile_picture
+from users.repository import changes
+from users.target import changed, find_target
+
+
+class UserUpdate(Body):
+    """What is absent or ``null`` stays; an empty name stays, too. Other known keys have no effect."""
+
+    id: object = None
+    first_name: str | None = None
+    last_name: str | None = None
+    metadata: dict[str, Any] | None = None
+    private_metadata: dict[str, Any] | None = None
+    tags: list[str] | None = None
+    profile_picture: str | None = None
+
+    def values(self) -> dict[str, Any]:
+        """The columns to set. A body with ``id`` is an SDK's whole user, often stale: its tags and picture stay."""
+        names = {"first_name": self.first_name or None, "last_name": self.last_name or None}
+        maps = {"metadata": self.metadata, "private_metadata": self.private_metadata}
+        extra = {} if self.id is not None else {"tags": self.tags, "profile_picture": self.profile_picture}
+        return {name: value for name, value in {**names, **maps, **extra}.items() if value is not None}
+
+
+@operation("update_user", access=SIGNED_IN)
+def lambda_handler(request: Request) -> Reply:
+    """Self or administrator; the account must be enabled."""
+    values = request.body(UserUpdate).values()
+    check_length(values.get("first_name", ""), "first name")
+    check_length(values.get("last_name", ""), "last name")
+    check_profile_picture(values.get("profile_picture", ""))
+    target = find_target(request, "user.update")
+    check_external_provider(target.user, values)
+    user = changes.update(target.user.id, values, [target.event], by=target.caller.id, at=target.at)
+    return changed(user, shows_picture=True)

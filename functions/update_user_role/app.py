@@ -1,0 +1,55 @@
+"""PATCH /users/{id}/role: promote or demote, for administrators (contract §1.6.17; decisions.md 15, 16).
+
+Granting commits first and repairs the relation through the outbox; revoking takes the relation away first, so that no
+failure leaves somebody with a right that the database says he lost (architecture.md, "Policies").
+"""
+
+from users import policies
+from users.access import ADMINISTRATOR_IN_PERSON
+from users.body import Body
+from users.edge import Reply, Request, operation
+from users.errors import BadRequest, Conflict, NotFound
+from users.granting import grant_or_repair
+from users.models import Role, Status, User
+from users.outbox import Record
+from users.repository import changes
+from users.sessions import revocations
+from users.target import Target, changed, find_target
+
+_ROLES = {"user": Role.USER, "admin": Role.ADMIN}
+
+
+class RoleUpdate(Body):
+    """``user`` or ``admin``."""
+
+    role: str = ""
+
+
+@operation("update_user_role", access=ADMINISTRATOR_IN_PERSON)
+def lambda_handler(request: Request) -> Reply:
+    """The account must be enabled, and the last enabled administrator stays one."""
+    user_id = request.user_id
+    role = _ROLES.get(request.body(RoleUpdate).role)
+    if role is None:
+        raise BadRequest("invalid_role", "invalid client role")
+    target = find_target(request, "user.update_role")
+    if target.user.status != Status.ENABLED:
+        raise NotFound
+    records = [target.event, *revocations(user_id)]
+    if role == Role.ADMIN:
+        user = changes.update_role(user_id, role, records, by=target.caller.id, at=target.at)
+        if user is not None:
+            grant_or_repair(user.id, role)
+        return changed(user)
+    return changed(_demote(target, records))
+
+
+def _demote(target: Target, records: list[Record]) -> User:
+    """Take the relation away, then the role; where the role must stay, the relation is given back."""
+    policies.revoke_administration(target.user.id)
+    user = changes.update_role(target.user.id, Role.USER, records, by=target.caller.id, at=target.at)
+    if user is None:
+        if target.user.role == Role.ADMIN:
+            grant_or_repair(target.user.id, Role.ADMIN)
+        raise Conflict("last_administrator", "the last enabled administrator cannot be demoted")
+    return user

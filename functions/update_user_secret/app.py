@@ -1,0 +1,45 @@
+"""PATCH /users/secret: change one's own password (contract §1.6.18; decisions.md 15; security.md S20)."""
+
+from datetime import UTC, datetime
+
+from users import outbox, passwords
+from users.access import IN_PERSON
+from users.body import Body
+from users.edge import Reply, Request, operation
+from users.errors import BadRequest, Forbidden
+from users.repository import changes, logins
+from users.sessions import begin, revocations
+from users.target import changed
+
+
+class SecretUpdate(Body):
+    """The password that counts now, and the new one."""
+
+    old_secret: str = ""
+    new_secret: str = ""
+
+
+@operation("update_user_secret", access=IN_PERSON)
+def lambda_handler(request: Request) -> Reply:
+    """Ends all sessions, this one too, and tells the account's address."""
+    body = request.body(SecretUpdate)
+    if not body.old_secret or not body.new_secret:
+        raise BadRequest("missing_password", "missing password")
+    passwords.check_password_rules(body.new_secret, username="", email="")
+    login = begin(lambda: logins.begin_password_check(request.caller.user_id, request.address))
+    account = request.admit(login.account if login else None)
+    assert login is not None  # admit refuses a caller without an account
+    if not passwords.verify_password(login.secret_hash, body.old_secret):
+        raise Forbidden("wrong_password", "current password is wrong")
+    logins.record_login(login, request.address, None, [])  # the right password gives its attempt back
+    passwords.check_password_rules(body.new_secret, username=login.username, email=login.email)
+    at = datetime.now(UTC)
+    event = outbox.user_changed(
+        "user.update_secret", request.caller, request.request_id, at=at, super_admin=account.is_admin
+    )
+    records = [event, outbox.notice_mail("password_changed", login.email), *revocations(account.id)]
+    new_hash = passwords.hash_password(body.new_secret)
+    user = changes.update_secret(account.id, login.secret_hash, new_hash, records, at=at)
+    if user is None:
+        raise Forbidden("wrong_password", "current password is wrong")
+    return changed(user)

@@ -1,0 +1,23 @@
+"""PATCH /users/{id}/tags: replace the tags (contract §1.6.13)."""
+
+from users.access import SIGNED_IN
+from users.body import Body
+from users.edge import Reply, Request, operation
+from users.repository import changes
+from users.target import changed, find_target
+
+
+class TagsUpdate(Body):
+    """Absent tags stay; ``[]`` clears them."""
+
+    tags: list[str] | None = None
+
+
+@operation("update_user_tags", access=SIGNED_IN)
+def lambda_handler(request: Request) -> Reply:
+    """Self or administrator; the account must be enabled."""
+    tags = request.body(TagsUpdate).tags
+    target = find_target(request, "user.update_tags")
+    values = {} if tags is None else {"tags": tags}
+    user = changes.update(target.user.id, values, [target.event], by=target.caller.id, at=target.at)
+    return changed(user, shows_picture=True)

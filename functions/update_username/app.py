@@ -1,0 +1,26 @@
+"""PATCH /users/{id}/username: a new username, by the rules of registration (contract §1.6.15; decisions.md 19)."""
+
+from users.access import SIGNED_IN
+from users.body import Body
+from users.edge import Reply, Request, operation
+from users.fields import check_name_size, check_username
+from users.repository import changes
+from users.target import changed, find_target
+
+
+class UsernameUpdate(Body):
+    """The new username."""
+
+    username: str = ""
+
+
+@operation("update_username", access=SIGNED_IN)
+def lambda_handler(request: Request) -> Reply:
+    """Self or administrator; the account must be enabled. 409 when the username is taken."""
+    user_id = request.user_id
+    username = request.body(UsernameUpdate).username
+    check_name_size(username)
+    check_username(username)
+    target = find_target(request, "user.update_username")
+    user = changes.update(user_id, {"username": username}, [target.event], by=target.caller.id, at=target.at)
+    return changed(user)

@@ -1,0 +1,141 @@
+"""Changing one account. Each change is one statement: the row, the events and mails it causes, the sessions it ends.
+
+A change of password, role or status sets ``tokens_valid_from`` to the start of the next second (decisions.md 15).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from users.access import Account
+from users.database import query
+from users.models import User
+from users.outbox import Record
+from users.repository.accounts import STANDING_COLUMNS, USER_COLUMNS
+from users.repository.mails import MAIL_LIMITS
+from users.repository.outbox import INSERT_CHANGE_RECORDS, INSERT_MAILS, as_rows
+from users.repository.throttles import COUNT_HITS
+
+# Tokens count whole seconds: one that was issued in this second may be older than the change.
+NEXT_SECOND = "date_trunc('second', clock_timestamp()) + interval '1 second'"
+
+# Administrators that are enabled, locked: two requests at once cannot both believe that another one is left.
+_ENABLED_ADMINS = "admins AS (SELECT id FROM users WHERE role = 1 AND status = 0 ORDER BY id FOR UPDATE)"
+_ANOTHER_ADMIN_IS_LEFT = """(u.role IS DISTINCT FROM 1 OR u.status <> 0
+    OR EXISTS (SELECT FROM admins WHERE admins.id <> u.id))"""
+
+# A new password ends the block that wrong ones brought about (security.md S9). Locked in the order of counting: pairs
+# before the identity.
+FORGET_FAILED_LOGINS = """
+    forgotten AS (
+        DELETE FROM users_throttle WHERE key IN (
+            SELECT key FROM users_throttle WHERE user_id = (SELECT id FROM changed) AND key LIKE 'login:%%'
+            ORDER BY key DESC FOR UPDATE)
+    )"""
+
+_PLAIN_COLUMNS = {
+    "first_name": "%(first_name)s",
+    "last_name": "%(last_name)s",
+    "metadata": "%(metadata)s",
+    "private_metadata": "%(private_metadata)s",
+    "tags": "%(tags)s",
+    "profile_picture": "NULLIF(%(profile_picture)s, '')",
+    "username": "%(username)s",
+}
+
+
+def find_caller_and_target(caller_id: str, target_id: str) -> tuple[Account | None, User | None]:
+    """The caller's account and the account that is to be acted on, in one query."""
+    statement = f"SELECT {USER_COLUMNS}, {STANDING_COLUMNS} FROM users u WHERE u.id IN (%(caller)s, %(target)s)"
+    rows = {row["id"]: row for row in query(statement, {"caller": caller_id, "target": target_id}, read_only=True)}
+    caller, target = rows.get(caller_id), rows.get(target_id)
+    return Account.from_row(caller) if caller else None, User.from_row(target) if target else None
+
+
+def update(user_id: str, values: Mapping[str, Any], records: Sequence[Record], *, by: str, at: datetime) -> User | None:
+    """Set plain columns of an enabled account; None when there is none. Conflict for a taken username.
+
+    ``values`` maps columns to values (dicts for the two metadata); it may be empty: the time of the update is set.
+    """
+    parameters = {name: Jsonb(value) if isinstance(value, dict) else value for name, value in values.items()}
+    assignments = [f"{name} = {_PLAIN_COLUMNS[name]}" for name in values]
+    return _change(assignments, "u.status = 0", parameters, records, user_id, by=by, at=at)
+
+
+def update_email(
+    user_id: str, email: str, records: Sequence[Record], mails: Sequence[Record], *, by: str, at: datetime
+) -> User | None:
+    """Set a new, unverified address; links that were mailed to the old one end (security.md S25).
+
+    ``mails`` are to the new address, and are sent only as often as a mailbox should get one (S12). None when no enabled
+    account has the id; Conflict when the address is taken.
+    """
+    ends = f""", ended AS (
+        UPDATE users_one_time_tokens SET used_at = now()
+        WHERE used_at IS NULL AND user_id = (SELECT id FROM changed)
+    ), addressee AS (SELECT id FROM changed), {MAIL_LIMITS}, {COUNT_HITS}, mailed AS ({INSERT_MAILS})"""
+    assignments = ["email = %(email)s", "verified_at = NULL"]
+    parameters = {"email": email, "kind": "verification", "mails": as_rows(mails)}
+    return _change(assignments, "u.status = 0", parameters, records, user_id, by=by, at=at, also=ends)
+
+
+def update_role(user_id: str, role: int, records: Sequence[Record], *, by: str, at: datetime) -> User | None:
+    """Set the role of an enabled account; None when there is none, or when no administrator would be left."""
+    assignments = ["role = %(role)s", f"tokens_valid_from = {NEXT_SECOND}"]
+    condition = f"u.status = 0 AND (%(role)s = 1 OR {_ANOTHER_ADMIN_IS_LEFT})"
+    return _change(assignments, condition, {"role": role}, records, user_id, by=by, at=at, locks_admins=True)
+
+
+def update_status(user_id: str, status: int, records: Sequence[Record], *, by: str, at: datetime) -> User | None:
+    """Enable, disable or delete; None when the account has that status, or when no administrator would be left."""
+    assignments = [
+        "status = %(status)s",
+        f"tokens_valid_from = {NEXT_SECOND}",
+        "disabled_at = CASE %(status)s WHEN 0 THEN NULL WHEN 1 THEN now() ELSE u.disabled_at END",
+        "deleted_at = CASE %(status)s WHEN 2 THEN now() END",
+    ]
+    condition = f"u.status <> %(status)s AND u.purging_at IS NULL AND {_ANOTHER_ADMIN_IS_LEFT}"
+    return _change(assignments, condition, {"status": status}, records, user_id, by=by, at=at, locks_admins=True)
+
+
+def update_secret(
+    user_id: str, old_hash: str, new_hash: str, records: Sequence[Record], *, at: datetime
+) -> User | None:
+    """Replace a password that is still ``old_hash``; reset links end. None when it was changed meanwhile."""
+    assignments = [
+        "secret = %(new_hash)s",
+        "secret_changed_at = %(at)s",
+        f"tokens_valid_from = {NEXT_SECOND}",
+    ]
+    condition = "u.status = 0 AND u.secret IS NOT DISTINCT FROM %(old_hash)s"
+    ends = f""", ended AS (
+        UPDATE users_one_time_tokens SET used_at = now()
+        WHERE used_at IS NULL AND purpose = 'password_reset' AND user_id = (SELECT id FROM changed)
+    ), {FORGET_FAILED_LOGINS}"""
+    parameters = {"new_hash": new_hash, "old_hash": old_hash}
+    return _change(assignments, condition, parameters, records, user_id, by=user_id, at=at, also=ends)
+
+
+def _change(  # noqa: PLR0913 -- the parts of one statement
+    assignments: Sequence[str],
+    condition: str,
+    parameters: Mapping[str, Any],
+    records: Sequence[Record],
+    user_id: str,
+    *,
+    by: str,
+    at: datetime,
+    also: str = "",
+    locks_admins: bool = False,
+) -> User | None:
+    everything = ", ".join([*assignments, "updated_at = %(at)s", "updated_by = %(by)s"])
+    statement = f"""
+        WITH {_ENABLED_ADMINS + "," if locks_admins else ""} changed AS (
+            UPDATE users u SET {everything} WHERE u.id = %(id)s AND {condition} RETURNING u.*
+        ), recorded AS ({INSERT_CHANGE_RECORDS}){also}
+        SELECT {USER_COLUMNS} FROM changed u"""
+    values = {**parameters, "id": user_id, "by": by, "at": at, "records": as_rows(records)}
+    rows = query(statement, values, read_only=False)
+    return User.from_row(rows[0]) if rows else None

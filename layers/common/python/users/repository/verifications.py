@@ -1,0 +1,35 @@
+"""Verification links that upstream mailed before a takeover: rows of ``users_verifications`` (contract §4.1)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from users.database import query
+from users.outbox import Record
+from users.repository.outbox import INSERT_RECORDS, as_rows
+
+
+def use_upstream_link(user_id: str, email: str, otp: str, records: Sequence[Record], *, at: datetime) -> bool:
+    """Verify by upstream's three values; False when the newest row of them does not match, is used or expired."""
+    statement = f"""
+        WITH latest AS (
+            SELECT otp, expires_at, used_at FROM users_verifications
+            WHERE user_id = %(user_id)s AND email = %(email)s ORDER BY created_at DESC LIMIT 1
+        ), used AS (
+            UPDATE users_verifications v SET used_at = %(at)s FROM latest
+            WHERE v.user_id = %(user_id)s AND v.email = %(email)s AND v.used_at IS NULL
+                AND latest.otp = %(otp)s AND latest.used_at IS NULL AND latest.expires_at > now()
+            RETURNING v.user_id
+        ), changed AS (
+            UPDATE users u SET verified_at = %(at)s
+            WHERE u.id IN (SELECT user_id FROM used) AND u.email = %(email)s AND u.status = 0
+            RETURNING u.id
+        ), recorded AS ({INSERT_RECORDS})
+        SELECT id FROM changed"""
+    parameters = {"user_id": user_id, "email": email, "otp": otp, "at": at, "records": as_rows(records)}
+    return bool(query(statement, parameters, read_only=False))
+
+
+def knows_upstream_link(user_id: str, email: str, otp: str) -> bool:
+    """Whether upstream made this link, though it may be used or expired."""
+    statement = "SELECT 1 FROM users_verifications WHERE user_id = %(id)s AND email = %(email)s AND otp = %(otp)s"
+    return bool(query(statement, {"id": user_id, "email": email, "otp": otp}, read_only=True))

@@ -1,0 +1,63 @@
+"""Beginning, renewing and ending sessions against an Auth that neither rotates nor checks owners (decisions.md 15)."""
+
+import time
+from collections.abc import Callable
+
+from users import auth_client, jwt, outbox
+from users.access import Account
+from users.errors import TooManyRequests, Unavailable, UsersError
+from users.log import logger
+from users.repository.logins import Attempt, Login
+
+# A security change sets tokens_valid_from to the start of the next second; more ahead is a clock that is wrong.
+_LONGEST_WAIT = 1.5
+_LONGEST_QUEUE = 1.5
+_QUEUE_POLL = 0.1
+
+
+def obtain_tokens(account: Account, ask: Callable[[], auth_client.Tokens]) -> auth_client.Tokens:
+    """The tokens that ``ask`` gets from Auth, not older than the account's last security change.
+
+    Within the second of a change it waits for the next one. Unavailable when Auth's clock says otherwise, twice.
+    """
+    ahead = account.tokens_valid_from - time.time()
+    if ahead > _LONGEST_WAIT:
+        raise Unavailable("clock")
+    if ahead > 0:
+        time.sleep(ahead)
+    for _ in range(2):
+        tokens = ask()
+        issued_at = jwt.issued_at(jwt.unverified_claims(tokens.access_token))
+        if issued_at is not None and issued_at >= account.tokens_valid_from:
+            return tokens
+    raise Unavailable("auth")
+
+
+def begin(attempt: Callable[[], Attempt]) -> Login | None:
+    """The login that an attempt is about; TooManyRequests when a limit is reached (security.md S8).
+
+    Attempts are counted before the password is checked. So many right ones at once could reach a limit that they are
+    about to give back: where it was reached only a moment ago, this waits for that.
+    """
+    deadline = time.monotonic() + _LONGEST_QUEUE
+    while True:
+        made = attempt()
+        if made.allowed:
+            return made.login
+        if not made.recent or time.monotonic() > deadline:
+            raise TooManyRequests(made.retry_after)
+        time.sleep(_QUEUE_POLL)
+
+
+def revocations(user_id: str) -> list[outbox.Record]:
+    """The record by which Auth will forget the refresh tokens that the user has now; [] when it has none or is away.
+
+    Taken before the change, so that a login right after it keeps its token. The change itself ends the sessions:
+    ``tokens_valid_from`` refuses those tokens whether or not Auth has forgotten them.
+    """
+    try:
+        token_ids = [token.id for token in auth_client.list_refresh_tokens(user_id)]
+    except UsersError as error:
+        logger.warning("refresh tokens are left to expire", error=error.code)
+        return []
+    return [outbox.revocation(token_ids)] if token_ids else []

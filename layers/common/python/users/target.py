@@ -1,0 +1,50 @@
+"""The frame of an operation that changes one account: who acts, on whom, and the answer (contract §1.5, §1.6.12–20)."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from users import outbox
+from users.access import Account
+from users.edge import Reply, Request
+from users.errors import NotFound
+from users.models import User
+from users.outbox import Record
+from users.repository.changes import find_caller_and_target
+from users.wake import wake_delivery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """An admitted caller, the account acted on, the time of the change, and the event that tells of it."""
+
+    caller: Account
+    user: User
+    at: datetime
+    event: Record
+
+
+def find_target(request: Request, operation: str) -> Target:
+    """The account of the path, for itself or an administrator; Forbidden for others, NotFound when there is none.
+
+    ``operation`` is the event's, such as ``user.update``.
+    """
+    user_id = request.user_id
+    account, user = find_caller_and_target(request.caller.user_id, user_id)
+    caller = request.admit_for(account, user_id)
+    if user is None:
+        raise NotFound
+    at = datetime.now(UTC)
+    event = outbox.user_changed(operation, request.caller, request.request_id, at=at, super_admin=caller.is_admin)
+    return Target(caller=caller, user=user, at=at, event=event)
+
+
+def changed(user: User | None, *, shows_picture: bool = False) -> Reply:
+    """The answer of a change that is committed; NotFound when no enabled account was there to change.
+
+    The provider is never shown here, and the picture by some operations only: upstream's columns, contract §1.5.
+    """
+    if user is None:
+        raise NotFound
+    wake_delivery()
+    shown = replace(user, auth_provider="", profile_picture=user.profile_picture if shows_picture else "")
+    return Reply(200, shown.as_json())

@@ -1,0 +1,134 @@
+"""The pages that links in mails open: plain HTML, one stylesheet, no script (contract §4; decisions.md 29).
+
+They work without JavaScript. A form posts to its own address (``action="?"``), so that it works under whatever stage
+path or prefix it was opened. Texts and languages: ``users.web.texts``.
+"""
+
+import re
+from collections.abc import Callable
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+
+from users.edge import Reply, Request
+from users.errors import BadRequest, TooManyRequests, Unavailable, UsersError
+from users.settings import settings
+from users.web.style import current
+from users.web.texts import TEXTS, preferred_language
+
+# What an operation answers when its link cannot be used (any more).
+UNUSABLE = frozenset({"verification_expired", "invalid_verification"})
+_FOLDER = Path(__file__).parent
+_LEAST_LENGTH = re.compile(r"\^\.\{(\d{1,4}),\d*\}\$")
+_ON_INVALID_FIELD = 'aria-invalid="true"'
+
+
+def form_page(request: Request, operation: str, *, problem: str = "", **values: str) -> Reply:
+    """The form of an operation, with ``values`` put in; ``problem`` is the code of what was wrong with the last try."""
+    say = _Speaker(request)
+    told = problem and (f"problem.{problem}" if f"problem.{problem}" in TEXTS[say.language] else "failed")
+    least = _least_length()
+    content = _template(f"{operation}.html").substitute(
+        {name: escape(value) for name, value in values.items()},
+        **say.all_of(operation, **values),
+        problem=f'<p class="problem" id="problem" role="alert">{say(told)}</p>' if told else "",
+        described_by="problem rules" if told else "rules",
+        state=f"{_ON_INVALID_FIELD} autofocus" if told else "",
+        again_state=_ON_INVALID_FIELD if told else "",
+        shortest=f'minlength="{least}"' if least else "",
+        rules="".join(f"<li>{rule}</li>" for rule in _password_rules(say)),
+    )
+    mark = say("error_mark") if told else ""
+    return _page(say, 400 if told else 200, f"{operation}.title", content, mark)
+
+
+def message_page(request: Request, status: int, text: str) -> Reply:
+    """A page that says one thing: the text ``text`` under its title, ``<text>.title``."""
+    say = _Speaker(request)
+    return _page(say, status, f"{text}.title", f"<p>{say(text)}</p>")
+
+
+def error_page_of(operation: str) -> Callable[[Request, UsersError], Reply | None]:
+    """What a person is told of an operation's errors; None for a request that a program made."""
+
+    def error_page(request: Request, error: UsersError) -> Reply | None:
+        if request.method == "PUT" or wants_json(request):
+            return None
+        if isinstance(error, BadRequest) and error.code in UNUSABLE:
+            return message_page(request, error.status, f"{operation}.unusable")
+        later = isinstance(error, Unavailable | TooManyRequests)
+        return message_page(request, error.status, "unavailable" if later else "failed")
+
+    return error_page
+
+
+def wants_json(request: Request) -> bool:
+    """Whether a program asks: both SDKs name ``application/json`` (decisions.md 29)."""
+    return any("application/json" in request.headers.get(name, "") for name in ("content-type", "accept"))
+
+
+class _Speaker:
+    """The texts in the language that the visitor's browser prefers, as HTML."""
+
+    def __init__(self, request: Request) -> None:
+        self.language = preferred_language(request.headers.get("accept-language", ""))
+        self._texts = TEXTS[self.language]
+
+    def __call__(self, key: str, **values: str) -> str:
+        """One text with its values, escaped."""
+        return Template(escape(self._texts[key])).substitute({name: escape(value) for name, value in values.items()})
+
+    def all_of(self, operation: str, **values: str) -> dict[str, str]:
+        """The texts ``<operation>.<name>`` as ``text_<name>``, their values in bold."""
+        bold = {name: f"<b>{escape(value)}</b>" for name, value in values.items()}
+        start = f"{operation}."
+        return {
+            f"text_{key.removeprefix(start)}": Template(escape(text)).substitute(bold)
+            for key, text in self._texts.items()
+            if key.startswith(start) and "." not in key.removeprefix(start)
+        }
+
+
+def _page(say: _Speaker, status: int, title: str, content: str, mark: str = "") -> Reply:
+    """The whole document; ``title`` is a text, ``content`` is HTML whose values are escaped already."""
+    css, css_source = current()
+    html = _template("page.html").substitute(
+        language=say.language,
+        mark=mark,
+        title=say(title),
+        product=escape(settings().product_name),
+        style=css,
+        content=content,
+    )
+    headers = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Language": say.language,
+        "Content-Security-Policy": f"default-src 'none'; style-src {css_source}; form-action 'self';"
+        " frame-ancestors 'none'; base-uri 'none'",
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "Strict-Transport-Security": "max-age=31536000",
+        "X-Frame-Options": "DENY",
+    }
+    return Reply(status, html, headers)
+
+
+def _password_rules(say: _Speaker) -> list[str]:
+    """The configured rules for new passwords (decisions.md 27), as a person reads them."""
+    least = _least_length()
+    rules = [say("rule.length", least=least) if least else say("rule.pattern", pattern=settings().pass_regex)]
+    if settings().pass_common_check:
+        rules.append(say("rule.common"))
+    return [*rules, say("rule.name")]
+
+
+def _least_length() -> str:
+    """The number N where ``MG_USERS_PASS_REGEX`` asks for N characters or more and nothing else; else nothing."""
+    found = _LEAST_LENGTH.fullmatch(settings().pass_regex)
+    return found[1] if found else ""
+
+
+@cache
+def _template(file: str) -> Template:
+    return Template((_FOLDER / file).read_text(encoding="utf-8"))

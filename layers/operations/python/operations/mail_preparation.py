@@ -1,0 +1,105 @@
+"""Making the mail of an outbox row: whom it goes to now, in which language, with which link (decisions.md 14)."""
+
+from datetime import datetime
+from typing import Any
+
+from operations.letter import Letter, deliverable_address
+from operations.mails import MAILS, language_of, render
+from operations.relay import Row
+from users import one_time_tokens
+from users.database import query
+from users.one_time_tokens import LIFETIMES, Purpose
+from users.settings import settings
+
+_PURPOSES: dict[str, Purpose] = {purpose: purpose for purpose in LIFETIMES}
+_ADDRESSEE = "COALESCE(NULLIF(first_name, ''), username, '') AS name, metadata->>'locale' AS locale"
+
+# The account that a link is for, as long as the mail still makes sense: it is enabled, and a verification is for the
+# address it still has, unverified. With it the token is stored, at the first sending, which is when its time begins;
+# a new reset token ends the older ones (decisions.md 14).
+_PREPARE_LINK = f"""
+    WITH account AS (
+        SELECT * FROM users
+        WHERE id = %(user_id)s AND status = 0
+            AND (%(purpose)s <> 'verification' OR (email = %(email)s AND verified_at IS NULL))
+    ), stored AS (
+        INSERT INTO users_one_time_tokens (digest, user_id, purpose, email, expires_at)
+        SELECT %(digest)s, id, %(purpose)s, email, now() + %(lifetime)s * interval '1 second' FROM account
+        ON CONFLICT (digest) DO NOTHING
+        RETURNING digest
+    ), superseded AS (
+        UPDATE users_one_time_tokens SET used_at = now()
+        WHERE user_id = %(user_id)s AND purpose = %(purpose)s AND %(purpose)s = 'password_reset' AND used_at IS NULL
+            AND EXISTS (SELECT FROM stored)
+    )
+    SELECT {_ADDRESSEE}, email FROM account"""
+
+# A notice tells of what has happened, so it makes sense as long as there is an account.
+_PREPARE_NOTICE = f"SELECT {_ADDRESSEE} FROM users WHERE id = %(user_id)s"
+
+
+class MalformedRow(Exception):
+    """A row that no mail can be made of, by this version of the code at least; the message holds no user's data."""
+
+
+def prepare(row: Row) -> Letter | None:
+    """The mail of a row, the token of its link stored; None when it makes no sense any more.
+
+    Raises MalformedRow, and SettingsError when there is no secret to make a link with.
+    """
+    if row.name not in MAILS:
+        raise MalformedRow("unknown mail")
+    purpose = _PURPOSES.get(row.name)
+    return _with_link(row, purpose) if purpose else _notice(row)
+
+
+def forget_token(row: Row) -> None:
+    """Take back the token of a mail that was not sent: its time begins when it is."""
+    if purpose := _PURPOSES.get(row.name):
+        digest = one_time_tokens.digest(one_time_tokens.derive(purpose, row.id, row.user_id or ""))
+        query("DELETE FROM users_one_time_tokens WHERE digest = %(digest)s", {"digest": digest}, read_only=False)
+
+
+def _with_link(row: Row, purpose: Purpose) -> Letter | None:
+    token = one_time_tokens.derive(purpose, row.id, row.user_id or "")
+    parameters = {
+        "user_id": row.user_id,
+        "purpose": purpose,
+        "email": row.payload.get("email", ""),
+        "digest": one_time_tokens.digest(token),
+        "lifetime": LIFETIMES[purpose],
+    }
+    found = query(_PREPARE_LINK, parameters, read_only=False)
+    if not found:
+        return None
+    values = {"link": _link(purpose, token), "minutes": _whole(purpose, 60), "hours": _whole(purpose, 3600)}
+    return _letter(row, found[0], found[0]["email"], values)
+
+
+def _notice(row: Row) -> Letter | None:
+    found = query(_PREPARE_NOTICE, {"user_id": row.user_id}, read_only=True)
+    if not found:
+        return None
+    try:
+        values = {"removal": datetime.fromisoformat(row.payload["removal_at"])} if row.name == "account_removal" else {}
+        return _letter(row, found[0], row.payload["email"], values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedRow("malformed payload") from error
+
+
+def _letter(row: Row, account: dict[str, Any], stored_address: str, values: dict[str, Any]) -> Letter:
+    address = deliverable_address(stored_address)
+    if address is None:
+        raise MalformedRow("address that no mail can be sent to")
+    mail = render(row.name, language_of(account["locale"]), user=account["name"], **values)
+    return Letter(id=row.id, address=address, mail=mail)
+
+
+def _link(purpose: Purpose, token: str) -> str:
+    s = settings()
+    prefix = s.password_reset_url_prefix if purpose == "password_reset" else s.verification_url_prefix
+    return f"{prefix}{'&' if '?' in prefix else '?'}token={token}"
+
+
+def _whole(purpose: Purpose, seconds: int) -> str:
+    return str(LIFETIMES[purpose] // seconds)

@@ -1,0 +1,37 @@
+"""Write every mail in every language to files: ``python -m operations.mails <folder>`` (``make mails``)."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from operations.mails import LANGUAGES, MAILS, render
+
+_LINKS = {
+    "verification": "https://example.com/verify-email?token=mgverify_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG",
+    "password_reset": "https://example.com/password/reset?token=mgreset_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG",
+}
+_VALUES: dict[str, str | datetime] = {
+    "minutes": "30",
+    "hours": "24",
+    "removal": datetime(2030, 1, 31, 14, 30, tzinfo=UTC),
+}
+
+
+def write_samples(folder: Path) -> list[Path]:
+    """Render each mail to ``<language>-<mail>.html`` and ``.txt``, the latter with the subject; the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for language in sorted(LANGUAGES):
+        for name in sorted(MAILS):
+            mail = render(name, language, user="Ada", link=_LINKS.get(name, ""), **_VALUES)
+            contents = {".html": mail.html, ".txt": f"Subject: {mail.subject}\n\n{mail.text}"}
+            for suffix, content in contents.items():
+                file = folder / f"{language}-{name}{suffix}"
+                file.write_text(content, encoding="utf-8")
+                written.append(file)
+    return written
+
+
+if __name__ == "__main__":
+    for path in write_samples(Path(sys.argv[1])):
+        print(path)

@@ -1,0 +1,24 @@
+"""Having Auth forget refresh tokens whose account changed under them (decisions.md 15)."""
+
+from collections.abc import Iterator
+
+from operations.relay import DestinationUnavailable, Outcome, Row
+from users import auth_client
+from users.errors import Unavailable, UsersError
+
+
+class RevocationChannel:
+    """Auth."""
+
+    def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
+        """Revoke each token of each row; revoking twice is harmless."""
+        for row in rows:
+            try:
+                for token_id in row.payload["token_ids"]:
+                    auth_client.revoke(row.user_id or "", token_id)
+            except Unavailable as error:
+                raise DestinationUnavailable(type(error.__cause__).__name__) from error
+            except UsersError as error:
+                yield Outcome(row, error.code)
+            else:
+                yield Outcome(row)

@@ -1,0 +1,59 @@
+"""Sending mails by SES, with the credentials and in the region of the function."""
+
+from email.utils import formataddr
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from operations.letter import Letter, sender_address
+from operations.relay import DestinationUnavailable
+from users.settings import settings
+
+# What SES refuses because of this one mail; every other answer is about SES, its limits or our account there.
+_REFUSALS = {"MessageRejected", "BadRequestException"}
+_TIMEOUTS = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
+
+
+class SesSender:
+    """SES; it makes the Message-ID and the date itself."""
+
+    def __init__(self) -> None:
+        """Make the client; ``AWS_ENDPOINT_URL_SESV2`` may point elsewhere."""
+        self._ses: Any = boto3.client("sesv2", config=_TIMEOUTS)
+
+    def send(self, letter: Letter) -> str:
+        """Send; why SES refuses this one, empty when it took it. DestinationUnavailable when it takes none."""
+        try:
+            self._ses.send_email(**_request(letter))
+        except ClientError as error:
+            code = str(error.response["Error"]["Code"])
+            if code in _REFUSALS:
+                return code
+            raise DestinationUnavailable(code) from error
+        except BotoCoreError as error:
+            raise DestinationUnavailable(type(error).__name__) from error
+        return ""
+
+    def close(self) -> None:
+        """Nothing: the client keeps its connections for the next run."""
+
+
+def _request(letter: Letter) -> dict[str, Any]:
+    """The parameters of SES' SendEmail."""
+    return {
+        "FromEmailAddress": formataddr((settings().email_from_name, sender_address())),
+        "Destination": {"ToAddresses": [letter.address]},
+        "Content": {
+            "Simple": {
+                "Subject": {"Data": letter.mail.subject, "Charset": "UTF-8"},
+                "Body": {
+                    "Text": {"Data": letter.mail.text, "Charset": "UTF-8"},
+                    "Html": {"Data": letter.mail.html, "Charset": "UTF-8"},
+                },
+                # No out-of-office answers (RFC 3834).
+                "Headers": [{"Name": "Auto-Submitted", "Value": "auto-generated"}],
+            }
+        },
+    }

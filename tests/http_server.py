@@ -1,0 +1,68 @@
+"""A small real HTTP server on 127.0.0.1 that records what it is sent."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request; the names of its headers are in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(slots=True)
+class HttpServer:
+    """What a running server has got so far, and what it answers: ``status`` and ``body``, or nothing at all."""
+
+    url: str
+    status: int = 200
+    body: bytes = b""
+    received: list[Received] = field(default_factory=list)
+    # Called before the answer, in the thread of the request: waits, or raises to hang up without an answer.
+    before_answer: Callable[[], None] = lambda: None
+
+
+@contextmanager
+def http_server(status: int = 200, body: bytes = b"") -> Iterator[HttpServer]:
+    """Serve on a free port until the block ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            content = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            state.received.append(Received(self.command, self.path, headers, content))
+            try:
+                state.before_answer()
+                self.send_response(state.status)
+                self.send_header("Content-Length", str(len(state.body)))
+                self.end_headers()
+                self.wfile.write(state.body)
+            except ConnectionError:  # raised by before_answer, or the client has gone
+                self.close_connection = True
+
+        do_GET = do_POST = do_PUT = answer  # noqa: N815 -- the names http.server asks for
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- its signature
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.block_on_close = False  # a client may keep its connection
+    state = HttpServer(f"http://127.0.0.1:{server.server_port}", status, body)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

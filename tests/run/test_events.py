@@ -1,0 +1,48 @@
+"""Every function under the Lambda Runtime Interface Emulator, with the event that `sam local invoke` takes."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local import install
+from local.parts.gateway import Gateway
+from local.parts.process import ROOT
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not install.rie_program().exists(), reason="no emulator: `make test-all` installs it"),
+]
+
+FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+
+
+@pytest.fixture(scope="module")
+def gateway(environment: dict[str, str], template_database: str, parts_folder: Path) -> Iterator[Gateway]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_"))}
+    own = {
+        "RUNTIME": "rie",
+        "MG_LOCAL_RIE": str(install.rie_program()),
+        "MG_LOCAL_WORKERS": "1",
+        "MG_USERS_DB_NAME": template_database,
+        "MG_LOCAL_SCHEDULES": "off",
+    }
+    with Gateway(environment=inherited | environment | own, log=parts_folder / "rie.log") as started:
+        yield started
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_function_answers_its_event(gateway: Gateway, function: str) -> None:
+    logical_id = "".join(word.title() for word in function.split("_")) + "Function"
+    event = json.loads((ROOT / "events" / f"{function}.json").read_text())
+    url = f"http://127.0.0.1:{gateway.lambda_port}/2015-03-31/functions/{logical_id}/invocations"
+    answer = httpx.post(url, json=event, timeout=120, trust_env=False)
+    assert answer.status_code == 200
+    assert "x-amz-function-error" not in answer.headers, answer.text
+    body = answer.json()
+    if "requestContext" in event:
+        assert body["statusCode"] in {200, 201, 400, 401, 409}, body
+        assert body["headers"]["X-Request-Id"]

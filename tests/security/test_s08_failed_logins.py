@@ -1,0 +1,156 @@
+"""S8 An identity's 6th failed login from an address is blocked, its 31st over all addresses; nobody is locked out."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from tests.parallel import Environments
+from tests.people import Person, log_in, person
+from tests.service import Answer, Service, eventually
+
+BLOCK = 15 * 60
+
+
+def address() -> str:
+    """One that nobody has used."""
+    return str(uuid.uuid4())
+
+
+def fail(service: Service, identity: str, source: str) -> Answer:
+    return log_in(service, identity, "wrong password", address=source)
+
+
+def block(service: Service, who: Person, source: str) -> None:
+    for _ in range(5):
+        assert fail(service, who.email, source).error == (401, "invalid_credentials")
+
+
+def limits(service: Service, who: Person) -> list[dict[str, object]]:
+    """The account's counters, without the moment of the last hit."""
+    return service.execute("SELECT key, hits, expires_at FROM users_throttle WHERE user_id = %s ORDER BY key", who.id)
+
+
+def test_s08_the_sixth_failure_is_blocked_and_so_is_the_right_password(service: Service) -> None:
+    ada, source = person(service), address()
+    block(service, ada, source)
+    for password in ("wrong password", ada.secret):
+        answer = log_in(service, ada.email, password, address=source)
+        assert answer.error == (429, "too_many_requests")
+        assert 0 < int(answer.headers["Retry-After"]) <= BLOCK
+
+
+def test_s08_another_spelling_is_the_same_identity(service: Service) -> None:
+    ada, source = person(service), address()
+    for identity in (ada.email, ada.email.upper(), ada.username, ada.username.upper(), ada.email):
+        assert fail(service, identity, source).status == 401
+    assert log_in(service, ada.username, ada.secret, address=source).status == 429
+
+
+def test_s08_another_address_is_free(service: Service) -> None:
+    ada = person(service)
+    block(service, ada, address())
+    assert log_in(service, ada.email, ada.secret, address=address()).status == 201
+
+
+def test_s08_a_success_forgets_the_failures_of_its_address(service: Service) -> None:
+    ada, source = person(service), address()
+    for _ in range(2):
+        for _ in range(4):
+            assert fail(service, ada.email, source).status == 401
+        assert log_in(service, ada.email, ada.secret, address=source).status == 201
+
+
+def test_s08_attempts_while_blocked_extend_nothing(service: Service) -> None:
+    ada, source = person(service), address()
+    block(service, ada, source)
+    before = limits(service, ada)
+    for password in ("wrong password", ada.secret):
+        assert log_in(service, ada.email, password, address=source).status == 429
+    assert limits(service, ada) == before
+
+
+def test_s08_the_window_ends(service: Service) -> None:
+    ada, source = person(service), address()
+    block(service, ada, source)
+    service.execute("UPDATE users_throttle SET expires_at = now() WHERE user_id = %s", ada.id)
+    block(service, ada, source)
+    assert log_in(service, ada.email, ada.secret, address=source).status == 429
+
+
+def exhaust(service: Service, who: Person) -> None:
+    """30 failures, five from each of six addresses."""
+    for _ in range(6):
+        block(service, who, address())
+
+
+def test_s08_an_identity_is_limited_over_all_addresses(service: Service) -> None:
+    ada = person(service)
+    exhaust(service, ada)
+    assert log_in(service, ada.email, ada.secret, address=address()).error == (429, "too_many_requests")
+
+
+def test_s08_an_address_that_is_known_is_exempt(service: Service) -> None:
+    """So that nobody can lock a named administrator out."""
+    ada, home = person(service), address()
+    assert log_in(service, ada.email, ada.secret, address=home).status == 201
+    exhaust(service, ada)
+    assert fail(service, ada.email, home).status == 401
+    assert log_in(service, ada.email, ada.secret, address=home).status == 201
+    service.execute(
+        "UPDATE users_known_addresses SET logged_in_at = now() - interval '31 days' WHERE user_id = %s", ada.id
+    )
+    assert log_in(service, ada.email, ada.secret, address=home).status == 429
+
+
+def test_s08_a_known_address_has_its_own_limit(service: Service) -> None:
+    ada, home = person(service), address()
+    log_in(service, ada.email, ada.secret, address=home)
+    block(service, ada, home)
+    assert fail(service, ada.email, home).status == 429
+
+
+@pytest.mark.parametrize("sources", [1, 8])
+def test_s08_right_logins_at_once_are_never_blocked(
+    own_service: Service, environments: Environments, sources: int
+) -> None:
+    """Attempts are counted before the password is checked, and given back: in the end nothing is left counted.
+
+    Nor do they wait for each other in a circle.
+    """
+    service = own_service
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    ada = person(service)
+    service.execute("DELETE FROM users_throttle WHERE user_id = %s", ada.id)
+    addresses = [address() for _ in range(sources)]
+    body = {"identity": ada.email, "secret": ada.secret}
+    calls = [{"operation": "issue_token", "body": body, "address": addresses[n % sources]} for n in range(40)]
+    assert {answer.status for answer in environments.call(service, calls)} == {201}
+    assert [each for each in limits(service, ada) if each["hits"]] == []
+    assert service.execute(deadlocks) == [{"deadlocks": 0}]
+
+
+def test_s08_what_is_stored_tells_no_address(service: Service) -> None:
+    ada, source = person(service), f"2001:db8::{uuid.uuid4().hex[:4]}"
+    fail(service, ada.email, source)
+    log_in(service, ada.email, ada.secret, address=source)
+    for table in ("users_throttle", "users_known_addresses"):
+        assert not [
+            each for each in service.execute(f"SELECT t::text AS text FROM {table} t") if source in each["text"]
+        ]
+
+
+def test_s08_a_statement_that_the_server_undid_is_sent_again(service: Service) -> None:
+    """Two statements that wait for each other's limits: PostgreSQL ends the one that waited first."""
+    ada, source = person(service), address()
+    assert fail(service, ada.email, source).status == 401
+    lock = "SELECT FROM users_throttle WHERE key LIKE %s FOR UPDATE"
+    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor() as thread, psycopg.connect(service.conninfo) as other:
+        other.execute(lock, [f"login:identity:{ada.id}"])
+        waiting = thread.submit(log_in, service, ada.email, ada.secret, address=source)
+        eventually(lambda: service.execute(waits))
+        other.execute(lock, [f"login:pair:{ada.id}:%"])
+        other.commit()
+        assert waiting.result().status == 201

@@ -1,0 +1,89 @@
+"""S42: logs, events and outbox of a full run hold no password, token, hash, private metadata; logs no address."""
+
+import io
+import json
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from local.parts.mail import MailServer
+from local.parts.nats import NatsServer
+from tests.deliveries import events, mails_to
+from tests.service import Service, registration
+from users.log import logger
+
+
+@pytest.fixture
+def debug_log(log_output: io.StringIO) -> Iterator[io.StringIO]:
+    """Everything that can be logged."""
+    level = logger.log_level
+    logger.setLevel("DEBUG")
+    yield log_output
+    logger.setLevel(level)
+
+
+def outbox(service: Service) -> str:
+    return json.dumps([row["row"] for row in service.execute("SELECT o::text AS row FROM users_outbox o")])
+
+
+def test_s42_a_full_run(
+    own_service: Service, debug_log: io.StringIO, nats_server: NatsServer, mail_server: MailServer
+) -> None:
+    service = own_service
+    mark = uuid.uuid4().hex
+    password, private, wrong = f"pw-{mark}", f"private-{mark}", f"wrong-{mark}"
+    body = registration(credentials={"secret": password}, private_metadata={private: private})
+    email, username = body["email"], body["credentials"]["username"]
+    with service.configured(MG_USERS_READ_EVENTS="true"):
+        service.call("register_user", body)
+        service.call("register_user", body)  # taken
+        service.call("register_user", raw=json.dumps(body)[:-2])
+        tokens = service.call("issue_token", {"identity": email, "secret": password}).json
+        service.call("issue_token", {"identity": email, "secret": wrong})
+        service.call("issue_token", {"identity": wrong, "secret": password})
+        access, refresh = tokens["access_token"], tokens["refresh_token"]
+        service.call("view_profile", token=access)
+        service.call("view_profile", token=refresh)
+        service.call("view_profile", token=access[:-3] + "abc")
+        service.call("list_users", token=access, query=f"email={email}&metadata={wrong}")
+        admin, admin_token = service.administrator()
+        pat = service.auth_command("pat", admin)
+        service.call("list_users", token=pat, query=f"username={username}")
+        service.call("list_users", token=admin_token, query=f"username={username}&cursor={wrong}")
+        service.call("request_password_reset", {"email": email, "secret": password})
+        with service.configured(MG_AUTH_GRPC_URL="127.0.0.1:1", MG_USERS_DB_HOST="/nowhere"):
+            service.call("register_user", registration(private_metadata={private: private}))
+            service.call("view_profile", token=pat)
+        (row,) = service.execute("SELECT secret FROM users WHERE email = %s", email)
+        written = outbox(service)
+        service.deliver()
+        written += outbox(service)
+        published = json.dumps([event.payload for event in events(nats_server.url)])
+        log = debug_log.getvalue()
+    mail_tokens = [mail.token for mail in mails_to(mail_server.url, email)]
+    assert len(mail_tokens) == 2
+    canaries = [password, private, access, refresh, admin_token, pat, row["secret"], *mail_tokens]
+    assert log.count("\n") > 20
+    assert mark not in log, "not even what was typed wrong"
+    for canary in canaries:
+        assert canary not in log
+        assert canary not in written
+        assert canary not in published
+    for signature in (access, refresh, admin_token):
+        assert signature.rpartition(".")[2] not in log + written + published
+    for name in (email, username, service.environment["MG_USERS_SECRET_KEY"]):
+        assert name not in log
+
+
+def test_s42_an_error_that_nobody_foresaw(
+    own_service: Service, debug_log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = uuid.uuid4().hex
+    own_service.execute("ALTER TABLE users ADD CONSTRAINT odd CHECK (first_name <> 'odd')")
+    body = registration(first_name="odd", last_name=mark, private_metadata={"p": mark})
+    answer = own_service.call("register_user", body)
+    assert answer.error == (500, "internal")
+    assert mark not in answer.text
+    assert mark not in debug_log.getvalue()
+    assert "CheckViolation" in debug_log.getvalue()

@@ -1,0 +1,64 @@
+"""The running system as its users meet it: the API on a port, the mail page on another."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import psycopg
+
+from tests.deliveries import Mail, mails_to
+from tests.local.processes import eventually
+from tests.service import PASSWORD, registration
+
+ADMIN_EMAIL = "admin@example.com"
+ADMIN_PASSWORD = "an operator chose this"
+
+
+@dataclass(frozen=True)
+class System:
+    """A gateway over template.yaml on a bootstrapped database of its own, with real Auth, events and mail."""
+
+    url: str
+    mail_url: str
+    conninfo: str
+
+    def call(self, method: str, path: str, body: Any = None, *, token: str = "", **headers: str) -> httpx.Response:
+        """One request of a program; a body is sent as JSON."""
+        sent = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.request(method, self.url + path, json=body, headers=sent | headers, timeout=30, trust_env=False)
+
+    def register(self, **changes: Any) -> dict[str, Any]:
+        """Register somebody with a name of his own; the answered user, with ``secret``."""
+        body = registration(**changes)
+        answer = self.call("POST", "/users", body)
+        assert answer.status_code == 201, answer.text
+        return {**answer.json(), "secret": body["credentials"]["secret"]}
+
+    def log_in(self, identity: str, secret: str = PASSWORD) -> httpx.Response:
+        return self.call("POST", "/users/tokens/issue", {"identity": identity, "secret": secret})
+
+    def token(self, identity: str, secret: str = PASSWORD) -> str:
+        """An access token."""
+        answer = self.log_in(identity, secret)
+        assert answer.status_code == 201, answer.text
+        token: str = answer.json()["access_token"]
+        return token
+
+    def admin_token(self) -> str:
+        return self.token(ADMIN_EMAIL, ADMIN_PASSWORD)
+
+    def mail(self, address: str, subject: str, count: int = 1) -> Mail:
+        """The newest mail with this subject, once ``count`` of them have arrived."""
+        found: list[Mail] = []
+
+        def arrived() -> bool:
+            found[:] = [mail for mail in mails_to(self.mail_url, address) if mail.subject == subject]
+            return len(found) >= count
+
+        eventually(arrived, seconds=30)
+        return found[-1]
+
+    def execute(self, statement: str, *parameters: Any) -> None:
+        """Run SQL beside the service."""
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            connection.execute(statement, parameters)

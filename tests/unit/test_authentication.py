@@ -1,0 +1,26 @@
+"""The Authorization header (contract §1.3)."""
+
+import pytest
+
+from users.access import ANYBODY, SIGNED_IN, TokenType
+from users.authentication import bearer_token
+from users.errors import Unauthenticated
+
+
+@pytest.mark.parametrize("token", ["x", "x y", " x", "Bearer x"])
+def test_the_token_is_the_rest_untrimmed(token: str) -> None:
+    assert bearer_token({"authorization": f"Bearer {token}"}) == token
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer ", "bearer x", "BEARER x", "Basic x", "Bearer\tx", " Bearer x"]
+)
+def test_no_token(header: str | None) -> None:
+    with pytest.raises(Unauthenticated, match=r"^missing or invalid bearer user token$") as caught:
+        bearer_token({} if header is None else {"authorization": header})
+    assert caught.value.code == "missing_token"
+
+
+def test_which_tokens_are_good_where() -> None:
+    assert SIGNED_IN.tokens == {TokenType.ACCESS, TokenType.API_KEY, TokenType.PERSONAL_ACCESS_TOKEN}
+    assert ANYBODY.tokens == frozenset()
