@@ -20,7 +20,9 @@ _TELL = f"import sys; print(*[name for name in {_HEAVY!r} if name in sys.modules
 
 def _seconds(code: str, folder: Path) -> tuple[float, str]:
     """The fastest of the runs of ``code``, and what the last one printed."""
-    path = os.pathsep.join([str(folder), *(str(ROOT / "layers" / name / "python") for name in ("common", "operations"))])
+    path = os.pathsep.join(
+        [str(folder), *(str(ROOT / "layers" / name / "python") for name in ("common", "operations"))]
+    )
     environment = {**os.environ, "PYTHONPATH": path}
     fastest, printed = float("inf"), ""
     for _ in range(_RUNS):

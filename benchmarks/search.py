@@ -84,9 +84,14 @@ def _cases(users: int, admin: str) -> list[tuple[str, str, int, Callable[[], Any
     def cursor() -> str:
         from users.listing import Cursor
 
-        moment = psycopg.connect(os.environ["BENCHMARK_CONNINFO"]).execute(
-            "SELECT COALESCE(updated_at, created_at)::text, id FROM users ORDER BY 1 DESC OFFSET %s LIMIT 1", (deep,)
-        ).fetchone()
+        moment = (
+            psycopg.connect(os.environ["BENCHMARK_CONNINFO"])
+            .execute(
+                "SELECT COALESCE(updated_at, created_at)::text, id FROM users ORDER BY 1 DESC OFFSET %s LIMIT 1",
+                (deep,),
+            )
+            .fetchone()
+        )
         assert moment is not None
         return Cursor(order="updated_at", descending=True, value=moment[0], id=moment[1]).encode()
 
@@ -100,7 +105,12 @@ def _cases(users: int, admin: str) -> list[tuple[str, str, int, Callable[[], Any
         ("search: common term", f"{ordinary} AND u.username ILIKE '%sensor%'", 0, searched("username=sensor")),
         ("search: two letters", f"{ordinary} AND u.first_name ILIKE '%zq%'", 0, searched("first_name=zq")),
         ("list: tag", "u.status = 0 AND u.tags @> ARRAY['site500']", 0, listed("tags=site500")),
-        ("list: metadata", "u.status = 0 AND u.metadata @> '{\"site\": 77}'", 0, listed("metadata=%7B%22site%22%3A77%7D")),
+        (
+            "list: metadata",
+            "u.status = 0 AND u.metadata @> '{\"site\": 77}'",
+            0,
+            listed("metadata=%7B%22site%22%3A77%7D"),
+        ),
         ("list: 90 % deep, offset", "u.status = 0", deep, listed(f"offset={deep}")),
         ("list: 90 % deep, cursor", "u.status = 0", deep, listed(f"cursor={cursor()}")),
         ("login by e-mail", f"u.email = '{email}'", 0, lambda: logins.begin_login(email, "192.0.2.1")),

@@ -191,7 +191,7 @@ def rie_program() -> Path:
 
 
 def install_npm_packages(folders: Sequence[Path], programs: Programs, task: Task) -> None:
-    """Install what the folders' lock files name, with the machine's npm when node is new enough, else a PyPI wheel's."""
+    """Install what the folders' locks name, with the machine's npm when node is new enough, else a PyPI wheel's."""
     node, npm = _node_on_path() or _node_of_wheel(programs, task)
     task.state = "npm ci"
     log = _new_log("install-npm")

@@ -10,14 +10,12 @@ from pathlib import Path
 import pytest
 
 from local.parts.auth import AuthServer
-from local.parts.gateway import Gateway
 from local.parts.mail import MailServer
 from local.parts.nats import NatsServer
-from local.parts.postgres import PostgresServer, free_port, temporary_postgres
-from local.parts.process import ROOT
+from local.parts.postgres import PostgresServer, temporary_postgres
 from tests.parallel import Environments
 from tests.service import Service, forget
-from tests.system import ADMIN_EMAIL, ADMIN_PASSWORD, System
+from tests.system import System, running_system
 
 AWS = {
     "AWS_REGION": "eu-central-1",
@@ -177,20 +175,8 @@ def system(
 ) -> Iterator[System]:
     """The whole system behind its gateway, bootstrapped on a database of its own."""
     conninfo = postgres.create_database("system")
-    url = f"http://localhost:{(port := free_port())}"
-    own = {
-        "MG_USERS_DB_NAME": "system",
-        "MG_USERS_ADMIN_EMAIL": ADMIN_EMAIL,
-        "MG_USERS_ADMIN_PASSWORD": ADMIN_PASSWORD,
-        "MG_USERS_REGISTRATIONS_PER_HOUR": "0",
-        "MG_PASSWORD_RESET_URL_PREFIX": f"{url}/password/reset",
-        "MG_VERIFICATION_URL_PREFIX": f"{url}/verify-email",
-    }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_"))}
-    gateway = Gateway(http_port=port, environment=inherited | environment | own, log=parts_folder / "gateway.log")
-    gateway.invoke("BootstrapFunction", ROOT / "events" / "bootstrap.json", parts_folder / "bootstrap.log")
-    with gateway:
-        yield System(url, mail_server.url, conninfo)
+    with running_system("system", conninfo, mail_server.url, environment, parts_folder) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,18 @@
 """The running system as its users meet it: the API on a port, the mail page on another."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 
+from local.parts.gateway import Gateway
+from local.parts.postgres import free_port
+from local.parts.process import ROOT
 from tests.deliveries import Mail, mails_to
 from tests.local.processes import eventually
 from tests.service import PASSWORD, registration
@@ -62,3 +69,25 @@ class System:
         """Run SQL beside the service."""
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             connection.execute(statement, parameters)
+
+
+@contextmanager
+def running_system(
+    database: str, conninfo: str, mail_url: str, environment: dict[str, str], folder: Path
+) -> Iterator[System]:
+    """Bootstrap an empty database and serve it on a free port; ``environment`` says where the other parts are."""
+    url = f"http://localhost:{(port := free_port())}"
+    own = {
+        "MG_USERS_DB_NAME": database,
+        "MG_USERS_ADMIN_EMAIL": ADMIN_EMAIL,
+        "MG_USERS_ADMIN_PASSWORD": ADMIN_PASSWORD,
+        "MG_USERS_REGISTRATIONS_PER_HOUR": "0",
+        "MG_PASSWORD_RESET_URL_PREFIX": f"{url}/password/reset",
+        "MG_VERIFICATION_URL_PREFIX": f"{url}/verify-email",
+    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_"))}
+    log = folder / f"{database}-gateway.log"
+    gateway = Gateway(http_port=port, environment=inherited | environment | own, log=log)
+    gateway.invoke("BootstrapFunction", ROOT / "events" / "bootstrap.json", folder / f"{database}-bootstrap.log")
+    with gateway:
+        yield System(url, mail_url, conninfo)

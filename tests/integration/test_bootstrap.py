@@ -11,6 +11,9 @@ from typing import Any
 import bcrypt
 import psycopg
 import pytest
+from alembic import command
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from local.parts.postgres import PostgresServer
 from tests.http_server import http_server
@@ -172,14 +175,21 @@ def test_several_at_once(empty: Service, migrated: bool) -> None:
 
 
 def test_an_index_that_a_killed_run_left_invalid_is_made_again(empty: Service) -> None:
-    bootstrap()
+    from operations import schema as migrations
+
+    engine = create_engine("postgresql+psycopg://", creator=migrations._connect, poolclass=NullPool)
+    with engine.connect() as connection:
+        command.upgrade(migrations._config(connection), "0003")
+    engine.dispose()
+    empty.execute("CREATE INDEX users_updated_order ON users (id)")
     empty.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'users_updated_order'::regclass")
-    empty.execute("UPDATE users_migrations SET version_num = '0003'")
-    for table in ("users_throttle",):  # of migrations after it
-        empty.execute(f"DROP TABLE IF EXISTS {table}")
     bootstrap()
-    (row,) = empty.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_updated_order'::regclass")
+    (row,) = empty.execute(
+        "SELECT indisvalid, pg_get_indexdef(indexrelid) AS definition FROM pg_index"
+        " WHERE indexrelid = 'users_updated_order'::regclass"
+    )
     assert row["indisvalid"]
+    assert "COALESCE(updated_at" in row["definition"]
 
 
 # --- the administrator (operations/admin.py)
@@ -357,6 +367,12 @@ def test_names_that_differ_by_case_only(upstream: Service) -> None:
     assert not marked & {keeper, alone, *nameless}
     assert upstream.call("view_profile", token=upstream.log_in("sAmE@x.y", "password of upstream")).json["id"] == keeper
     assert upstream.call("view_profile", token=upstream.log_in("same@x.y", "password of upstream")).json["id"] == young
+
+
+def test_a_role_that_was_never_set_is_an_ordinary_one(upstream: Service) -> None:
+    user = upstream_user(upstream, role=None)
+    bootstrap()
+    assert upstream.execute("SELECT role FROM users WHERE id = %s", user) == [{"role": 0}]
 
 
 def test_the_grace_periods_begin_with_the_take_over(upstream: Service) -> None:

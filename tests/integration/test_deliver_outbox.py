@@ -428,3 +428,13 @@ def test_row_that_ends_every_relay_is_parked_in_the_end(own_service: Service) ->
     assert own_service.deliver()["parked"] == 1
     rows = own_service.execute("SELECT user_id, parked_at FROM users_outbox")
     assert [(row["user_id"], row["parked_at"] is not None) for row in rows] == [(user["id"], True)]
+
+
+def test_a_channel_that_is_not_configured_keeps_its_rows_and_holds_nobody_up(
+    own_service: Service, mail_server: MailServer
+) -> None:
+    with own_service.configured(MG_USERS_ES_URL="amqp://localhost"):
+        user = own_service.register()
+        assert own_service.deliver()["delivered"] == 1
+    assert [mail.subject for mail in mails_to(mail_server.url, user["email"])] == ["Email Verification"]
+    assert [row["channel"] for row in own_service.execute("SELECT channel FROM users_outbox")] == ["event"]

@@ -197,10 +197,10 @@ def test_by_status(population: Population) -> None:
 
 
 def test_by_role(population: Population) -> None:
-    user, admin, old = population.add(), population.add(role=1), population.add(role=None)
-    assert population.ids(role="user") == {user, old}
+    user, admin = population.add(), population.add(role=1)
+    assert population.ids(role="user") == {user}
     assert population.ids(role="admin") == {admin}
-    assert population.ids(role="all") == population.ids() == {user, admin, old}
+    assert population.ids(role="all") == population.ids() == {user, admin}
 
 
 def test_by_verification(population: Population) -> None:

@@ -6,6 +6,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from local.parts.mail import MailServer
+from tests.deliveries import mails_to
 from tests.people import (
     NEW_PASSWORD,
     event,
@@ -210,3 +212,13 @@ def test_a_link_that_is_over(service: Service) -> None:
 def test_a_program_that_gets_is_answered_in_json(service: Service) -> None:
     answer = service.call("reset_password", method="GET", query="token=x", headers={"accept": "application/json"})
     assert answer.error == (400, "invalid_verification")
+
+
+def test_a_mail_asked_for_before_a_change_of_the_password_is_not_sent_after_it(
+    service: Service, mail_server: MailServer
+) -> None:
+    user = service.register()
+    service.call("request_password_reset", {"email": user["email"]})
+    service.execute("UPDATE users SET secret_changed_at = now() + interval '1 hour' WHERE id = %s", user["id"])
+    service.deliver()
+    assert "Password Reset Request" not in [mail.subject for mail in mails_to(mail_server.url, user["email"])]

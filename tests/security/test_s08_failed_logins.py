@@ -9,6 +9,7 @@ import pytest
 from tests.parallel import Environments
 from tests.people import Person, log_in, person
 from tests.service import Answer, Service, eventually
+from users.repository import logins
 
 BLOCK = 15 * 60
 
@@ -28,8 +29,11 @@ def block(service: Service, who: Person, source: str) -> None:
 
 
 def limits(service: Service, who: Person) -> list[dict[str, object]]:
-    """The account's counters, without the moment of the last hit."""
-    return service.execute("SELECT key, hits, expires_at FROM users_throttle WHERE user_id = %s ORDER BY key", who.id)
+    """The account's counters of logins, without the moment of the last hit."""
+    statement = (
+        "SELECT key, hits, expires_at FROM users_throttle WHERE user_id = %s AND key LIKE 'login:%%' ORDER BY key"
+    )
+    return service.execute(statement, who.id)
 
 
 def test_s08_the_sixth_failure_is_blocked_and_so_is_the_right_password(service: Service) -> None:
@@ -154,3 +158,20 @@ def test_s08_a_statement_that_the_server_undid_is_sent_again(service: Service) -
         other.execute(lock, [f"login:pair:{ada.id}:%"])
         other.commit()
         assert waiting.result().status == 201
+
+
+def test_s08_a_success_takes_the_limits_in_the_order_of_counting(service: Service) -> None:
+    """While it waits for the first it holds none of the others: no circle with a login that is being counted."""
+    ada, source = person(service), address()
+    login = logins.begin_login(ada.email, source).login
+    assert login is not None
+    lock = "SELECT FROM users_throttle WHERE key LIKE %s FOR UPDATE NOWAIT"
+    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor() as thread, psycopg.connect(service.conninfo) as other:
+        other.execute(lock, [f"login:pair:{ada.id}:%"])
+        waiting = thread.submit(logins.record_login, login, source, None, [])
+        eventually(lambda: service.execute(waits))
+        other.execute(lock, [f"login:identity:{ada.id}"])
+        other.commit()
+        waiting.result()
+    assert [each["hits"] for each in limits(service, ada)] == [0]

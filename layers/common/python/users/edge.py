@@ -87,10 +87,10 @@ class Request:
 
         ``X-Forwarded-For`` is never read: anybody can write it.
         """
+        source: str = self.event["requestContext"]["http"]["sourceIp"]
         secret = settings().origin_secret
         if secret and hmac.compare_digest(self.headers.get("x-origin-verify", "").encode(), secret.encode()):
-            return self.headers.get("cloudfront-viewer-address", "").rpartition(":")[0]
-        source: str = self.event["requestContext"]["http"]["sourceIp"]
+            return self.headers.get("cloudfront-viewer-address", "").rpartition(":")[0] or source
         return source
 
     @property

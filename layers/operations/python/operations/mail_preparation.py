@@ -14,14 +14,16 @@ from users.settings import settings
 _PURPOSES: dict[str, Purpose] = {purpose: purpose for purpose in LIFETIMES}
 _ADDRESSEE = "COALESCE(NULLIF(first_name, ''), username, '') AS name, metadata->>'locale' AS locale"
 
-# The account that a link is for, as long as the mail still makes sense: it is enabled, and a verification is for the
-# address it still has, unverified. With it the token is stored, at the first sending, which is when its time begins;
-# a new reset token ends the older ones (decisions.md 14).
+# The account that a link is for, as long as the mail still makes sense: it is enabled; a verification is for the
+# address it still has, unverified; a reset was asked for after the last change of the password. With it the token is
+# stored, at the first sending, which is when its time begins; a new reset token ends the older ones (decisions.md 14).
 _PREPARE_LINK = f"""
     WITH account AS (
         SELECT * FROM users
         WHERE id = %(user_id)s AND status = 0
             AND (%(purpose)s <> 'verification' OR (email = %(email)s AND verified_at IS NULL))
+            AND (%(purpose)s <> 'password_reset' OR secret_changed_at IS NULL OR secret_changed_at <= (
+                SELECT created_at FROM users_outbox WHERE id = %(outbox_id)s::uuid))
     ), stored AS (
         INSERT INTO users_one_time_tokens (digest, user_id, purpose, email, expires_at)
         SELECT %(digest)s, id, %(purpose)s, email, now() + %(lifetime)s * interval '1 second' FROM account
@@ -57,13 +59,15 @@ def forget_token(row: Row) -> None:
     """Take back the token of a mail that was not sent: its time begins when it is."""
     if purpose := _PURPOSES.get(row.name):
         digest = one_time_tokens.digest(one_time_tokens.derive(purpose, row.id, row.user_id or ""))
-        query("DELETE FROM users_one_time_tokens WHERE digest = %(digest)s", {"digest": digest}, read_only=False)
+        statement = "DELETE FROM users_one_time_tokens WHERE digest = %(digest)s AND used_at IS NULL"
+        query(statement, {"digest": digest}, read_only=False)
 
 
 def _with_link(row: Row, purpose: Purpose) -> Letter | None:
     token = one_time_tokens.derive(purpose, row.id, row.user_id or "")
     parameters = {
         "user_id": row.user_id,
+        "outbox_id": row.id,
         "purpose": purpose,
         "email": row.payload.get("email", ""),
         "digest": one_time_tokens.digest(token),

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from users.database import query
 from users.log import logger
+from users.settings import SettingsError
 
 BATCH = 50
 LEASE = 60.0  # seconds; longer than a batch takes
@@ -73,10 +74,15 @@ def deliver_due(channels: Mapping[str, Callable[[], Channel]], time_is_left: Cal
                 _postpone(Outcome(row, "every try ended the relay before it had an outcome"), counts)
         rows = [row for row in rows if row.attempts <= MAX_ATTEMPTS]
         for name in sorted({row.channel for row in rows}):
-            if name not in made:
-                made[name] = channels[name]()
             batch = [row for row in rows if row.channel == name]
-            done, is_up = _deliver(made[name], batch, counts, time_is_left)
+            try:
+                if name not in made:
+                    made[name] = channels[name]()
+            except SettingsError as error:  # the others' rows go out all the same
+                logger.error("channel is not configured", channel=name, cause=str(error))
+                done, is_up = 0, False
+            else:
+                done, is_up = _deliver(made[name], batch, counts, time_is_left)
             if not is_up:
                 up.discard(name)
                 counts["unavailable"] += len(batch) - done

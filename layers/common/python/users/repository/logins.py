@@ -102,23 +102,21 @@ class Attempt:
 
 def begin_login(identity: str, address: str) -> Attempt:
     """Find an account by e-mail address or username, exact spelling first (decisions.md 19), and count the attempt."""
-    statement = f"""
-        WITH {_FOUND}, {_WANTED}, {COUNT_HITS}
-        SELECT throttle.*, found.*, (SELECT {_KNOWN} FROM identity) AS from_known_address
-        FROM throttle LEFT JOIN found ON true"""
-    row = query(statement, _limits(identity, address), read_only=False)[0]
-    login = _login(row) if row["id"] else None
-    return Attempt(login=login, allowed=row["allowed"], retry_after=row["retry_after"], recent=row["recent"])
+    return _begin(_FOUND, identity, address)
 
 
 def begin_password_check(user_id: str, address: str) -> Attempt:
     """The same for a signed-in account that is asked for its password; wrong ones count alike (S20)."""
     own = f"found AS MATERIALIZED (SELECT {_COLUMNS} FROM users u WHERE u.id = %(identity)s)"
+    return _begin(own, user_id, address)
+
+
+def _begin(found: str, identity: str, address: str) -> Attempt:
     statement = f"""
-        WITH {own}, {_WANTED}, {COUNT_HITS}
+        WITH {found}, {_WANTED}, {COUNT_HITS}
         SELECT throttle.*, found.*, (SELECT {_KNOWN} FROM identity) AS from_known_address
         FROM throttle LEFT JOIN found ON true"""
-    row = query(statement, _limits(user_id, address), read_only=False)[0]
+    row = query(statement, _limits(identity, address), read_only=False)[0]
     login = _login(row) if row["id"] else None
     return Attempt(login=login, allowed=row["allowed"], retry_after=row["retry_after"], recent=row["recent"])
 
