@@ -67,6 +67,7 @@ def send(operation: Any, caller: Caller, path: str, **request: Any) -> httpx.Res
     return answer
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("operation", list(operations(with_body=True)))
 def test_a_body_that_cannot_be_taken(operation: Any, callers: tuple[Caller, Caller]) -> None:
     user, admin = callers
@@ -84,6 +85,7 @@ def test_a_body_that_cannot_be_taken(operation: Any, callers: tuple[Caller, Call
         assert send(operation, admin, path, content=b"{}", headers=sent).status_code == 415
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("operation", list(operations(with_id=True)))
 def test_an_id_that_is_nobodys(operation: Any, callers: tuple[Caller, Caller]) -> None:
     admin = callers[1]
@@ -97,6 +99,7 @@ def test_an_id_that_is_nobodys(operation: Any, callers: tuple[Caller, Caller]) -
         assert answer.status_code in (400, 404), f"{user_id}: {answer.status_code}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("operation", [each for each in operations() if each.values[0].method == "get"])
 def test_a_query_that_cannot_be_read(operation: Any, callers: tuple[Caller, Caller]) -> None:
     admin = callers[1]
@@ -106,6 +109,7 @@ def test_a_query_that_cannot_be_read(operation: Any, callers: tuple[Caller, Call
         send(operation, admin, f"{operation.path.format(id=admin.id)}?{query}", headers=headers)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("operation", list(operations()))
 def test_credentials_that_are_none(operation: Any, callers: tuple[Caller, Caller]) -> None:
     user = callers[0]

@@ -90,6 +90,7 @@ def test_it_serves_and_stops_without_a_trace(open_dir: Path) -> None:
     assert processes_of(open_dir) == {}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("killed", ["supervisor", "everything"])
 def test_accounts_survive_kill_9_and_the_next_run_recovers_by_itself(open_dir: Path, killed: str) -> None:
     with running(open_dir) as run:
@@ -108,6 +109,7 @@ def test_accounts_survive_kill_9_and_the_next_run_recovers_by_itself(open_dir: P
     eventually(lambda: processes_of(open_dir) == {})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("moment", "number"),
     [
@@ -146,6 +148,7 @@ def test_a_taken_port_is_named_before_anything_starts(open_dir: Path) -> None:
     assert [path.name for path in open_dir.iterdir()] == ["run.lock"]
 
 
+@pytest.mark.long
 def test_a_second_one_says_that_the_first_runs(open_dir: Path) -> None:
     with running(open_dir) as first:
         first.read_until("Starting")
@@ -154,6 +157,7 @@ def test_a_second_one_says_that_the_first_runs(open_dir: Path) -> None:
             assert f"It runs already, as process {first.process.pid}" in second.output
 
 
+@pytest.mark.long
 def test_a_part_that_fails_is_named_with_its_log(open_dir: Path) -> None:
     (open_dir / "postgres" / "data").mkdir(parents=True)
     with running(open_dir) as run:
@@ -163,6 +167,7 @@ def test_a_part_that_fails_is_named_with_its_log(open_dir: Path) -> None:
     assert processes_of(open_dir) == {}
 
 
+@pytest.mark.long
 def test_a_database_that_does_not_answer_is_named(open_dir: Path) -> None:
     with running(open_dir, MG_USERS_DB_HOST="127.0.0.1", MG_USERS_DB_PORT="1") as run:
         assert run.wait() == 1
@@ -172,6 +177,7 @@ def test_a_database_that_does_not_answer_is_named(open_dir: Path) -> None:
     assert processes_of(open_dir) == {}
 
 
+@pytest.mark.long
 def test_a_part_that_ends_later_is_told_and_the_rest_runs_on(open_dir: Path) -> None:
     with running(open_dir) as run:
         run.read_until("Ctrl-C stops everything")

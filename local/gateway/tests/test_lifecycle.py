@@ -43,6 +43,7 @@ def _children(gateway: GatewayProcess) -> list[psutil.Process]:
 # --- end ---
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("busy", [False, True])
 def test_kill_leaves_no_worker(start_gateway: StartGateway, peer: Peer, *, busy: bool) -> None:
     """Not even when it is kill -9ed while handlers run."""
@@ -63,6 +64,7 @@ def test_kill_leaves_no_worker(start_gateway: StartGateway, peer: Peer, *, busy:
     assert len(gone) == len(workers)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_requests_finish_before_the_end(start_gateway: StartGateway, peer: Peer, number: signal.Signals) -> None:
     """What runs is answered, workers end, the status is 0."""
@@ -80,6 +82,7 @@ def test_requests_finish_before_the_end(start_gateway: StartGateway, peer: Peer,
     assert not psutil.wait_procs(workers, timeout=DEADLINE)[1]
 
 
+@pytest.mark.long
 def test_the_end_does_not_wait_for_ever(start_gateway: StartGateway, peer: Peer) -> None:
     """A handler that goes on is ended after the grace of 5 s."""
     gateway = start_gateway()
@@ -101,6 +104,7 @@ def _wait_until_refused(port: int) -> None:
             return
 
 
+@pytest.mark.long
 def test_idle_environments_are_stopped(start_gateway: StartGateway) -> None:
     """After MG_LOCAL_IDLE_SECONDS; the next request starts another."""
     gateway = start_gateway(MG_LOCAL_IDLE_SECONDS="1")
@@ -112,6 +116,7 @@ def test_idle_environments_are_stopped(start_gateway: StartGateway) -> None:
         assert client.get("/users/profile").status_code == 200
 
 
+@pytest.mark.long
 def test_an_environment_that_died_unseen_is_replaced(start_gateway: StartGateway) -> None:
     """The request that finds it dead is served by another."""
     gateway = start_gateway(MG_LOCAL_WORKERS="1")
@@ -126,6 +131,7 @@ def test_an_environment_that_died_unseen_is_replaced(start_gateway: StartGateway
 # --- ports, addresses, TLS ---
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("variable", ["MG_USERS_HTTP_PORT", "MG_LOCAL_LAMBDA_PORT"])
 def test_taken_port(variable: str) -> None:
     """Named, with the variable that changes it."""
@@ -138,6 +144,7 @@ def test_taken_port(variable: str) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.long
 def test_localhost_is_both_families(start_gateway: StartGateway) -> None:
     """Clients that resolve localhost to either address find the API, on one port."""
     gateway = start_gateway(MG_USERS_HTTP_HOST="localhost")
@@ -165,6 +172,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("inline", [False, True])
 def test_tls(start_gateway: StartGateway, certificate: Path, *, inline: bool) -> None:
     """Certificate and key as paths, and as PEM text."""
@@ -179,6 +187,7 @@ def test_tls(start_gateway: StartGateway, certificate: Path, *, inline: bool) ->
     assert gateway.lambda_client().invoke(FunctionName="EchoFunction")["StatusCode"] == 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -201,6 +210,7 @@ def test_bad_settings(settings: dict[str, str], told: str) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.long
 def test_settings_reach_functions(start_gateway: StartGateway) -> None:
     """MG_*, AWS_* and POWERTOOLS_* overlay the template; nothing else of the gateway's environment is seen."""
     gateway = start_gateway(
@@ -216,6 +226,7 @@ def test_settings_reach_functions(start_gateway: StartGateway) -> None:
     assert (seen["AWS_ACCESS_KEY_ID"], seen["AWS_REGION"]) == ("local", "eu-central-1")
 
 
+@pytest.mark.long
 def test_parameters(start_gateway: StartGateway) -> None:
     """MG_LOCAL_PARAMETERS overrides the template's parameters."""
     with start_gateway(MG_LOCAL_PARAMETERS='{"Stage": "prod"}').client() as client:
@@ -235,6 +246,7 @@ def test_invoke(tmp_path: Path) -> None:
     assert "describe was here" in result.stderr
 
 
+@pytest.mark.long
 def test_invoke_from_stdin() -> None:
     """`-e -`, and a FunctionName instead of the logical id."""
     result = subprocess.run(
@@ -250,6 +262,7 @@ def test_invoke_from_stdin() -> None:
     assert json.loads(result.stdout)["event"] == {"b": 2}
 
 
+@pytest.mark.long
 def test_invoke_of_a_function_that_fails() -> None:
     """Status 1, and the error object."""
     result = _run("invoke", "RaisesFunction")
@@ -257,6 +270,7 @@ def test_invoke_of_a_function_that_fails() -> None:
     assert json.loads(result.stdout)["errorType"] == "ValueError"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [(["Nobody"], "no function Nobody"), (["EchoFunction", "-e", "/nowhere.json"], "/nowhere.json")],
@@ -269,6 +283,7 @@ def test_invoke_of_nothing(arguments: list[str], told: str) -> None:
     assert result.stdout == ""
 
 
+@pytest.mark.long
 def test_missing_template() -> None:
     """Said in one line."""
     result = subprocess.run(

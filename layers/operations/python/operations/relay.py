@@ -69,12 +69,8 @@ def deliver_due(channels: Mapping[str, Callable[[], Channel]], time_is_left: Cal
         rows = _claim(up)
         if not rows:
             break
-        for row in rows:
-            if row.attempts > MAX_ATTEMPTS:
-                _postpone(Outcome(row, "every try ended the relay before it had an outcome"), counts)
-        rows = [row for row in rows if row.attempts <= MAX_ATTEMPTS]
         for name in sorted({row.channel for row in rows}):
-            batch = [row for row in rows if row.channel == name]
+            batch = _without_hopeless([row for row in rows if row.channel == name], counts)
             try:
                 if name not in made:
                     made[name] = channels[name]()
@@ -89,6 +85,14 @@ def deliver_due(channels: Mapping[str, Callable[[], Channel]], time_is_left: Cal
             if done < len(batch):
                 _release(batch[done:])
     return counts
+
+
+def _without_hopeless(rows: list[Row], counts: dict[str, int]) -> list[Row]:
+    """The rows that may be tried; one whose every try ended the relay itself, so that it has no outcome, is parked."""
+    for row in rows:
+        if row.attempts > MAX_ATTEMPTS:
+            _postpone(Outcome(row, "every try ended the relay before it had an outcome"), counts)
+    return [row for row in rows if row.attempts <= MAX_ATTEMPTS]
 
 
 def _deliver(
