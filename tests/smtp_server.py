@@ -33,7 +33,7 @@ class Received:
         return cast(EmailMessage, message_from_bytes(self.raw, policy=default))
 
 
-@dataclass(slots=True)
+@dataclass  # no slots: aiosmtpd asks for every attribute, which Python 3.11.2 does not survive on a slotted one
 class SmtpServer:
     """What a running server has got so far; and its answers, where they are not ``250``, by command or by address."""
 
