@@ -5,7 +5,7 @@ SAM := SAM_CLI_TELEMETRY=0 .local/tools/sam/bin/sam
 PYTEST := $(VENV)/python -m pytest -n 2
 CODE := functions layers local
 
-.PHONY: help run mails test test-all lint build generate lock clean
+.PHONY: help run mails test test-all lint build benchmark generate lock clean
 
 help:
 	@echo "make run       install what is missing and run the whole system on this machine (Ctrl-C stops it)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-all  all tests"
 	@echo "make lint      ruff, mypy --strict, cfn-lint, sam validate --lint"
 	@echo "make build     sam build: the functions and layers as they are deployed"
+	@echo "make benchmark  import times, and searches over a million users beside upstream's"
 	@echo "make generate  openapi.json and the gRPC messages, from openapi.yaml and the .proto files"
 	@echo "make lock      pin the newest versions that the requirements*.in files allow"
 	@echo "make clean     remove what was built and installed; the local database in .local stays"
@@ -51,6 +52,12 @@ lock:
 	$(VENV)/python local/lock.py --upgrade
 	for folder in local/mail tests/clients; do (cd $$folder && \
 		npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund); done
+
+# A million users and ten minutes; on a machine that does nothing else.
+benchmark:
+	@$(PYTHON) local/install.py install dev
+	$(VENV)/python benchmarks/imports.py
+	PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python benchmarks/search.py
 
 # Generated files, which are committed: a test fails when they are not up to date.
 generate:

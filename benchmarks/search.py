@@ -1,6 +1,6 @@
 """Lists and searches over a million users: upstream's statements beside ours, in one run on one server.
 
-    python benchmarks/search.py [--users 1000000] [--runs 15]
+    make benchmark        or: python benchmarks/search.py [--users 1000000] [--runs 15], with the layers in PYTHONPATH
 
 Upstream's statement is contract §3 and §6: ILIKE infixes, `COUNT(*) OVER()`, its own indexes only; it runs on a copy of
 the same rows in the table that upstream's migrations make. Ours is what the repository sends, with everything that its

@@ -10,6 +10,7 @@ import pytest
 
 from local import install
 from local.parts.gateway import Gateway
+from local.parts.postgres import PostgresServer
 from local.parts.process import ROOT
 
 pytestmark = [
@@ -21,13 +22,16 @@ FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app
 
 
 @pytest.fixture(scope="module")
-def gateway(environment: dict[str, str], template_database: str, parts_folder: Path) -> Iterator[Gateway]:
+def gateway(
+    postgres: PostgresServer, environment: dict[str, str], template_database: str, parts_folder: Path
+) -> Iterator[Gateway]:
+    postgres.create_database("rie", template=template_database)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_"))}
     own = {
         "RUNTIME": "rie",
         "MG_LOCAL_RIE": str(install.rie_program()),
         "MG_LOCAL_WORKERS": "1",
-        "MG_USERS_DB_NAME": template_database,
+        "MG_USERS_DB_NAME": "rie",
         "MG_LOCAL_SCHEDULES": "off",
     }
     with Gateway(environment=inherited | environment | own, log=parts_folder / "rie.log") as started:
