@@ -465,3 +465,18 @@ def test_a_big_page_of_big_rows(population: Population) -> None:
         population.add(metadata=f'{{"a":"{"x" * 5000}"}}')
     page = population.page(limit=100)
     assert (len(page["users"]), page["total"]) == (100, 100)
+
+
+def test_a_query_that_takes_too_long_is_told_what_would_not(own_service: Service) -> None:
+    _, token = own_service.administrator()
+    own_service.execute(
+        "INSERT INTO users (id, email, username, first_name, last_name)"
+        " SELECT 'id' || n, n || '@example.com', 'name' || n, 'Ada', 'L' FROM generate_series(1, 50000) n"
+    )
+    (row,) = own_service.execute("SELECT current_database() AS name")
+    own_service.execute(f"ALTER ROLE CURRENT_USER IN DATABASE \"{row['name']}\" SET statement_timeout = '1ms'")
+    with own_service.configured():
+        answer = own_service.call("list_users", token=token, query="first_name=zq")
+    assert answer.error == (400, "query_too_expensive")
+    assert "prefix" in answer.json["message"]
+    assert "cursor" in answer.json["message"]

@@ -111,7 +111,8 @@ def _find(caller_id: str, listing: Listing, *, columns: str, admitted: str) -> t
         rows = query(statement, parameters, read_only=True)
     except QueryTooExpensive as error:
         raise BadRequest(
-            "query_too_expensive", "the query takes too long: narrow it, or page by cursor instead of offset"
+            "query_too_expensive",
+            "the query takes too long: search for a prefix of 3 characters or more, and page by cursor, not by offset",
         ) from error
     account = Account.from_row(rows[0]["caller"]) if rows[0]["caller"] else None
     return account, _page(listing, rows)
