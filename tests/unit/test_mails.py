@@ -18,9 +18,9 @@ import operations.mails
 from operations.letter import deliverable_address
 from operations.mails import LANGUAGES, MAILS, Mail, language_of, render
 from operations.mails.__main__ import write_samples
-from operations.mails.colors import ink_on
 from operations.mails.names import LONGEST, shown_name
 from tests.service import ROOT
+from users.contrast import readable_on
 
 LINK = "https://x.example/reset?a=1&token=t"
 VALUES: dict[str, str | datetime] = {
@@ -203,7 +203,7 @@ def test_the_product_is_the_operators(configure: Callable[..., None]) -> None:
     ],
 )
 def test_the_label_of_a_button_can_be_read(color: str, ink: str) -> None:
-    assert ink_on(color) == ink
+    assert readable_on(color) == ink
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from users import web
 from users.access import ANYBODY
+from users.contrast import readable_on
 from users.edge import Request
 from users.errors import BadRequest, TooManyRequests, Unavailable
-from users.web.style import readable_on, stylesheet
+from users.web.style import stylesheet
 from users.web.texts import FALLBACK, TEXTS, preferred_language
 
 HOSTILE = """<script>alert(1)</script>"'&$token"""

@@ -16,8 +16,8 @@ from pathlib import Path
 from string import Template
 from textwrap import fill
 
-from operations.mails.colors import ink_on
 from operations.mails.names import shown_name
+from users.contrast import readable_on
 from users.settings import settings
 
 _FOLDER = Path(__file__).parent
@@ -87,7 +87,7 @@ def _html(
 ) -> str:
     """``values`` are escaped already; what the templates say is escaped here."""
     color = settings().product_color
-    shared = {**values, "color": color, "ink": ink_on(color), "lang": language}
+    shared = {**values, "color": color, "ink": readable_on(color), "lang": language}
     said = {key: Template(escape(text, quote=False)).substitute(values) for key, text in {**frame, **template}.items()}
     blocks = [
         _layout("button.html").substitute(shared, label=said["button"]).strip()
