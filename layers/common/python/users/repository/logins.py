@@ -39,26 +39,32 @@ _KNOWN = """EXISTS (
             SELECT FROM users_known_addresses known WHERE known.user_id = (SELECT id FROM found)
                 AND known.address = identity.address AND known.logged_in_at > now() - interval '30 days')"""
 
-# The limits of one attempt. An identity is the account where there is one, else the folded text, so that unknown
-# identities are throttled alike (S11). Digests, not addresses, are stored.
-_WANTED = f"""
+
+def _wanted(account: str, known: str) -> str:
+    """The limits of one attempt, for COUNT_HITS. ``account``: a CTE with the account's id; ``known``: see ``_KNOWN``.
+
+    An identity is the account where there is one, else the folded text, so that unknown identities are throttled alike
+    (S11). Digests, not addresses, are stored.
+    """
+    return f"""
     identity AS (
-        SELECT COALESCE((SELECT id FROM found), encode(sha256(convert_to(lower(%(identity)s), 'UTF8')), 'hex')) AS name,
-            encode(sha256(convert_to(%(address)s, 'UTF8')), 'hex') AS address
+        SELECT encode(sha256(convert_to(%(address)s, 'UTF8')), 'hex') AS address,
+            COALESCE((SELECT id FROM {account}), encode(sha256(convert_to(lower(%(identity)s), 'UTF8')), 'hex')) AS name
     ), wanted AS (
-        SELECT 'login:pair:' || name || ':' || address AS key, (SELECT id FROM found) AS user_id,
+        SELECT 'login:pair:' || name || ':' || address AS key, (SELECT id FROM {account}) AS user_id,
             %(pair_limit)s AS most, %(window)s AS seconds FROM identity
         UNION ALL
-        SELECT 'login:identity:' || name, (SELECT id FROM found), %(identity_limit)s, %(window)s FROM identity
-        WHERE NOT {_KNOWN}
+        SELECT 'login:identity:' || name, (SELECT id FROM {account}), %(identity_limit)s, %(window)s FROM identity
+        WHERE NOT {known}
         UNION ALL
         SELECT 'login:address:' || address, NULL, %(address_limit)s, %(window)s FROM identity
     )"""
 
+
 # A good password gives the attempt back, forgets the pair's failures, and makes the address known. The rows are locked
 # in the order in which they are counted, so that logins at the same time do not wait for each other in a circle.
 _SUCCEEDED = f"""
-    {_WANTED.replace(_KNOWN, "%(from_known_address)s").replace("found", "changed")}, locked AS MATERIALIZED (
+    {_wanted("changed", "%(from_known_address)s")}, locked AS MATERIALIZED (
         SELECT t.key FROM users_throttle t JOIN wanted USING (key) ORDER BY wanted.most, t.key FOR UPDATE OF t
     ), pair AS (
         DELETE FROM users_throttle t USING locked WHERE t.key = locked.key AND t.key LIKE 'login:pair:%%'
@@ -113,7 +119,7 @@ def begin_password_check(user_id: str, address: str) -> Attempt:
 
 def _begin(found: str, identity: str, address: str) -> Attempt:
     statement = f"""
-        WITH {found}, {_WANTED}, {COUNT_HITS}
+        WITH {found}, {_wanted("found", _KNOWN)}, {COUNT_HITS}
         SELECT throttle.*, found.*, (SELECT {_KNOWN} FROM identity) AS from_known_address
         FROM throttle LEFT JOIN found ON true"""
     row = query(statement, _limits(identity, address), read_only=False)[0]

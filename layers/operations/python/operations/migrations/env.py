@@ -2,9 +2,11 @@
 
 from alembic import context
 
+from operations.schema import VERSION_TABLE
+
 context.configure(
     connection=context.config.attributes["connection"],
-    version_table="users_migrations",
+    version_table=VERSION_TABLE,
     transaction_per_migration=True,
 )
 with context.begin_transaction():
