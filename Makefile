@@ -4,18 +4,23 @@ VENV := .venv/bin
 SAM := SAM_CLI_TELEMETRY=0 .local/tools/sam/bin/sam
 PYTEST := $(VENV)/python -m pytest -n 2
 CODE := functions layers local
+# Of the functions and layers: arm64 or x86_64.
+ARCHITECTURE ?= arm64
 
-.PHONY: help run mails test test-all lint build benchmark generate lock clean
+.PHONY: help run grpc mails test test-all lint build size benchmark cold-start generate lock clean
 
 help:
 	@echo "make run       install what is missing and run the whole system on this machine (Ctrl-C stops it)"
+	@echo "make grpc      the UsersService of gRPC beside it, on port 7002"
 	@echo "make mails     every mail in every language as files in .local/mails, to look at"
 	@echo "make test      the tests without the long ones, under 5 minutes"
 	@echo "make test-all  all tests"
-	@echo "make lint      ruff, mypy --strict, cfn-lint, sam validate --lint"
+	@echo "make lint      ruff, mypy --strict, cfn-lint, sam validate --lint, checkov"
 	@echo "make build     sam build: the functions and layers as they are deployed"
-	@echo "make benchmark  import times, and searches over a million users beside upstream's"
-	@echo "make generate  openapi.json and the gRPC messages, from openapi.yaml and the .proto files"
+	@echo "make size      build, and say how large each layer and package is, against Lambda's limits"
+	@echo "make benchmark  import times; searches over a million users, and removals, beside upstream's"
+	@echo "make cold-start  starts of every function beside a bare one's and a monolith's"
+	@echo "make generate  openapi.json, tables and picture of docs/, gRPC messages, authorities of RDS"
 	@echo "make lock      pin the newest versions that the requirements*.in files allow"
 	@echo "make clean     remove what was built and installed; the local database in .local stays"
 
@@ -23,50 +28,68 @@ help:
 run:
 	@$(PYTHON) local/install.py run
 
+# UsersService for other services; against what `make run` runs, or the database of MG_USERS_DB_*.
+grpc:
+	@$(PYTHON) local/install.py install local
+	@PYTHONPATH=layers/common/python:layers/operations/python exec $(VENV)/python -m operations.users_service
+
 # Nothing to install: what renders the mails needs Python alone.
 mails:
 	@PYTHONPATH=layers/common/python:layers/operations/python $(PYTHON) -m operations.mails .local/mails
 
 test:
-	@$(PYTHON) local/install.py install dev mail clients
+	@$(PYTHON) local/install.py install dev mail clients diagram
 	$(PYTEST) -m "not long"
 
 test-all:
-	@$(PYTHON) local/install.py install dev mail clients browser sam
+	@$(PYTHON) local/install.py install dev mail clients diagram browser sam
 	$(PYTEST)
 
 lint:
-	@$(PYTHON) local/install.py install dev sam
+	@$(PYTHON) local/install.py install dev sam checkov
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy --strict $(CODE)
 	$(VENV)/cfn-lint template.yaml
 	$(SAM) validate --lint --template template.yaml
+	$(VENV)/python -m local.gateway transform > .local/cloudformation.json
+	$(VENV)/cfn-lint .local/cloudformation.json
+	.local/tools/checkov/bin/checkov --config-file .checkov.yaml --file .local/cloudformation.json
 
 build:
 	@$(PYTHON) local/install.py install sam
-	$(SAM) build
+	$(SAM) build --parameter-overrides Architecture=$(ARCHITECTURE)
+
+size: build
+	$(PYTHON) -m layers.sizes .aws-sam/build
 
 lock:
 	@$(PYTHON) local/install.py install dev
 	$(VENV)/python local/lock.py --upgrade
-	for folder in local/mail tests/clients; do (cd $$folder && \
+	for folder in local/mail tests/clients local/tools/pyodide local/tools/certificates local/tools/diagram; do (cd $$folder && \
 		npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund); done
+
+# Every function's first answer beside a monolith's, five minutes; on a machine that does nothing else.
+cold-start:
+	@$(PYTHON) local/install.py install dev sam
+	PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python benchmarks/cold_start.py
 
 # A million users and ten minutes; on a machine that does nothing else.
 benchmark:
 	@$(PYTHON) local/install.py install dev
 	$(VENV)/python benchmarks/imports.py
 	PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python benchmarks/search.py
+	PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python benchmarks/sweep.py
 
 # Generated files, which are committed: a test fails when they are not up to date.
 generate:
-	@$(PYTHON) local/install.py install dev
+	@$(PYTHON) local/install.py install dev certificates diagram
 	$(VENV)/python -m local.docs
+	$(VENV)/python -m local.certificates
 	cd layers/common/python && $(CURDIR)/$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. users/proto/*.proto
 	cd layers/operations/python && \
 		$(CURDIR)/$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. operations/proto/*.proto
 
 clean:
-	rm -rf .venv .aws-sam .local/tools local/mail/node_modules tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .aws-sam .local/tools local/mail/node_modules tests/clients/node_modules local/tools/pyodide/node_modules local/tools/certificates/node_modules local/tools/diagram/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find functions layers local tests -name __pycache__ -prune -exec rm -rf {} +

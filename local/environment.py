@@ -1,5 +1,6 @@
 """What the functions are configured with in `make run`: the user's variables, else those of the local parts."""
 
+import json
 import os
 import secrets
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from psycopg.conninfo import make_conninfo
 
 from local import install
+from local.auth.settings import parse_duration
 from local.ports import Port
 
 ADMIN_EMAIL = "admin@example.com"
@@ -16,6 +18,9 @@ ADMIN_PASSWORD = "12345678"  # noqa: S105 - the documented default of the first 
 DATABASE_USER = "magistrala"
 DATABASE_PASSWORD = "magistrala"  # noqa: S105 - the documented default; the bundled server lets in by user, not by password
 DATABASE = "users"
+ENVIRONMENT_FILE = "environment"
+_REGION = "eu-central-1"
+_OUTBOX_FUNCTION = "DeliverOutboxFunction"
 _DATABASE_DEFAULTS = {
     "MG_USERS_DB_HOST": "localhost",
     "MG_USERS_DB_PORT": "5432",
@@ -77,7 +82,9 @@ def functions_environment(
         "MG_PASSWORD_RESET_URL_PREFIX": f"{api}/password/reset",
         "MG_VERIFICATION_URL_PREFIX": f"{api}/verify-email",
         "MG_EMAIL_FROM_ADDRESS": "users@example.com",
+        "MG_USERS_SES_CONFIGURATION_SET": "",  # the endpoint here has none
         "MG_AUTH_KEYS_ALGORITHM": "EdDSA",
+        "POWERTOOLS_METRICS_DISABLED": "true",  # nobody reads them out of a log here
         "AWS_ENDPOINT_URL_LAMBDA": _url(ports["MG_LOCAL_LAMBDA_PORT"]),
     }
     if socket_dir is not None:
@@ -86,6 +93,7 @@ def functions_environment(
         defaults |= {
             "MG_AUTH_GRPC_URL": f"127.0.0.1:{ports['MG_AUTH_GRPC_PORT'].number}",
             "MG_AUTH_JWKS_URL": f"{_url(ports['MG_AUTH_HTTP_PORT'])}/keys/.well-known/jwks.json",
+            "MG_DOMAINS_GRPC_URL": f"127.0.0.1:{ports['MG_AUTH_GRPC_PORT'].number}",
             "MG_SPICEDB_HOST": "127.0.0.1",
             "MG_SPICEDB_PRE_SHARED_KEY": "12345678",
         }
@@ -93,6 +101,8 @@ def functions_environment(
         defaults["MG_USERS_ES_URL"] = f"nats://127.0.0.1:{ports['MG_LOCAL_NATS_PORT'].number}"
     if parts.mail:
         defaults["AWS_ENDPOINT_URL_SESV2"] = _url(ports["MG_LOCAL_MAIL_PORT"])
+    if interval := user.get("MG_USERS_DELETE_INTERVAL"):
+        defaults["MG_LOCAL_PARAMETERS"] = json.dumps({"DeleteInterval": _rate(interval)})
     if user.get("RUNTIME") == "rie":
         defaults["MG_LOCAL_RIE"] = str(install.rie_program())
     numbers = {variable: str(port.number) for variable, port in ports.items()}  # 0 has become a real one
@@ -110,11 +120,42 @@ def base_url(user: Mapping[str, str], ports: Mapping[str, Port]) -> str:
 def kept_secret(path: Path) -> str:
     """Return the random secret in the file `path`, made at the first call; only its owner may read it."""
     if not path.exists():
-        new = path.with_name(f"{path.name}.new")
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - a mode
-            file.write(secrets.token_urlsafe(32))
-        new.replace(path)
+        _write_private(path, secrets.token_urlsafe(32))
     return path.read_text()
+
+
+def write_environment(path: Path, environment: Mapping[str, str]) -> None:
+    """Keep the functions' configuration for programs beside them (`python -m users`), quoted as dotenv files are.
+
+    Only its owner may read it. Credentials of a real AWS account stay out; local ones are put in their place.
+    """
+    told = {name: value for name, value in environment.items() if name.startswith(("MG_", "AWS_ENDPOINT_URL"))}
+    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or _REGION
+    told |= {"AWS_SAM_LOCAL": "true", "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    told |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "OUTBOX_FUNCTION": _OUTBOX_FUNCTION}
+    _write_private(path, "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(told.items())))
+
+
+def _rate(interval: str) -> str:
+    """The schedule expression of a Go duration, of a second or more; the default's where bootstrap will refuse it."""
+    try:
+        return f"rate({max(1, round(parse_duration(interval).total_seconds()))} seconds)"
+    except ValueError:
+        return "rate(24 hours)"
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - a mode
+        file.write(text)
+    new.replace(path)
 
 
 def _own_addresses(port: Port) -> set[str]:

@@ -1,7 +1,8 @@
 """Install what the project needs, from lock files, into `.venv`, `.local/tools` and `local/mail/node_modules`.
 
     python3 local/install.py run                start the system afterwards (`make run`)
-    python3 local/install.py install SET...     SET: local, dev, mail, clients, browser, sam
+    python3 local/install.py install SET...     SET: local, dev, mail, clients, browser, sam, checkov, certificates,
+                                                diagram
 
 Runs before any package is installed, therefore with the standard library only. What is installed is remembered by the
 hash of its lock file; an environment whose installation was interrupted is made anew.
@@ -161,14 +162,27 @@ class PythonEnvironment:
         _write_stamp(self.place, {file.name: _digest(file) for file in [lock_file, *includes]})
         unfinished.unlink()
 
+    def find_modules_in(self, folder: Path) -> None:
+        """Let the interpreter import what lies in `folder`, wherever it is started."""
+        for packages in self.place.glob("lib/python3.*/site-packages"):
+            listed = packages / "users.pth"
+            if not listed.exists() or listed.read_text() != f"{folder}\n":
+                listed.write_text(f"{folder}\n")
+
 
 MAIN = PythonEnvironment(ROOT / ".venv", "python")
 SAM = PythonEnvironment(ROOT / ".local" / "tools" / "sam", "sam")
+CHECKOV = PythonEnvironment(ROOT / ".local" / "tools" / "checkov", "checkov")
 NODE = PythonEnvironment(ROOT / ".local" / "tools" / "node", "node")
 LOCAL_LOCK = ROOT / "requirements-local.txt"
 DEV_LOCK = ROOT / "requirements-dev.txt"
+COMMON = ROOT / "layers" / "common" / "python"
+CHECKOV_LOCK = ROOT / "local" / "tools" / "checkov.txt"
 SAM_LOCK = ROOT / "local" / "tools" / "sam.txt"
 NODE_LOCK = ROOT / "local" / "tools" / "node.txt"
+PYODIDE = ROOT / "local" / "tools" / "pyodide"
+CERTIFICATES = ROOT / "local" / "tools" / "certificates"
+DIAGRAM = ROOT / "local" / "tools" / "diagram"
 MAIL = ROOT / "local" / "mail"
 MAIL_LOCK = MAIL / "package-lock.json"
 MAIL_MODULES = MAIL / "node_modules"
@@ -178,7 +192,12 @@ BROWSER_PACKAGES = ("chromium", "chromium-driver")
 
 def node_program(root: Path = ROOT) -> str | None:
     """Return the path of the node that the mail server was installed with, or None."""
-    node = _stamp(root / "local" / "mail" / "node_modules").get("node")
+    return node_of(root / "local" / "mail")
+
+
+def node_of(folder: Path) -> str | None:
+    """Return the path of the node that the folder's npm packages were installed with; None where they are not."""
+    node = _stamp(folder / "node_modules").get("node")
     return node if node and os.access(node, os.X_OK) else None
 
 
@@ -252,28 +271,30 @@ def missing(wanted: Sequence[str], programs: Programs) -> list[Task]:
         tasks.append(Task("Python packages", lambda task: MAIN.install(DEV_LOCK, (LOCAL_LOCK,), programs, task)))
     elif "local" in wanted and not MAIN.has(LOCAL_LOCK):
         tasks.append(Task("Python packages", lambda task: MAIN.install(LOCAL_LOCK, (), programs, task)))
-    folders = [(MAIL, "mail"), (CLIENTS, "clients")]
-    npm = [folder for folder, name in folders if name in wanted and not _has_npm_packages(folder)]
+    sets = {MAIL: "mail", CLIENTS: "clients", PYODIDE: "sam", CERTIFICATES: "certificates", DIAGRAM: "diagram"}
+    npm = [folder for folder, name in sets.items() if name in wanted and not _has_npm_packages(folder)]
     if npm:
         tasks.append(Task("npm packages", lambda task: install_npm_packages(npm, programs, task)))
     if "browser" in wanted and _can_install_browser():
         tasks.append(Task("Chromium", lambda task: install_browser(programs, task)))
     if "sam" in wanted and not SAM.has(SAM_LOCK):
         tasks.append(Task("AWS SAM CLI", lambda task: SAM.install(SAM_LOCK, (), programs, task)))
+    if "checkov" in wanted and not CHECKOV.has(CHECKOV_LOCK):
+        tasks.append(Task("Checkov", lambda task: CHECKOV.install(CHECKOV_LOCK, (), programs, task)))
     return tasks
 
 
 def install(wanted: Sequence[str]) -> None:
     """Bring the sets `wanted` up to date, in parallel, telling the progress; at once when they are."""
     programs = Programs()
-    if not missing(wanted, programs):
-        return
-    with _alone():
-        tasks = missing(wanted, programs)
-        if tasks:
-            _check_owners((MAIN.place, MAIL_MODULES, CLIENTS / "node_modules"))
-            _check_pip()
-            _follow(tasks, programs)
+    if missing(wanted, programs):
+        with _alone():
+            tasks = missing(wanted, programs)
+            if tasks:
+                _check_owners((MAIN.place, MAIL_MODULES, CLIENTS / "node_modules"))
+                _check_pip()
+                _follow(tasks, programs)
+    MAIN.find_modules_in(COMMON)  # `.venv/bin/python -m users`; every function has this layer anyway
 
 
 def _follow(tasks: Sequence[Task], programs: Programs) -> None:

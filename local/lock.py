@@ -16,7 +16,13 @@ DEV = "requirements-dev"
 DEPENDENCIES = "layers/dependencies/requirements"
 OPERATIONS = "layers/operations/requirements"
 CONSTRAINED = ("requirements-local", DEPENDENCIES, OPERATIONS)
-TOOLS = ("local/tools/sam", "local/tools/node")
+TOOLS = (
+    "local/tools/sam",
+    "local/tools/node",
+    "local/tools/checkov",
+    "benchmarks/monolith/requirements",
+    "benchmarks/runtime/requirements",
+)
 
 
 def entries(lock_text: str) -> dict[str, str]:

@@ -79,6 +79,7 @@ class Supervisor:
         self._user = user
         self._local = _data_directory(user)
         self._logs = self._local / "logs"
+        self._environment_file = self._local / local_environment.ENVIRONMENT_FILE
         self._ports = ports.read(user)
         self._wanted = local_environment.parts_wanted(user, self._ports)
         self._signals = StopSignals()
@@ -112,6 +113,7 @@ class Supervisor:
             return 1
         finally:
             self._signals.ignore()
+            self._environment_file.unlink(missing_ok=True)
             for part in reversed(self._started):
                 part.stop()
             _say("Everything is stopped.")
@@ -139,6 +141,7 @@ class Supervisor:
         environment = local_environment.functions_environment(
             self._user, self._wanted, self._ports, socket_dir, self._local
         )
+        local_environment.write_environment(self._environment_file, environment)
         if self._wanted.auth:
             side_by_side.append(self._auth(auth_database, environment))
             self._launch(side_by_side[-1])

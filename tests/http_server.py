@@ -1,5 +1,6 @@
 """A small real HTTP server on 127.0.0.1 that records what it is sent."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ class HttpServer:
 
 
 @contextmanager
-def http_server(status: int = 200, body: bytes = b"") -> Iterator[HttpServer]:
+def http_server(status: int = 200, body: bytes = b"", tls: ssl.SSLContext | None = None) -> Iterator[HttpServer]:
     """Serve on a free port until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -57,7 +58,9 @@ def http_server(status: int = 200, body: bytes = b"") -> Iterator[HttpServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.block_on_close = False  # a client may keep its connection
-    state = HttpServer(f"http://127.0.0.1:{server.server_port}", status, body)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    state = HttpServer(f"http{'s' * bool(tls)}://127.0.0.1:{server.server_port}", status, body)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -71,14 +71,18 @@ def lambda_context(milliseconds: int = 60_000) -> SimpleNamespace:
 
 def forget() -> None:
     """Make the next call find what a new execution environment finds: settings unread, nothing connected."""
-    from users import auth_client, database, jwt, passwords, policies, settings
+    from users import auth_client, database, dependencies, domains, jwt, passwords, policies, settings, tracing
 
     auth_client.close()
+    domains.close()
     policies._permissions.cache_clear()
+    policies._channel.cache_clear()
     database.close()
     jwt.forget_keys()
     passwords.password_pattern.cache_clear()
     settings.settings.cache_clear()
+    tracing.forget()
+    dependencies.forget()
 
 
 @dataclass

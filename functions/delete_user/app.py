@@ -9,6 +9,7 @@ from users.errors import Conflict, Forbidden
 from users.models import Status
 from users.purge import purge
 from users.repository import changes
+from users.repository.purges import Claim, claim_deleted
 from users.sessions import revocations
 from users.settings import settings
 from users.target import Target, changed, find_target
@@ -16,23 +17,33 @@ from users.target import Target, changed, find_target
 
 @operation("delete_user", access=IN_PERSON)
 def lambda_handler(request: Request) -> Reply:
-    """409 when it is deleted already, and for the last enabled administrator."""
+    """409 when it is deleted already or its removal has begun, and for the last enabled administrator."""
     wants_purge = request.query.flag("purge") or False
     target = find_target(request, "user.delete")
     if wants_purge and not target.caller.is_admin:
         raise Forbidden("not_administrator", "not authorized to perform admin action")
     if target.user.status != Status.DELETED:
-        _delete(target)
-    elif not wants_purge:
+        is_final = wants_purge or settings().delete_after == 0
+        _delete(target, claims=is_final)
+        claim = Claim([target.user.id], target.at) if is_final else None
+    elif wants_purge:
+        claim = claim_deleted(target.user.id)
+        if claim is None:
+            raise Conflict("removal_begun", "the account is being removed")
+    else:
         raise Conflict("status_already_assigned", "status already assigned")
-    if wants_purge or settings().delete_after == 0:
-        purge(target.user.id, request.request_id)
+    if claim:
+        purge(claim, request.request_id)
     return Reply(204)
 
 
-def _delete(target: Target) -> None:
+def _delete(target: Target, *, claims: bool) -> None:
     records = [target.event, *revocations(target.user.id)]
-    user = changes.update_status(target.user.id, Status.DELETED, records, by=target.caller.id, at=target.at)
+    user = changes.update_status(
+        target.user.id, Status.DELETED, records, by=target.caller.id, at=target.at, claims=claims
+    )
     if user is None:
+        if target.user.status == Status.DISABLED:
+            raise Conflict("removal_begun", "the account is being removed")
         raise Conflict("last_administrator", "the last enabled administrator cannot be deleted")
     changed(user)

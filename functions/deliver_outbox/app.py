@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from operations.outbox_administration import count_parked
 from operations.relay import Channel, deliver_due
+from users.internal import internal
 from users.log import logger
+from users.metrics import age, count
+from users.repository.outbox import oldest_age
 
 # A run stops claiming when a batch might no longer be settled before Lambda ends the function.
 _RESERVE_MILLISECONDS = 10_000
@@ -49,9 +53,11 @@ _CHANNELS = {
 }
 
 
+@internal("deliver_outbox")
 def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 -- the wake-up says nothing
     """Deliver what is due; the counts of what was delivered, refused, parked or found its destination away."""
-    logger.append_keys(operation="deliver_outbox", request_id=context.aws_request_id)
     counts = deliver_due(_CHANNELS, lambda: context.get_remaining_time_in_millis() > _RESERVE_MILLISECONDS)
+    age("OutboxAge", oldest_age())
+    count("OutboxParked", count_parked(ids=None, channel=None))
     logger.info("delivered", extra=counts)
     return counts

@@ -14,5 +14,7 @@ def lambda_handler(request: Request) -> Reply:
     target = find_target(request, "user.enable")
     user = changes.update_status(target.user.id, Status.ENABLED, [target.event], by=target.caller.id, at=target.at)
     if user is None:
+        if target.user.status != Status.ENABLED:
+            raise Conflict("removal_begun", "the account is being removed")
         raise Conflict("status_already_assigned", "status already assigned")
     return changed(user)

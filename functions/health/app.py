@@ -1,24 +1,47 @@
-"""GET /health: that the service answers, and which build of it (contract §1.6.25). No dependency is asked."""
+"""GET /health: how the service and its dependencies are, and which build it is (contract §1.6.25).
+
+``fail`` (503): the database or Auth does not answer. ``warn`` (200): what is left undone will be made up for.
+"""
 
 import os
 import uuid
+from functools import cache
 
 from users.access import ANYBODY
+from users.dependencies import Check, checks
 from users.edge import Reply, Request, operation
 from users.settings import settings
+from users.snapstart import not_in_snapshots
 
-_INSTANCE_ID = settings().instance_id or str(uuid.uuid4())
+
+@cache
+def _instance_id() -> str:
+    return str(uuid.uuid4())
+
+
+not_in_snapshots(_instance_id.cache_clear)
 
 
 @operation("health", access=ANYBODY)
 def lambda_handler(request: Request) -> Reply:  # noqa: ARG001 -- every operation takes its request
     """Answer the health object of draft-inadarei-api-health-check."""
+    found = checks()
+    statuses = {check.status for check in found}
+    status = next((worst for worst in ("fail", "warn") if worst in statuses), "pass")
     health = {
-        "status": "pass",
+        "status": status,
         "version": os.environ.get("SERVICE_VERSION", "0.0.0"),
         "commit": os.environ.get("SERVICE_COMMIT", "ffffffff"),
         "description": "users service",
         "build_time": os.environ.get("SERVICE_BUILD_TIME", "1970-01-01_00:00:00"),
-        "instance_id": _INSTANCE_ID,
+        "instance_id": settings().instance_id or _instance_id(),
+        "checks": {check.name: [_as_json(check)] for check in found},
     }
-    return Reply(200, health, {"Content-Type": "application/health+json"})
+    return Reply(503 if status == "fail" else 200, health, {"Content-Type": "application/health+json"})
+
+
+def _as_json(check: Check) -> dict[str, object]:
+    told: dict[str, object] = {"componentType": check.kind, "status": check.status}
+    if check.value is not None:
+        told |= {"observedValue": check.value, "observedUnit": check.unit}
+    return told

@@ -4,11 +4,13 @@ Read the account, verify the password, ask Auth for tokens, write one statement:
 or the call. Whoever cannot log in, for whatever reason, gets the same bytes for the same work (security.md S1–S3).
 """
 
-from users import auth_client, outbox, passwords, policies
+from users import auth_client, outbox, passwords
 from users.access import ANYBODY, Account
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, Unauthenticated, Unavailable
+from users.granting import settle
+from users.metrics import count
 from users.models import Status
 from users.repository import logins
 from users.sessions import begin, obtain_tokens
@@ -46,7 +48,7 @@ def lambda_handler(request: Request) -> Reply:
         logins.record_login(login, request.address, None, [])
         raise
     new_hash = None
-    if settings().rehash and passwords.is_bcrypt(login.secret_hash):
+    if settings().rehash and passwords.is_outdated(login.secret_hash):
         new_hash = passwords.hash_password(password)
     logins.record_login(login, request.address, new_hash, [outbox.token_issued(identity, request.request_id)])
     wake_delivery()
@@ -58,6 +60,7 @@ def _log_in(identity: str, password: str, request: Request) -> logins.Login:
     login = begin(lambda: logins.begin_login(identity, request.address))
     right = passwords.verify_password(login.secret_hash if login else "", password)
     if login is None or not right or login.account.status != Status.ENABLED:
+        count("LoginsFailed")
         raise Unauthenticated("invalid_credentials", "invalid credentials")
     max_age = settings().pass_max_age
     if max_age and login.secret_age > max_age:
@@ -73,7 +76,7 @@ def _issue_repairing(account: Account, description: str) -> auth_client.Tokens:
     try:
         return auth_client.issue(account.id, role=account.role, verified=account.verified, description=description)
     except auth_client.RelationMissing:
-        policies.grant(account.id, account.role)
+        settle(account.id)
     try:
         return auth_client.issue(account.id, role=account.role, verified=account.verified, description=description)
     except auth_client.RelationMissing as error:

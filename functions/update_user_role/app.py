@@ -4,12 +4,11 @@ Granting commits first and repairs the relation through the outbox; revoking tak
 failure leaves somebody with a right that the database says he lost (architecture.md, "Policies").
 """
 
-from users import policies
 from users.access import ADMINISTRATOR_IN_PERSON
 from users.body import Body
 from users.edge import Reply, Request, operation
-from users.errors import BadRequest, Conflict, NotFound
-from users.granting import grant_or_repair
+from users.errors import BadRequest, Conflict, NotFound, Unavailable
+from users.granting import grant_or_repair, revoke_administration
 from users.models import Role, Status, User
 from users.outbox import Record
 from users.repository import changes
@@ -46,8 +45,12 @@ def lambda_handler(request: Request) -> Reply:
 
 def _demote(target: Target, records: list[Record]) -> User:
     """Take the relation away, then the role; where the role must stay, the relation is given back."""
-    policies.revoke_administration(target.user.id)
-    user = changes.update_role(target.user.id, Role.USER, records, by=target.caller.id, at=target.at)
+    revoke_administration(target.user.id)
+    try:
+        user = changes.update_role(target.user.id, Role.USER, records, by=target.caller.id, at=target.at)
+    except Unavailable:
+        grant_or_repair(target.user.id, target.user.role)
+        raise
     if user is None:
         if target.user.role == Role.ADMIN:
             grant_or_repair(target.user.id, Role.ADMIN)

@@ -23,7 +23,7 @@ def lambda_handler(request: Request) -> Reply:
     shown = user if sees_all else _card(user)
     if settings().read_events:
         event = outbox.user_viewed(shown, request.caller, request.request_id, super_admin=caller.is_admin)
-        record(caller.id, [event])
+        record(user.id, [event])  # what it tells of the account goes with the account
     return Reply(200, shown.as_json())
 
 

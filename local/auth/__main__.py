@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serve(settings: Settings, _options: argparse.Namespace) -> int:
-    log_as_json()
+    log_as_json(settings.log_level)
     serve(settings)
     return 0
 

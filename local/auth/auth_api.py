@@ -1,4 +1,4 @@
-"""gRPC: token.v1.TokenService and auth.v1.AuthService, health and reflection, as in Magistrala's Auth."""
+"""gRPC: token.v1.TokenService and auth.v1.AuthService, health and reflection, as in Magistrala's Auth; with Domains."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from local.auth import wire
+from local.auth.domains_api import domains_service
 from local.auth.errors import AccessDenied
 from local.auth.grpc_edge import Edge
 
 if TYPE_CHECKING:
+    from local.auth.faults import Faults
     from local.auth.service import Auth, IssuedTokens
 
 HEALTH_NAME = "auth"
 
 
-def add_auth_services(server: grpc.Server, auth: Auth) -> None:
+def add_auth_services(server: grpc.Server, auth: Auth, faults: Faults) -> None:
     """Serve all that the Users service asks of Auth."""
-    services = (_token_service(auth), _auth_service(auth))
+    services = (_token_service(auth, faults), _auth_service(auth, faults), domains_service())
     server.add_generic_rpc_handlers(services)
     add_health(server, HEALTH_NAME)
-    names = (wire.TOKEN_SERVICE, wire.AUTH_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    names = (wire.TOKEN_SERVICE, wire.AUTH_SERVICE, wire.DOMAINS_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server, pool=wire.POOL)
 
 
@@ -35,8 +37,8 @@ def add_health(server: grpc.Server, name: str) -> None:
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
 
 
-def _token_service(auth: Auth) -> grpc.GenericRpcHandler:
-    edge = Edge(wire.TOKEN_SERVICE, database_away=grpc.StatusCode.INTERNAL)
+def _token_service(auth: Auth, faults: Faults) -> grpc.GenericRpcHandler:
+    edge = Edge(wire.TOKEN_SERVICE, database_away=grpc.StatusCode.INTERNAL, faults=faults)
 
     def issue(request: wire.IssueReq) -> wire.Token:
         return _token(
@@ -69,8 +71,8 @@ def _token_service(auth: Auth) -> grpc.GenericRpcHandler:
     return edge.handler()
 
 
-def _auth_service(auth: Auth) -> grpc.GenericRpcHandler:
-    edge = Edge(wire.AUTH_SERVICE, database_away=grpc.StatusCode.INTERNAL)
+def _auth_service(auth: Auth, faults: Faults) -> grpc.GenericRpcHandler:
+    edge = Edge(wire.AUTH_SERVICE, database_away=grpc.StatusCode.INTERNAL, faults=faults)
 
     def authenticate(request: wire.AuthNReq) -> wire.AuthNRes:
         session = auth.authenticate(request.token)

@@ -10,6 +10,7 @@ import grpc
 import psycopg
 
 from local.auth.errors import AuthError, MalformedRequest
+from local.auth.faults import HANG, Fault, Faults, hang
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,12 +40,14 @@ class Edge:
         *,
         database_away: grpc.StatusCode,
         admit: Callable[[grpc.ServicerContext], None] | None = None,
+        faults: Faults | None = None,
     ) -> None:
         """Take the status that tells of an unreachable database, and a check that may raise AuthError."""
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self._service = service
         self._database_away = database_away
         self._admit = admit
+        self._faults = faults or Faults()
 
     def unary(self, name: str, request: type[Request], answer: Callable[[Request], Response]) -> None:
         """Add a method with one request and one response."""
@@ -78,7 +81,10 @@ class Edge:
         try:
             if self._admit is not None:
                 self._admit(context)
-            outcome = call()
+            fault = self._faults.next(name)
+            outcome = call() if fault is None or fault.after else _meet(fault, context)
+            if fault is not None and fault.after:
+                outcome = _meet(fault, context)
         except AuthError as error:
             outcome = Refusal(error.status, str(error))
         except psycopg.DataError:  # such as a NUL byte in a text
@@ -94,6 +100,13 @@ class Edge:
         extra = {"method": f"{self._service}/{name}", "status": status, "duration_ms": duration}
         _log.log(logging.INFO if status == "OK" else logging.WARNING, "call", extra=extra)
         return outcome
+
+
+def _meet(fault: Fault, context: grpc.ServicerContext) -> Refusal:
+    if fault.status == HANG:
+        hang(context)
+        return Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "fault on demand")
+    return Refusal(grpc.StatusCode[fault.status], "fault on demand")
 
 
 def _serialize(message: Message) -> bytes:

@@ -1,4 +1,4 @@
-"""HTTP: the public keys at ``/keys/.well-known/jwks.json`` (contract §5.6), and ``/health``."""
+"""HTTP: the public keys at ``/keys/.well-known/jwks.json`` (contract §5.6), ``/health``; ``/faults`` when allowed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ import socketserver
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
+from local.auth.faults import Fault
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from local.auth.faults import Faults
     from local.auth.signing import Signer
 
 JWKS_PATH = "/keys/.well-known/jwks.json"
+_JSON = {"Content-Type": "application/json"}
 _CACHE_CONTROL = "public, max-age=900, stale-while-revalidate=60"  # cmd/auth/main.go:82-83
 
 _log = logging.getLogger(__name__)
@@ -22,8 +28,9 @@ class JwksServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], signer: Signer) -> None:
-        """Bind the address; raises OSError when it is taken."""
+    def __init__(self, address: tuple[str, int], signer: Signer, faults: Faults | None = None) -> None:
+        """Bind the address; raises OSError when it is taken. With `faults`, they are made and cleared at /faults."""
+        self.faults = faults
         self.documents = {
             JWKS_PATH: (
                 _json({"keys": signer.jwks()}),
@@ -53,8 +60,40 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        status = 200 if path in self.server.documents else 404
-        body, headers = self.server.documents.get(path, (b"404 page not found\n", {"Content-Type": "text/plain"}))
+        if faults := self._faults():
+            self._answer(200, _json(faults.as_json()), _JSON)
+        elif path in self.server.documents:
+            self._answer(200, *self.server.documents[path])
+        else:
+            self._not_found()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        faults = self._faults()
+        if faults is None:
+            self._not_found()
+            return
+        try:
+            faults.add(Fault.from_json(body))
+        except ValueError as error:
+            self._answer(400, _json({"message": str(error)}), _JSON)
+        else:
+            self._answer(201, _json(faults.as_json()), _JSON)
+
+    def do_DELETE(self) -> None:
+        if faults := self._faults():
+            faults.clear()
+            self._answer(200, _json([]), _JSON)
+        else:
+            self._not_found()
+
+    def _faults(self) -> Faults | None:
+        return self.server.faults if self.path == "/faults" else None
+
+    def _not_found(self) -> None:
+        self._answer(404, b"404 page not found\n", {"Content-Type": "text/plain"})
+
+    def _answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

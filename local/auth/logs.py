@@ -27,8 +27,8 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-def log_as_json() -> None:
-    """Send every logger's records of INFO and above to stderr in this form."""
+def log_as_json(level: str) -> None:
+    """Send every logger's records of `level` and above to stderr in this form."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=level, handlers=[handler])

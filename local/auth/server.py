@@ -15,6 +15,7 @@ import grpc
 
 from local.auth.auth_api import add_auth_services
 from local.auth.database import Database
+from local.auth.faults import Faults
 from local.auth.jwks_api import JwksServer
 from local.auth.service import Auth
 from local.auth.signing import load_signer
@@ -53,11 +54,12 @@ def serve(settings: Settings) -> None:
     with ExitStack() as running:
         executor = running.enter_context(ThreadPoolExecutor(_THREADS, thread_name_prefix="grpc"))
         auth_server, spicedb_server = _grpc_server(executor), _grpc_server(executor)
-        add_auth_services(auth_server, auth)
-        add_permissions_service(spicedb_server, database, settings.spicedb_key)
+        faults = Faults()
+        add_auth_services(auth_server, auth, faults)
+        add_permissions_service(spicedb_server, database, settings.spicedb_key, faults)
         ports = {
             "grpc_port": _bind(auth_server, settings.grpc_host, settings.grpc_port, "MG_AUTH_GRPC_PORT"),
-            "http_port": _start_http(running, signer, settings.http_host, settings.http_port),
+            "http_port": _start_http(running, signer, settings, faults),
             "spicedb_port": _bind(spicedb_server, settings.grpc_host, settings.spicedb_port, "MG_SPICEDB_PORT"),
         }
         running.callback(_stop, auth_server, spicedb_server)
@@ -88,10 +90,11 @@ def _probe(host: str, port: int) -> None:
         probe.bind(address)
 
 
-def _start_http(running: ExitStack, signer: Signer, host: str, port: int) -> int:
+def _start_http(running: ExitStack, signer: Signer, settings: Settings, faults: Faults) -> int:
     """Serve the public keys in a thread until `running` ends, and give the port. Raises PortUnavailable."""
+    host, port = settings.http_host, settings.http_port
     try:
-        server = running.enter_context(JwksServer((host, port), signer))
+        server = running.enter_context(JwksServer((host, port), signer, faults if settings.faults else None))
     except OSError as error:
         raise PortUnavailable(host, port, "MG_AUTH_HTTP_PORT", error) from error
     threading.Thread(target=server.serve_forever, args=(0.1,), name="jwks", daemon=True).start()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 KEY_ALGORITHMS = ("EdDSA", "HS256", "HS384", "HS512")
 
+_LOG_LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
 _DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_TERM = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
 _MAX_DURATION_SECONDS = 2**63 / 1e9  # a Go duration is a signed 64-bit count of nanoseconds
@@ -49,6 +50,8 @@ class Settings:
     retiring_key: str
     durations: TokenDurations
     strict: bool
+    faults: bool
+    log_level: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -84,6 +87,8 @@ class Settings:
                 invitation=duration("MG_AUTH_INVITATION_TOKEN_DURATION", "168h"),
             ),
             strict=_switch(environment, "AUTH_STRICT"),
+            faults=_switch(environment, "AUTH_FAULTS"),
+            log_level=_log_level(environment),
         )
         settings._check()
         return settings
@@ -122,6 +127,14 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
         raise SettingsError(f"{name}: {text!r} is not a port (0 to 65535, 0 = a free one)")
     return int(text)
+
+
+def _log_level(environment: Mapping[str, str]) -> str:
+    """logging's name of the service's level, for the whole of `make run`."""
+    text = environment.get("MG_USERS_LOG_LEVEL") or "info"
+    if text not in _LOG_LEVELS:
+        raise SettingsError(f"MG_USERS_LOG_LEVEL: {text!r} is not one of {', '.join(_LOG_LEVELS)}")
+    return _LOG_LEVELS[text]
 
 
 def _switch(environment: Mapping[str, str], name: str) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from local.auth.database import Database
+    from local.auth.faults import Faults
 
 SERVICE = "authzed.api.v1.PermissionsService"
 
@@ -31,9 +32,9 @@ _OBJECT_ID = re.compile(r"[a-zA-Z0-9/_|\-=+]{1,1024}")
 _Update = core.RelationshipUpdate
 
 
-def add_permissions_service(server: grpc.Server, database: Database, preshared_key: str) -> None:
+def add_permissions_service(server: grpc.Server, database: Database, preshared_key: str, faults: Faults) -> None:
     """Serve the calls for bearers of the key; health is open to all, as SpiceDB's."""
-    edge = Edge(SERVICE, database_away=grpc.StatusCode.UNAVAILABLE, admit=_bearer_check(preshared_key))
+    edge = Edge(SERVICE, database_away=grpc.StatusCode.UNAVAILABLE, admit=_bearer_check(preshared_key), faults=faults)
 
     def write(request: permissions.WriteRelationshipsRequest) -> permissions.WriteRelationshipsResponse:
         _write(database, request)

@@ -1,12 +1,12 @@
-"""The messages of token.v1 and auth.v1, from ``proto/contract.binpb``.
+"""The messages of token.v1, auth.v1 and domains.v1, from ``proto/contract.binpb``.
 
 They live in a descriptor pool of their own, so that this package and the Users layer, which has its own
 generated modules of the same messages, can be loaded in one process. The ``.pyi`` files tell the types. After
 a change of a .proto file, make both again, from the project's root:
 
     cd local/auth/proto && python -m grpc_tools.protoc -I. \
-        --descriptor_set_out=contract.binpb --pyi_out=. token/v1/token.proto auth/v1/auth.proto
-    sed -i '1i # mypy: disable-error-code=type-arg' token/v1/token_pb2.pyi auth/v1/auth_pb2.pyi
+        --descriptor_set_out=contract.binpb --pyi_out=. token/v1/token.proto auth/v1/auth.proto domains/v1/domains.proto
+    sed -i '1i # mypy: disable-error-code=type-arg' */v1/*_pb2.pyi
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 TOKEN_SERVICE = "token.v1.TokenService"  # noqa: S105 - a name
 AUTH_SERVICE = "auth.v1.AuthService"
+DOMAINS_SERVICE = "domains.v1.DomainsService"
 
 PROTO_DIRECTORY = Path(__file__).parent / "proto"
 DESCRIPTOR_SET = PROTO_DIRECTORY / "contract.binpb"
@@ -40,6 +41,7 @@ POOL = _load_pool()
 __all__ = [
     "AUTH_SERVICE",
     "DESCRIPTOR_SET",
+    "DOMAINS_SERVICE",
     "POOL",
     "PROTO_DIRECTORY",
     "TOKEN_SERVICE",
@@ -47,6 +49,8 @@ __all__ = [
     "AuthNRes",
     "AuthZReq",
     "AuthZRes",
+    "DeleteUserReq",
+    "DeleteUserRes",
     "IssueReq",
     "ListUserRefreshTokensReq",
     "ListUserRefreshTokensRes",
@@ -61,6 +65,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from local.auth.proto.auth.v1.auth_pb2 import AuthNReq, AuthNRes, AuthZReq, AuthZRes, PATReq, PolicyReq
+    from local.auth.proto.domains.v1.domains_pb2 import DeleteUserReq, DeleteUserRes
     from local.auth.proto.token.v1.token_pb2 import (
         IssueReq,
         ListUserRefreshTokensReq,
@@ -82,6 +87,8 @@ else:
     AuthZRes = _message("auth.v1.AuthZRes")
     PATReq = _message("auth.v1.PATReq")
     PolicyReq = _message("auth.v1.PolicyReq")
+    DeleteUserReq = _message("domains.v1.DeleteUserReq")
+    DeleteUserRes = _message("domains.v1.DeleteUserRes")
     IssueReq = _message("token.v1.IssueReq")
     ListUserRefreshTokensReq = _message("token.v1.ListUserRefreshTokensReq")
     ListUserRefreshTokensRes = _message("token.v1.ListUserRefreshTokensRes")

@@ -1,4 +1,4 @@
-"""Command line: `python -m local.gateway serve | invoke`."""
+"""Command line: `python -m local.gateway serve | invoke | transform`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from local.gateway.invocation import Invocation, Outcome
 from local.gateway.json_log import configure_log
 from local.gateway.settings import Settings, SettingsError, read_settings
-from local.gateway.template import TemplateError, read_stack
+from local.gateway.template import TemplateError, read_stack, translated
 
 if TYPE_CHECKING:
     from local.gateway.stack import Stack
@@ -25,10 +25,13 @@ _log = logging.getLogger("gateway")
 def main() -> int:
     """Run the command; 0 = done, 1 = it failed and said why on stderr, 2 = wrong arguments."""
     arguments = _parser().parse_args()
-    # What `invoke` prints on stdout is the function's answer and nothing else.
-    configure_log(sys.stderr if arguments.command == "invoke" else sys.stdout)
     try:
         settings = read_settings(os.environ)
+        # What `invoke` prints on stdout is the function's answer and nothing else.
+        configure_log(settings.log_level, sys.stderr if arguments.command == "invoke" else sys.stdout)
+        if arguments.command == "transform":
+            print(json.dumps(translated(arguments.template, region=settings.region), indent=1))
+            return 0
         stack = read_stack(arguments.template, region=settings.region, parameters=settings.parameters)
         if arguments.command == "invoke":
             return _invoke(stack, settings, arguments.function, arguments.event)
@@ -44,7 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     invoke = commands.add_parser("invoke", help="invoke one function once and print its answer")
     invoke.add_argument("function", help="logical id (or FunctionName) of the function")
     invoke.add_argument("-e", "--event", default="", help="file with the event, - for stdin; default: an empty object")
-    for command in (serve, invoke):
+    transform = commands.add_parser("transform", help="print the template as CloudFormation gets it")
+    for command in (serve, invoke, transform):
         command.add_argument("--template", type=Path, default=Path("template.yaml"))
     return parser
 
@@ -55,6 +59,10 @@ def _serve(stack: Stack, settings: Settings) -> int:
 
     for warning in stack.warnings:
         _log.warning(warning)
+    # The plain variable does for a secret's.
+    unset = [name for name in stack.unresolved if name.removesuffix("_SECRET_ARN") not in os.environ]
+    if unset:
+        _log.warning("only a deployment knows %s: set what is needed", ", ".join(unset))
     try:
         asyncio.run(serve(stack, settings))
     except (PortTakenError, HostError) as error:

@@ -86,6 +86,13 @@ class Intrinsics:
             return [member for member in map(self.resolve, value) if member is not NO_VALUE]
         return value
 
+    def choose(self, value: Any) -> Any:
+        """What `Fn::If` chooses, not resolved further; `value` itself when it is none."""
+        while isinstance(value, dict) and "Fn::If" in value:
+            name, then, otherwise = value["Fn::If"]
+            value = then if self.condition(name) else otherwise
+        return value
+
     def condition(self, name: str) -> bool:
         """Whether the named condition of the template holds; one that depends on UNKNOWN does not."""
         if name not in self._evaluated:

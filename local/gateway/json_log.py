@@ -27,8 +27,8 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure_log(stream: TextIO = sys.stdout) -> None:
-    """Send everything from INFO on to `stream`."""
+def configure_log(level: str, stream: TextIO = sys.stdout) -> None:
+    """Send everything from `level` on to `stream`."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_JsonFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=level, handlers=[handler])

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from local.gateway.stack import Schedule, Stack
 
-_RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
-_SECONDS = {"minute": 60.0, "hour": 3600.0, "day": 86400.0}
+_RATE = re.compile(r"rate\((\d+) (second|minute|hour|day)s?\)")
+_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
 
 class UnsupportedScheduleError(ValueError):
@@ -23,7 +23,7 @@ class UnsupportedScheduleError(ValueError):
 
 
 def parse_rate(expression: str) -> float:
-    """Seconds between two invokes of a `rate(n minutes|hours|days)`.
+    """Seconds between two invokes of a `rate(n minutes|hours|days)`; also of seconds, which EventBridge has not.
 
     Raises UnsupportedScheduleError for the rest.
     """

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_LOG_LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 # Where set-up puts aws-sam-cli, which carries the emulator, from the directory that the gateway is started
@@ -46,17 +47,21 @@ class Settings:
     region: str = "eu-central-1"
     parameters: dict[str, str] = field(default_factory=dict)
     emulator: Path | None = None
+    log_level: str = "INFO"
 
 
 def read_settings(variables: Mapping[str, str]) -> Settings:
-    """Settings from MG_USERS_HTTP_*, MG_LOCAL_*, RUNTIME and AWS_REGION; an empty variable counts as unset.
+    """Settings from MG_USERS_HTTP_*, MG_USERS_LOG_LEVEL, MG_LOCAL_*, RUNTIME and AWS_REGION.
 
-    Raises SettingsError.
+    An empty variable counts as unset. Raises SettingsError.
     """
     given = _Variables(variables)
     runtime = given.text("RUNTIME", "process")
     if runtime not in ("process", "rie"):
         raise SettingsError(f"RUNTIME={runtime}: process or rie")
+    log_level = given.text("MG_USERS_LOG_LEVEL", "info")
+    if log_level not in _LOG_LEVELS:
+        raise SettingsError(f"MG_USERS_LOG_LEVEL={log_level}: {', '.join(_LOG_LEVELS)}")
     return Settings(
         http_host=variables.get("MG_USERS_HTTP_HOST", "localhost"),
         http_port=given.whole("MG_USERS_HTTP_PORT", 9002),
@@ -72,6 +77,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         region=given.text("AWS_REGION", given.text("AWS_DEFAULT_REGION", "eu-central-1")),
         parameters=given.object("MG_LOCAL_PARAMETERS"),
         emulator=_emulator(given.text("MG_LOCAL_RIE", "")) if runtime == "rie" else None,
+        log_level=_LOG_LEVELS[log_level],
     )
 
 

@@ -88,7 +88,10 @@ class Cors:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Everything of a template that the gateway serves; `warnings` tell what it leaves out."""
+    """Everything of a template that the gateway serves; `warnings` tell what it leaves out.
+
+    `unresolved` are the environment variables whose value only a deployment knows.
+    """
 
     region: str
     account_id: str
@@ -96,6 +99,7 @@ class Stack:
     routes: tuple[Route, ...] = ()
     schedules: tuple[Schedule, ...] = ()
     cors: Cors | None = None
+    unresolved: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def function_arn(self, logical_id: str) -> str:

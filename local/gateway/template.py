@@ -8,6 +8,7 @@ back.
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -57,6 +58,16 @@ def read_stack(path: Path, *, region: str, parameters: Mapping[str, str] | None 
     return _StackReader(_read_yaml(path), path.resolve().parent, region, dict(parameters or {})).read()
 
 
+def translated(path: Path, *, region: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The SAM template at `path` as CloudFormation; code folders are addresses that lead nowhere.
+
+    Raises TemplateError.
+    """
+    template = _read_yaml(path)
+    _LocalPaths(path).hide(template)
+    return _translate(template, region, dict(parameters or {}))
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     from samtranslator.yaml_helper import yaml_parse
     from yaml import YAMLError
@@ -81,6 +92,7 @@ def _translate(template: dict[str, Any], region: str, parameters: dict[str, str]
     from samtranslator.parser.parser import Parser
     from samtranslator.translator.translator import Translator
 
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it warns that AWS' own feature switches are not here
     translator = Translator({}, Parser(), boto_session=cast("Any", _Session(region)))
     try:
         translated = translator.translate(template, {"AWS::Region": region, **parameters}, get_managed_policy_map=dict)
@@ -146,6 +158,7 @@ class _StackReader:
         self._paths.hide(template)
         self._template = _translate(template, region, parameters)
         self._warnings: list[str] = []
+        self._unresolved: list[str] = []
         self._resources: dict[str, Any] = self._template["Resources"]
         self._intrinsics = self._make_intrinsics(parameters)
         self._resources = {
@@ -168,6 +181,7 @@ class _StackReader:
             routes=routes,
             schedules=schedules,
             cors=self._cors(),
+            unresolved=tuple(dict.fromkeys(self._unresolved)),
             warnings=tuple(dict.fromkeys(self._warnings)),
         )
 
@@ -228,19 +242,19 @@ class _StackReader:
         )
 
     def _variables(self, properties: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        """Environment variables whose value can be known here; the others are left unset, and told."""
+        """Environment variables whose value can be known here; the others are left unset, and told as `unresolved`."""
         for variable, value in properties.get("Environment", {}).get("Variables", {}).items():
             resolved = self._intrinsics.resolve({"value": value}).get("value")
             if resolved is UNKNOWN:
-                self._warnings.append(
-                    f"{variable} depends on a deployed resource: unset unless the environment sets it"
-                )
+                self._unresolved.append(variable)
             elif resolved is not None:
                 yield variable, as_text(resolved)
 
     def _layers(self, name: str, layers: list[Any]) -> Iterator[Path]:
-        for layer in layers:
+        for layer in map(self._intrinsics.choose, layers):
             resource = self._resources.get(layer.get("Ref", "")) if isinstance(layer, dict) else None
+            if layer == {"Ref": "AWS::NoValue"}:
+                continue
             if resource is None:
                 self._warnings.append(f"{name}: layer {layer} is not in the template and is left out")
             else:
@@ -287,8 +301,8 @@ class _StackReader:
         for _, resource in self._of("AWS::ApiGatewayV2::Api"):
             properties = resource["Properties"]
             body = properties.get("Body") or {}
-            settings = self._intrinsics.resolve(body.get("x-amazon-apigateway-cors", {}))
-            if settings:
+            settings = self._intrinsics.resolve({"cors": body.get("x-amazon-apigateway-cors", {})}).get("cors")
+            if isinstance(settings, dict) and settings:
                 return Cors(
                     allow_origins=tuple(settings.get("allowOrigins", ())),
                     allow_methods=tuple(settings.get("allowMethods", ())),

@@ -32,6 +32,8 @@ _INITDB_SECONDS = 60.0
 _PROBE_SECONDS = 2
 _MAX_CONNECTIONS = 400  # every execution environment keeps one
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}  # not the user's PG* variables
+_MEMORY = Path("/dev/shm")  # noqa: S108 -- a private directory is made in it
+_PLENTY = 4 << 30  # bytes
 _NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
@@ -114,6 +116,11 @@ class PostgresServer(Part):
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             connection.execute(statement.format(*parts))
         return self.conninfo_for(name, owner)
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, whoever is connected to it."""
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def start(self) -> None:
         """Make the cluster if there is none, and start the server."""
@@ -227,8 +234,12 @@ def free_port() -> int:
 
 @contextmanager
 def temporary_postgres(port: int | None = None) -> Iterator[PostgresServer]:
-    """Run a server for tests (not durable) in a new directory that the server's user can enter; gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="mg-pg-", dir="/tmp") as place:
+    """Run a server for tests (not durable) in a new directory that the server's user can enter; gone afterwards.
+
+    In memory where there is plenty: making and removing many databases takes half the time there.
+    """
+    in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _PLENTY
+    with tempfile.TemporaryDirectory(prefix="mg-pg-", dir=_MEMORY if in_memory else "/tmp") as place:
         Path(place).chmod(0o711)
         with PostgresServer(Path(place) / "data", port, Path(place) / "postgres.log", durable=False) as server:
             yield server

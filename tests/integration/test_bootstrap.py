@@ -1,109 +1,28 @@
-"""bootstrap: migrations, the first administrator, take-over of upstream's database (contract §4.9, §6; S21)."""
+"""bootstrap: an empty database, the first administrator, CloudFormation (contract §4.9; S21); see tests/takeover."""
 
+import io
 import json
-import subprocess
-import sys
-import uuid
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import bcrypt
 import psycopg
 import pytest
-from alembic import command
-from sqlalchemy import create_engine
-from sqlalchemy.pool import NullPool
 
 from local.parts.postgres import PostgresServer
+from tests.bootstrapping import ADMINISTRATOR, bootstrap, catalog, empty_service, refused, start_bootstrap
 from tests.http_server import http_server
-from tests.service import ROOT, Service, handler, lambda_context
-
-ADMINISTRATOR = {"MG_USERS_ADMIN_EMAIL": "root@example.com", "MG_USERS_ADMIN_PASSWORD": "password of the admin 1"}
-
-# Upstream's final schema as its twelve migrations leave it (contract §6).
-UPSTREAM = """
-CREATE TABLE gorp_migrations (id text PRIMARY KEY, applied_at timestamptz);
-INSERT INTO gorp_migrations SELECT format('clients_%s', to_char(n, 'FM00')), now() FROM generate_series(1, 12) n;
-CREATE TABLE users (
-    id VARCHAR(36) NOT NULL,
-    domain_id VARCHAR(36),
-    email VARCHAR(254) NOT NULL,
-    secret TEXT,
-    tags TEXT[],
-    metadata JSONB,
-    created_at TIMESTAMPTZ,
-    updated_at TIMESTAMPTZ,
-    updated_by VARCHAR(254),
-    status SMALLINT NOT NULL DEFAULT 0 CONSTRAINT clients_status_check CHECK (status >= 0),
-    role SMALLINT DEFAULT 0 CONSTRAINT clients_status_check1 CHECK (status >= 0),
-    username VARCHAR(254),
-    first_name VARCHAR(254) NOT NULL,
-    last_name VARCHAR(254) NOT NULL,
-    profile_picture TEXT,
-    verified_at TIMESTAMPTZ,
-    auth_provider VARCHAR(254),
-    private_metadata JSONB,
-    CONSTRAINT clients_pkey PRIMARY KEY (id),
-    CONSTRAINT clients_email_key UNIQUE (email),
-    CONSTRAINT clients_username_key UNIQUE (username)
-);
-CREATE TABLE users_verifications (
-    user_id VARCHAR(36) NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    email VARCHAR(254) NOT NULL,
-    otp VARCHAR(255),
-    created_at TIMESTAMPTZ,
-    expires_at TIMESTAMPTZ,
-    used_at TIMESTAMPTZ
-);
-CREATE INDEX idx_users_verifications_lookup ON users_verifications (user_id, email, created_at DESC);
-"""
-# What upstream's repository sends at registration (users/postgres/users.go).
-UPSTREAM_INSERT = """
-INSERT INTO users (id, tags, email, secret, metadata, private_metadata, created_at, status, role, first_name, last_name,
-                   username, profile_picture, auth_provider)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-RETURNING id, tags, email, metadata, private_metadata, created_at, status, first_name, last_name, username"""
+from tests.service import Service, eventually
 
 
 @pytest.fixture
 def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    """A service on a database without anything in it."""
-    name = f"empty_{uuid.uuid4().hex}"
-    service = Service(
-        shared_service.environment | ADMINISTRATOR | {"MG_USERS_DB_NAME": name},
-        postgres.create_database(name),
-        shared_service.auth_environment,
-    )
-    with service.configured():
+    with empty_service(postgres, shared_service) as service:
         yield service
 
 
-@pytest.fixture
-def upstream(empty: Service) -> Service:
-    """A service on a database that upstream's last release left."""
-    with psycopg.connect(empty.conninfo) as connection:
-        connection.execute(UPSTREAM)
-    return empty
-
-
-def bootstrap(event: dict[str, Any] | None = None) -> dict[str, str]:
-    done: dict[str, str] = handler("bootstrap")(event or {}, lambda_context())
-    return done
-
-
-@contextmanager
-def refused(match: str) -> Iterator[None]:
-    with pytest.raises(Exception, match=match) as caught:
-        yield
-    assert type(caught.value).__name__ == "BootstrapFailed"
-
-
-def schema(service: Service) -> list[dict[str, Any]]:
-    return service.execute(
-        "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns"
-        " WHERE table_schema = 'public' ORDER BY 1, 2"
-    )
+def untouched(service: Service) -> bool:
+    return service.execute("SELECT 1 FROM pg_tables WHERE schemaname = 'public'") == []
 
 
 # --- an empty database
@@ -141,9 +60,9 @@ def test_the_roles_time_limits_hold_for_new_connections(empty: Service) -> None:
 
 def test_a_second_time_changes_nothing(empty: Service) -> None:
     first = bootstrap()
-    before = (schema(empty), empty.execute("SELECT * FROM users"), empty.execute("SELECT * FROM users_outbox"))
+    before = (catalog(empty), empty.execute("SELECT * FROM users"), empty.execute("SELECT * FROM users_outbox"))
     assert bootstrap() == first | {"administrator": "an administrator is there already"}
-    assert (schema(empty), empty.execute("SELECT * FROM users"), empty.execute("SELECT * FROM users_outbox")) == before
+    assert (catalog(empty), empty.execute("SELECT * FROM users"), empty.execute("SELECT * FROM users_outbox")) == before
 
 
 @pytest.mark.parametrize("migrated", [False, True])
@@ -151,22 +70,7 @@ def test_several_at_once(empty: Service, migrated: bool) -> None:
     if migrated:
         bootstrap()
         empty.execute("DELETE FROM users")
-    program = (
-        "import json; from tests.service import handler, lambda_context;"
-        " print(json.dumps(handler('bootstrap')({}, lambda_context())))"
-    )
-    path = ":".join(str(ROOT / part) for part in (".", "layers/common/python", "layers/operations/python"))
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", program],
-            cwd=ROOT,
-            env={**empty.environment, "PYTHONPATH": path, "PATH": ""},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
+    processes = [start_bootstrap(empty) for _ in range(3)]
     outputs = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], outputs
     done = [json.loads(output.splitlines()[-1])["administrator"] for output, _ in outputs]
@@ -175,12 +79,9 @@ def test_several_at_once(empty: Service, migrated: bool) -> None:
 
 
 def test_an_index_that_a_killed_run_left_invalid_is_made_again(empty: Service) -> None:
-    from operations import schema as migrations
+    from operations.schema import migrate
 
-    engine = create_engine("postgresql+psycopg://", creator=migrations._connect, poolclass=NullPool)
-    with engine.connect() as connection:
-        command.upgrade(migrations._config(connection), "0003")
-    engine.dispose()
+    migrate("0003")
     empty.execute("CREATE INDEX users_updated_order ON users (id)")
     empty.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'users_updated_order'::regclass")
     bootstrap()
@@ -210,18 +111,70 @@ def test_the_default_password_locally(empty: Service) -> None:
         assert empty.log_in("admin", "12345678")
 
 
-def test_a_disabled_administrator_stays_disabled(empty: Service) -> None:
-    bootstrap()
-    empty.execute("UPDATE users SET status = 1")
-    assert "no enabled administrator" in bootstrap()["administrator"]
-    assert empty.execute("SELECT status FROM users") == [{"status": 1}]
+STANDINGS = [
+    ("status = 1, disabled_at = now()", "disabled", "enable it"),
+    ("status = 2, deleted_at = now(), disabled_at = NULL", "deleted", "enable it"),
+    ("status = 2, purging_at = now()", "being removed", "run bootstrap again"),
+    ("status = 0, purging_at = NULL, deleted_at = NULL, role = 0", "no enabled administrator", "make it one"),
+    ("email = upper(email)", "no enabled administrator", "make it one"),
+]
 
 
-def test_an_account_that_has_the_address_is_not_promoted(empty: Service) -> None:
+def test_an_account_that_has_the_address_is_left_as_it_is(empty: Service) -> None:
     bootstrap()
-    empty.execute("UPDATE users SET role = 0, email = upper(email)")
-    assert "no enabled administrator" in bootstrap()["administrator"]
-    assert empty.execute("SELECT role FROM users") == [{"role": 0}]
+    for change, told, advice in STANDINGS:
+        empty.execute(f"UPDATE users SET {change}")
+        before = empty.execute("SELECT * FROM users")
+        done = bootstrap()["administrator"]
+        assert told in done
+        assert advice in done
+        assert empty.execute("SELECT * FROM users") == before
+
+
+def test_another_address_makes_another_administrator_when_none_is_enabled(empty: Service) -> None:
+    bootstrap()
+    empty.execute("UPDATE users SET status = 2, deleted_at = now()")
+    with empty.configured(MG_USERS_ADMIN_EMAIL="second@example.com"):
+        assert "because admin was taken" in bootstrap()["administrator"], "a deleted account keeps its username"
+    assert empty.log_in("second@example.com", ADMINISTRATOR["MG_USERS_ADMIN_PASSWORD"])
+
+
+def test_another_address_changes_nothing_while_an_administrator_is_enabled(empty: Service) -> None:
+    bootstrap()
+    with empty.configured(MG_USERS_ADMIN_EMAIL="second@example.com", MG_USERS_ADMIN_PASSWORD="12345678"):
+        assert bootstrap()["administrator"] == "an administrator is there already"
+    assert empty.execute("SELECT email FROM users") == [{"email": "root@example.com"}]
+
+
+REFUSED = [
+    ("MG_USERS_ADMIN_EMAIL", "no address", "invalid email"),
+    ("MG_USERS_ADMIN_EMAIL", "Root <root@example.com>", "invalid email"),
+    ("MG_USERS_ADMIN_EMAIL", f"{'r' * 250}@example.com", "longer than 254"),
+    ("MG_USERS_ADMIN_USERNAME", "root@example.com", "invalid username"),
+    ("MG_USERS_ADMIN_FIRST_NAME", "x" * 300, "longer than 254"),
+    ("MG_USERS_ADMIN_LAST_NAME", "x" * 300, "longer than 254"),
+    ("MG_USERS_ADMIN_PASSWORD", "short", "requirements"),
+    ("MG_USERS_ADMIN_PASSWORD", "password1", "common"),
+    ("MG_USERS_ADMIN_PASSWORD", "my-admin-of-users", "contains the username"),
+]
+
+
+def test_what_registration_refuses_is_refused(empty: Service) -> None:
+    for variable, value, why in REFUSED:
+        with empty.configured(**{variable: value}), refused(f"^{variable}: .*{why}"):
+            bootstrap()
+    assert empty.execute("SELECT id FROM users") == []
+    assert bootstrap()["administrator"] == "made the administrator", "the same command goes on"
+
+
+def test_a_long_username_that_is_taken_gets_an_ending_that_fits(empty: Service) -> None:
+    name = "a" * 32
+    with empty.configured(MG_USERS_ADMIN_USERNAME=name):
+        bootstrap()
+        empty.execute("UPDATE users SET email = 'other@example.com', role = 0")
+        bootstrap()
+    (admin,) = empty.execute("SELECT username FROM users WHERE role = 1")
+    assert len(admin["username"]) == 32
 
 
 def test_an_administrator_under_another_name_is_enough(empty: Service) -> None:
@@ -257,7 +210,7 @@ def test_a_setting_that_cannot_be_used_is_named_before_anything_is_done(
 ) -> None:
     with empty.configured(**{variable: value}), refused(f"^{variable}: "):
         bootstrap()
-    assert schema(empty) == []
+    assert untouched(empty)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +227,7 @@ def test_the_policy_store_away_leaves_the_relation_to_the_outbox(empty: Service)
     with empty.configured(MG_SPICEDB_PORT="1"):
         assert bootstrap()["administrator"] == "made the administrator"
     (row,) = empty.execute("SELECT payload FROM users_outbox WHERE channel = 'relation'")
-    assert row["payload"]["administrator"] is True
+    assert row["payload"]["user_id"] == empty.execute("SELECT id FROM users")[0]["id"]
     empty.deliver()
     assert empty.execute("SELECT payload FROM users_outbox WHERE channel = 'relation'") == []
 
@@ -286,123 +239,10 @@ def test_a_database_of_a_newer_release_is_left_alone(empty: Service) -> None:
         bootstrap()
 
 
-# --- upstream's database
-
-
-def upstream_user(service: Service, **changes: Any) -> str:
-    """A row as upstream writes it."""
-    name = f"u{uuid.uuid4().hex[:8]}"
-    row: dict[str, Any] = {
-        "id": str(uuid.uuid4()),
-        "tags": None,
-        "email": f"{name}@example.com",
-        "secret": bcrypt.hashpw(b"password of upstream", bcrypt.gensalt(4)).decode(),
-        "metadata": "{}",
-        "private_metadata": "{}",
-        "created_at": "2025-01-01T00:00:00Z",
-        "status": 0,
-        "role": 0,
-        "first_name": "Ada",
-        "last_name": "L",
-        "username": name,
-        "profile_picture": None,
-        "auth_provider": None,
-    } | changes
-    (answer,) = service.execute(UPSTREAM_INSERT, *row.values())
-    assert answer["email"] == row["email"]
-    return str(row["id"])
-
-
-def test_take_over_in_place(upstream: Service) -> None:
-    user = upstream_user(upstream, email="Ada@Example.com", username="Ada.L")
-    admin = upstream_user(upstream, role=1, email="root@example.com")
-    ledger = upstream.execute("SELECT * FROM gorp_migrations ORDER BY id")
-    assert bootstrap()["administrator"] == "an administrator is there already"
-    assert upstream.execute("SELECT * FROM gorp_migrations ORDER BY id") == ledger
-    assert len(upstream.execute("SELECT id FROM users")) == 2
-    for identity in ("Ada@Example.com", "ada@example.com", "Ada.L", "ADA.L"):
-        token = upstream.log_in(identity, "password of upstream")
-        assert upstream.call("view_profile", token=token).json["id"] == user
-    token = upstream.log_in("root@example.com", "password of upstream")
-    assert upstream.call("list_users", token=token, query="status=all").json["total"] == 2
-    assert upstream.execute("SELECT left(secret, 9) AS kind FROM users WHERE id = %s", admin) == [{"kind": "$argon2id"}]
-    assert upstream.call("register_user", {}).status == 400
-
-
-def test_upstreams_own_insert_still_works(upstream: Service) -> None:
-    bootstrap()
-    user = upstream_user(upstream, email="new@example.com")
-    token = upstream.log_in("NEW@example.com", "password of upstream")
-    assert upstream.call("view_profile", token=token).json["id"] == user
-
-
-def test_the_schema_is_the_same_as_that_of_a_fresh_database(
-    upstream: Service, postgres: PostgresServer, shared_service: Service
-) -> None:
-    bootstrap()
-    taken_over = [row for row in schema(upstream) if row["table_name"] != "gorp_migrations"]
-    assert taken_over == schema(shared_service)
-    constraints = (
-        "SELECT conname, pg_get_constraintdef(oid) AS definition FROM pg_constraint"
-        " WHERE connamespace = 'public'::regnamespace AND conrelid <> COALESCE(to_regclass('gorp_migrations'), 0)"
-        " ORDER BY 1, 2"
-    )
-    indexes = (
-        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'gorp_migrations'"
-        " ORDER BY 1"
-    )
-    for statement in (constraints, indexes):
-        assert upstream.execute(statement) == shared_service.execute(statement)
-
-
-def test_names_that_differ_by_case_only(upstream: Service) -> None:
-    old = upstream_user(upstream, email="Same@x.y", created_at="2024-01-01T00:00:00Z", status=1)
-    keeper = upstream_user(upstream, email="SAME@x.y", created_at="2024-06-01T00:00:00Z")
-    young = upstream_user(upstream, email="same@x.y", created_at="2025-01-01T00:00:00Z")
-    alone = upstream_user(upstream)
-    nameless = [upstream_user(upstream, username=None) for _ in range(2)]
-    bootstrap()
-    marked = {row["id"] for row in upstream.execute("SELECT id FROM users WHERE case_conflict")}
-    assert marked == {old, young}, "the oldest enabled account keeps the folded name"
-    assert not marked & {keeper, alone, *nameless}
-    assert upstream.call("view_profile", token=upstream.log_in("sAmE@x.y", "password of upstream")).json["id"] == keeper
-    assert upstream.call("view_profile", token=upstream.log_in("same@x.y", "password of upstream")).json["id"] == young
-
-
-def test_a_role_that_was_never_set_is_an_ordinary_one(upstream: Service) -> None:
-    user = upstream_user(upstream, role=None)
-    bootstrap()
-    assert upstream.execute("SELECT role FROM users WHERE id = %s", user) == [{"role": 0}]
-
-
-def test_the_grace_periods_begin_with_the_take_over(upstream: Service) -> None:
-    disabled = upstream_user(upstream, status=1)
-    deleted = upstream_user(upstream, status=2)
-    enabled = upstream_user(upstream)
-    upstream.execute("UPDATE users SET updated_at = '2020-01-01'")
-    bootstrap()
-    fresh = "now() - interval '1 hour' < {0} AND {0} <= now()"
-    rows = upstream.execute(
-        f"SELECT id, {fresh.format('disabled_at')} AS disabled, {fresh.format('deleted_at')} AS deleted FROM users"
-        " WHERE role = 0"
-    )
-    assert {row["id"]: (row["disabled"], row["deleted"]) for row in rows} == {
-        disabled: (True, None),
-        deleted: (None, True),
-        enabled: (None, None),
-    }
-
-
-def test_a_database_of_an_older_upstream_is_refused_untouched(upstream: Service) -> None:
-    upstream.execute("DELETE FROM gorp_migrations WHERE id = 'clients_12'")
-    before = schema(upstream)
-    with refused("clients_12"):
-        bootstrap()
-    after = [row for row in schema(upstream) if row["table_name"] != "users_migrations"]
-    assert after == before
-
-
 # --- as a CloudFormation custom resource
+
+
+SECRET = "a secret of the resource's properties"
 
 
 def custom_resource(url: str, kind: str = "Create") -> dict[str, Any]:
@@ -413,7 +253,7 @@ def custom_resource(url: str, kind: str = "Create") -> dict[str, Any]:
         "RequestId": "request",
         "LogicalResourceId": "Bootstrap",
         "ResourceType": "Custom::Bootstrap",
-        "ResourceProperties": {},
+        "ResourceProperties": {"ServiceToken": "arn", "Secret": SECRET},
     }
 
 
@@ -430,13 +270,22 @@ def test_cloudformation_is_told_of_deletion_and_nothing_is_done(empty: Service) 
     with http_server() as server:
         bootstrap(custom_resource(server.url, "Delete"))
     assert json.loads(server.received[0].body)["Status"] == "SUCCESS"
-    assert schema(empty) == []
+    assert untouched(empty)
 
 
 def newer_release(service: Service) -> dict[str, str]:
     bootstrap()
     service.execute("UPDATE users_migrations SET version_num = '9999'")
     return {}
+
+
+def test_cloudformation_rolls_back_to_an_older_release(empty: Service) -> None:
+    newer_release(empty)
+    with http_server() as server:
+        done = bootstrap(custom_resource(server.url, "Update"))
+    assert json.loads(server.received[0].body)["Status"] == "SUCCESS"
+    assert done == {"schema": "of a newer release"}
+    assert empty.execute("SELECT version_num FROM users_migrations") == [{"version_num": "9999"}]
 
 
 FAILURES: dict[str, Callable[[Service], dict[str, str]]] = {
@@ -448,7 +297,7 @@ FAILURES: dict[str, Callable[[Service], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("cause", FAILURES)
-def test_cloudformation_is_told_of_failure(empty: Service, cause: str) -> None:
+def test_cloudformation_is_told_of_failure(empty: Service, capsys: pytest.CaptureFixture[str], cause: str) -> None:
     variables = FAILURES[cause](empty)
     with http_server() as server, empty.configured(**variables):
         bootstrap(custom_resource(server.url))
@@ -456,3 +305,61 @@ def test_cloudformation_is_told_of_failure(empty: Service, cause: str) -> None:
     assert document["Status"] == "FAILED"
     assert document["Reason"]
     assert ADMINISTRATOR["MG_USERS_ADMIN_PASSWORD"] not in document["Reason"]
+    assert SECRET not in document["Reason"]
+    assert '"ServerErrors":[1.0]' in capsys.readouterr().out
+
+
+def test_cloudformation_is_told_of_what_nobody_foresaw(
+    empty: Service, monkeypatch: pytest.MonkeyPatch, log_output: io.StringIO
+) -> None:
+    def broken() -> str:
+        raise LookupError(SECRET)
+
+    monkeypatch.setattr("operations.bootstrap.ensure_administrator", broken)
+    with http_server() as server:
+        bootstrap(custom_resource(server.url))
+    document = json.loads(server.received[0].body)
+    assert document["Status"] == "FAILED"
+    assert "LookupError" in document["Reason"]
+    assert SECRET not in document["Reason"] + log_output.getvalue()
+
+
+def test_cloudformation_gets_the_counts_and_always_the_same_resource(empty: Service, log_output: io.StringIO) -> None:
+    with http_server() as server:
+        for kind in ("Create", "Update", "Delete"):
+            bootstrap(custom_resource(server.url, kind))
+    documents = [json.loads(request.body) for request in server.received]
+    assert {document["PhysicalResourceId"] for document in documents} == {"users-bootstrap"}
+    assert documents[0]["Data"]["accounts"] == 1
+    assert len(empty.execute("SELECT id FROM users")) == 1, "a Delete keeps the data"
+    assert SECRET not in log_output.getvalue()
+    assert all(len(request.body) < 4096 for request in server.received), "CloudFormation's limit"
+
+
+def test_work_that_would_outlast_the_function_is_ended_and_told(empty: Service) -> None:
+    """Another run holds the lock: forever, as far as this one can see."""
+    from operations.schema import exclusive
+
+    started = time.monotonic()
+    with exclusive(), http_server() as server:
+        bootstrap(custom_resource(server.url), milliseconds=31_000)
+    assert time.monotonic() - started < 10
+    document = json.loads(server.received[0].body)
+    assert document["Status"] == "FAILED"
+    assert "not enough time" in document["Reason"]
+    assert bootstrap()["administrator"] == "made the administrator"
+
+
+def test_an_index_that_takes_too_long_is_ended_and_told(empty: Service) -> None:
+    """A transaction that began before holds up what is built concurrently; the server stops building as well."""
+    from operations.schema import migrate
+
+    migrate("0003")
+    with psycopg.connect(empty.conninfo) as writer:
+        writer.execute("UPDATE users SET status = 0")
+        with refused("not enough time"):
+            bootstrap(milliseconds=31_500)
+        eventually(lambda: not empty.execute("SELECT 1 FROM pg_stat_activity WHERE starts_with(query, 'CREATE INDEX')"))
+        assert empty.execute("SELECT indisvalid FROM pg_index WHERE NOT indisvalid")
+    bootstrap()
+    assert empty.execute("SELECT 1 FROM pg_index WHERE NOT indisvalid") == []

@@ -138,7 +138,7 @@ def test_a_stopped_server_is_503_and_a_started_one_works_again(
     ):
         assert answer.error == (503, "service_unavailable")
         assert answer.headers["Retry-After"] == "2"
-    assert service.call("health").status == 200
+    assert service.call("health").status == 503
     own_postgres.start()
     own_postgres.wait_ready()
     eventually(lambda: service.call("view_profile", token=token).status == 200)

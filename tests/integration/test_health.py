@@ -1,25 +1,150 @@
-"""GET /health (contract §1.6.25)."""
+"""GET /health (contract §1.6.25), and what it tells of the dependencies."""
 
-import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from tests.service import Service
+import psutil
+import pytest
+
+from local.parts.auth import AuthServer
+from local.parts.postgres import PostgresServer
+from tests.service import Answer, Service, eventually
+from users import dependencies
+
+UPSTREAM_KEYS = ["status", "version", "commit", "description", "build_time", "instance_id"]
 
 
-def test_health(service: Service) -> None:
-    answer = service.call("health")
+def statuses(answer: Answer) -> dict[str, str]:
+    """The checks' statuses, by name."""
+    return {name: check["status"] for name, (check,) in answer.json["checks"].items()}
+
+
+def observed(answer: Answer, name: str) -> tuple[float, str]:
+    check: dict[str, Any] = answer.json["checks"][name][0]
+    return check["observedValue"], check["observedUnit"]
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Hang a process and its children (SIGSTOP) for the block: its ports still take connections."""
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for process in processes:
+        os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.kill(process.pid, signal.SIGCONT)
+
+
+def test_health(own_service: Service) -> None:
+    answer = own_service.call("health")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "application/health+json"
-    assert list(answer.json) == ["status", "version", "commit", "description", "build_time", "instance_id"]
+    assert list(answer.json) == [*UPSTREAM_KEYS, "checks"]
     assert answer.json["status"] == "pass"
     assert answer.json["description"] == "users service"
     assert answer.json["instance_id"]
     assert answer.text.endswith("}\n")
+    assert statuses(answer) == dict.fromkeys(
+        ["database:responseTime", "auth:responseTime", "spicedb:responseTime", "outbox:age"], "pass"
+    )
+    assert 0 < observed(answer, "database:responseTime")[0] < 1000
+    assert observed(answer, "outbox:age") == (0.0, "s")
 
 
 def test_the_instance_is_the_same_at_each_call(service: Service) -> None:
-    assert service.call("health").json == service.call("health").json
+    first = service.call("health").json["instance_id"]
+    with service.configured():
+        assert service.call("health").json["instance_id"] == first
+    with service.configured(MG_USERS_INSTANCE_ID="the-one"):
+        assert service.call("health").json["instance_id"] == "the-one"
 
 
-def test_no_dependency_is_asked(service: Service) -> None:
-    with service.configured(MG_USERS_DB_HOST="/nowhere", MG_AUTH_GRPC_URL="localhost:1"):
-        assert json.loads(service.call("health").text)["status"] == "pass"
+def test_spicedb_is_asked_where_it_is_configured(service: Service) -> None:
+    with service.configured(MG_SPICEDB_HOST=""):
+        assert "spicedb:responseTime" not in statuses(service.call("health"))
+    with service.configured(MG_SPICEDB_PORT="1"):
+        answer = service.call("health")
+    assert (answer.status, answer.json["status"]) == (200, "warn")
+    assert statuses(answer)["spicedb:responseTime"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name"),
+    [
+        ("MG_USERS_DB_HOST", "/nowhere", "database:responseTime"),
+        ("MG_AUTH_GRPC_URL", "127.0.0.1:1", "auth:responseTime"),
+    ],
+)
+def test_a_dependency_that_is_away(service: Service, variable: str, value: str, name: str) -> None:
+    with service.configured(**{variable: value}):
+        answer = service.call("health")
+    assert (answer.status, answer.json["status"]) == (503, "fail")
+    assert list(answer.json) == [*UPSTREAM_KEYS, "checks"]
+    assert [each for each, status in statuses(answer).items() if status == "fail"] == [name]
+    assert answer.json["checks"][name] == [
+        {"componentType": answer.json["checks"][name][0]["componentType"], "status": "fail"}
+    ]
+    assert value not in answer.text, "an unauthenticated caller learns no address"
+
+
+def test_an_auth_that_does_not_serve(service: Service, auth: AuthServer) -> None:
+    with service.configured(MG_AUTH_GRPC_URL=f"127.0.0.1:{auth.ports.http}"):  # answers, but knows no gRPC
+        assert statuses(service.call("health"))["auth:responseTime"] == "fail"
+
+
+def test_a_database_that_hangs(service: Service, postgres: PostgresServer) -> None:
+    assert service.call("health").status == 200  # connected
+    dependencies.forget()
+    with stopped(postgres.pid):
+        started = time.perf_counter()
+        answer = service.call("health")
+        assert time.perf_counter() - started < 1
+        assert (answer.status, statuses(answer)["database:responseTime"]) == (503, "fail")
+        assert statuses(answer)["auth:responseTime"] == "pass"
+    eventually(lambda: service.call("health").status == 200)
+
+
+def test_a_database_that_hangs_before_it_is_connected_to(service: Service, postgres: PostgresServer) -> None:
+    with stopped(postgres.pid):
+        started = time.perf_counter()
+        answer = service.call("health")
+        assert time.perf_counter() - started < 1
+        assert (answer.status, statuses(answer)["database:responseTime"]) == (503, "fail")
+    eventually(lambda: service.call("health").status == 200)
+
+
+def test_an_auth_that_hangs(service: Service, auth: AuthServer) -> None:
+    with stopped(auth.pid):
+        started = time.perf_counter()
+        answer = service.call("health")
+        assert time.perf_counter() - started < 1
+        assert (answer.status, statuses(answer)["auth:responseTime"]) == (503, "fail")
+        assert statuses(answer)["database:responseTime"] == "pass"
+    eventually(lambda: service.call("health").status == 200)
+
+
+def test_an_outbox_that_is_not_delivered(own_service: Service) -> None:
+    own_service.register()
+    own_service.execute("UPDATE users_outbox SET created_at = now() - interval '1 hour' WHERE channel = 'event'")
+    answer = own_service.call("health")
+    assert (answer.status, answer.json["status"]) == (200, "warn")
+    assert statuses(answer)["outbox:age"] == "warn"
+    assert 3600 <= observed(answer, "outbox:age")[0] < 3700
+    own_service.execute("UPDATE users_outbox SET parked_at = now() WHERE channel = 'event'")
+    with own_service.configured():
+        assert statuses(own_service.call("health"))["outbox:age"] == "pass"
+
+
+def test_asking_often_asks_the_database_once(own_service: Service) -> None:
+    with own_service.configured():
+        first = own_service.call("health").json
+        own_service.execute("DROP TABLE users_outbox")
+        assert own_service.call("health").json == first
+    with own_service.configured():
+        assert own_service.call("health").status == 503

@@ -299,7 +299,7 @@ def test_registration_while_the_policy_store_is_away_is_repaired_by_the_relay(
         server.stop()
         user = elsewhere.register()
         (row,) = elsewhere.execute("SELECT user_id, payload FROM users_outbox WHERE channel = 'relation'")
-        assert row == {"user_id": user["id"], "payload": {"user_id": user["id"], "administrator": False}}
+        assert row == {"user_id": user["id"], "payload": {"user_id": user["id"]}}
         assert elsewhere.deliver()["unavailable"] == 1
         server.start()
         server.wait_ready()

@@ -49,8 +49,9 @@ def make_due(service: Service) -> None:
 
 @pytest.fixture
 def somebody(own_service: Service) -> dict[str, Any]:
-    """An account whose events and verification mail are delivered already."""
+    """An account whose events and verification mail are delivered already, and which is warned of its removal."""
     user = own_service.register()
+    own_service.execute("UPDATE users SET removal_warned_at = now()")
     own_service.deliver()
     assert own_service.execute("SELECT * FROM users_outbox") == []
     return user
@@ -122,7 +123,7 @@ def test_a_changed_address_is_told_to_the_old_one(service: Service, mail_server:
 
 def test_the_removal_of_a_disabled_account_is_announced(service: Service, mail_server: MailServer) -> None:
     user = service.register()
-    service.execute("UPDATE users SET status = 1 WHERE id = %s", user["id"])
+    service.execute("UPDATE users SET status = 1, removal_warned_at = now() WHERE id = %s", user["id"])
     enqueue(user["id"], notice("account_removal", user["email"], removal_at="2030-01-31T14:30:00.5Z"))
     service.deliver()
     mail = newest(mail_server, user["email"])

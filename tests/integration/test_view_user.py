@@ -114,7 +114,7 @@ def test_the_event_of_a_card(service: Service) -> None:
     ada, bob = person(service, **WHOLE), person(service)
     with service.configured(MG_USERS_READ_EVENTS="true"):
         view(service, bob, ada.id)
-    assert event(service, bob.id, "user.view") == {
+    assert event(service, ada.id, "user.view") == {
         "id": ada.id,
         "token_type": "access token",
         "super_admin": False,

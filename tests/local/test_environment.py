@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from local import environment, ports
+from local import environment, install, ports
+from local.gateway.settings import read_settings
+from local.gateway.template import read_stack
 
 PORTS = ports.read({})
 
@@ -53,6 +55,7 @@ def test_the_users_variables_win(tmp_path: Path) -> None:
         ({"MG_AUTH_GRPC_URL": "auth.example.com:8181"}, "auth"),
         ({"MG_USERS_ES_URL": "nats://events.example.com:4222"}, "events"),
         ({"MG_ES_URL": "nats://events.example.com:4222"}, "events"),
+        ({"MG_USERS_ES_URL": "eventbridge://users"}, "events"),
         ({"AWS_ENDPOINT_URL_SESV2": "http://mail.example.com"}, "mail"),
     ],
 )
@@ -68,6 +71,17 @@ def test_naming_the_local_address_keeps_the_part() -> None:
         "AWS_ENDPOINT_URL_SESV2": "http://localhost:8005/",
     }
     assert all(vars(environment.parts_wanted(user, PORTS)).values())
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"), [("5s", 5.0), ("1h30m", 5400.0), ("10ms", 1.0), ("soon", 86400.0), ("", 86400.0)]
+)
+def test_the_interval_of_removals_is_a_schedule_of_the_template(interval: str, seconds: float, tmp_path: Path) -> None:
+    found = functions({"MG_USERS_DELETE_INTERVAL": interval}, tmp_path)
+    parameters = read_settings(found).parameters
+    stack = read_stack(install.ROOT / "template.yaml", region="eu-central-1", parameters=parameters)
+    periods = {schedule.function: schedule.period for schedule in stack.schedules}
+    assert periods["SweepAccountsFunction"] == seconds
 
 
 def test_another_auth_brings_its_own_keys_and_relations(tmp_path: Path) -> None:

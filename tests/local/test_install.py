@@ -68,6 +68,17 @@ def test_an_environment_is_made_without_ensurepip(project: Project, monkeypatch:
     assert project.installed_version() == "1.0"
 
 
+def test_the_interpreter_finds_the_modules_of_a_folder(project: Project) -> None:
+    project.install()
+    folder = project.place / "modules"
+    folder.mkdir()
+    (folder / "demo_module.py").write_text("print('found')")
+    project.environment.find_modules_in(project.place)
+    project.environment.find_modules_in(folder)  # the project was moved
+    found = subprocess.check_output([project.environment.python, "-m", "demo_module"], cwd="/", text=True)
+    assert found == "found\n"
+
+
 def test_a_changed_lock_file_is_installed(project: Project) -> None:
     assert not project.environment.has(project.lock)
     project.install()

@@ -13,7 +13,12 @@ DEV = "requirements-dev"
 LOCAL = "requirements-local"
 DEPENDENCIES = "layers/dependencies/requirements"
 OPERATIONS = "layers/operations/requirements"
-TOOLS = ("local/tools/sam", "local/tools/node")
+TOOLS = (
+    "local/tools/sam",
+    "local/tools/node",
+    "benchmarks/monolith/requirements",
+    "benchmarks/runtime/requirements",
+)
 ALL = (DEV, LOCAL, DEPENDENCIES, OPERATIONS, *TOOLS)
 INSTALLED_BY_ONE_ENVIRONMENT = (DEV, LOCAL, DEPENDENCIES, OPERATIONS)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local import ports
+from local import install, ports
 from local.parts.process import ROOT
 from tests.local.processes import eventually, processes_of
 
@@ -84,10 +84,16 @@ def test_it_serves_and_stops_without_a_trace(open_dir: Path) -> None:
         page = re.search(r"Mail page +(http\S+)", run.output)
         assert page
         assert httpx.get(page[1]).status_code == 200
+        command = [sys.executable, "-m", "users", "user", "set-role", "admin", "admin", "--json"]
+        environment = {"MG_LOCAL_DIR": str(open_dir), "PYTHONPATH": str(install.COMMON), "PATH": os.environ["PATH"]}
+        done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "the system of `make run`" in done.stderr
         run.process.send_signal(signal.SIGINT)
         assert run.wait() == 0
     assert run.output.endswith("Everything is stopped.\n")
     assert processes_of(open_dir) == {}
+    assert not (open_dir / "environment").exists()
 
 
 @pytest.mark.long

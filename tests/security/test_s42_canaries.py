@@ -1,4 +1,5 @@
-"""S42: logs, events and outbox of a full run hold no password, token, hash, private metadata; logs no address."""
+"""S42: logs, metrics, spans, events and outbox of a full run hold no password, token, hash or private metadata;
+logs, metrics and spans no address and no id of anybody."""
 
 import io
 import json
@@ -10,6 +11,7 @@ import pytest
 from local.parts.mail import MailServer
 from local.parts.nats import NatsServer
 from tests.deliveries import events, mails_to
+from tests.otlp_receiver import Receiver, otlp_receiver
 from tests.service import Service, registration
 from users.log import logger
 
@@ -27,15 +29,26 @@ def outbox(service: Service) -> str:
     return json.dumps([row["row"] for row in service.execute("SELECT o::text AS row FROM users_outbox o")])
 
 
+@pytest.fixture
+def collector() -> Iterator[Receiver]:
+    with otlp_receiver() as started:
+        yield started
+
+
 def test_s42_a_full_run(
-    own_service: Service, debug_log: io.StringIO, nats_server: NatsServer, mail_server: MailServer
+    own_service: Service,
+    debug_log: io.StringIO,
+    nats_server: NatsServer,
+    mail_server: MailServer,
+    collector: Receiver,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     service = own_service
     mark = uuid.uuid4().hex
     password, private, wrong = f"pw-{mark}", f"private-{mark}", f"wrong-{mark}"
     body = registration(credentials={"secret": password}, private_metadata={private: private})
     email, username = body["email"], body["credentials"]["username"]
-    with service.configured(MG_USERS_READ_EVENTS="true"):
+    with service.configured(MG_USERS_READ_EVENTS="true", MG_JAEGER_URL=collector.url):
         service.call("register_user", body)
         service.call("register_user", body)  # taken
         service.call("register_user", raw=json.dumps(body)[:-2])
@@ -51,6 +64,8 @@ def test_s42_a_full_run(
         pat = service.auth_command("pat", admin)
         service.call("list_users", token=pat, query=f"username={username}")
         service.call("list_users", token=admin_token, query=f"username={username}&cursor={wrong}")
+        service.call("view_user", token=admin_token, user_id=admin)
+        service.call("view_user", token=admin_token, user_id=f"{wrong}@{username}")
         service.call("request_password_reset", {"email": email, "secret": password})
         with service.configured(MG_AUTH_GRPC_URL="127.0.0.1:1", MG_USERS_DB_HOST="/nowhere"):
             service.call("register_user", registration(private_metadata={private: private}))
@@ -60,11 +75,15 @@ def test_s42_a_full_run(
         service.deliver()
         written += outbox(service)
         published = json.dumps([event.payload for event in events(nats_server.url)])
-        log = debug_log.getvalue()
+        metrics = capsys.readouterr().out
+        spans = collector.raw.decode(errors="replace")
+        log = debug_log.getvalue() + metrics + spans
     mail_tokens = [mail.token for mail in mails_to(mail_server.url, email)]
     assert len(mail_tokens) == 2
     canaries = [password, private, access, refresh, admin_token, pat, row["secret"], *mail_tokens]
-    assert log.count("\n") > 20
+    assert debug_log.getvalue().count("\n") > 20
+    assert metrics.count('"LoginsFailed":[1.0]') == 2
+    assert {span.name for span in collector.spans()} > {"register_user", "accounts.register", "deliver_outbox"}
     assert mark not in log, "not even what was typed wrong"
     for canary in canaries:
         assert canary not in log
@@ -72,7 +91,7 @@ def test_s42_a_full_run(
         assert canary not in published
     for signature in (access, refresh, admin_token):
         assert signature.rpartition(".")[2] not in log + written + published
-    for name in (email, username, service.environment["MG_USERS_SECRET_KEY"]):
+    for name in (email, username, admin, service.environment["MG_USERS_SECRET_KEY"]):
         assert name not in log
 
 

@@ -1,11 +1,13 @@
 """Answering CloudFormation, read by a real HTTP server."""
 
 import json
+import socket
 from typing import Any
 from urllib.error import HTTPError
 
 import pytest
 
+from operations import custom_resource
 from operations.custom_resource import respond
 from tests.http_server import http_server
 
@@ -25,6 +27,7 @@ def test_success() -> None:
         "StackId": "stack",
         "RequestId": "request",
         "LogicalResourceId": "Bootstrap",
+        "Data": {},
     }
 
 
@@ -48,3 +51,30 @@ def test_a_bucket_that_refuses_is_an_os_error() -> None:
 def test_only_https_is_answered(url: str) -> None:
     with pytest.raises(ValueError, match="https"):
         respond({**REQUEST, "ResponseURL": url}, "stream")
+
+
+def test_a_reason_fits_what_cloudformation_takes() -> None:
+    with http_server() as server:
+        respond({**REQUEST, "ResponseURL": server.url}, "stream", "x" * 10_000)
+    assert len(server.received[0].body) < 4096
+
+
+def test_a_bucket_that_stumbles_is_asked_again() -> None:
+    with http_server(status=503) as server:
+
+        def stumble() -> None:
+            server.status = 503 if len(server.received) == 1 else 200
+
+        server.before_answer = stumble
+        respond({**REQUEST, "ResponseURL": server.url}, "stream")
+    assert len(server.received) == 2
+
+
+def test_a_bucket_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("operations.custom_resource._TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(OSError, match="timed out"):
+        respond({**REQUEST, "ResponseURL": f"http://127.0.0.1:{silent.getsockname()[1]}/"}, "stream")
+
+
+def test_all_tries_together_fit_into_the_reserve() -> None:
+    assert custom_resource._TIMEOUT * custom_resource._TRIES < custom_resource.RESERVE

@@ -58,6 +58,7 @@ def test_defaults_are_those_of_upstream() -> None:
         ("MG_AUTH_GRPC_PORT", "65536"),
         ("MG_AUTH_HTTP_PORT", "http"),
         ("MG_SPICEDB_PORT", "-1"),
+        ("MG_USERS_LOG_LEVEL", "loud"),
         ("MG_AUTH_KEYS_ALGORITHM", "RS256"),
         ("MG_AUTH_ACCESS_TOKEN_DURATION", "1 hour"),
         ("AUTH_STRICT", "yes"),

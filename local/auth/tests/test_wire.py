@@ -150,6 +150,14 @@ def test_reflection(auth: AuthProcess) -> None:
         assert name in {f"{described.package}.{service.name}" for service in described.service}
 
 
+def test_domains_takes_a_user_out(auth: AuthProcess) -> None:
+    """It says that it did (contract §4.6), unless it is not told whom."""
+    answer = _raw(auth.channel, f"{wire.DOMAINS_SERVICE}/DeleteUserFromDomains", b"\n\x01u")
+    assert answer == b"\x08\x01"
+    code = refused(lambda: _raw(auth.channel, f"{wire.DOMAINS_SERVICE}/DeleteUserFromDomains", b""))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_unknown_method_is_unimplemented(auth: AuthProcess) -> None:
     """Nothing else is served."""
     code = refused(lambda: _raw(auth.channel, "token.v1.TokenService/Nothing", b""))
@@ -158,7 +166,7 @@ def test_unknown_method_is_unimplemented(auth: AuthProcess) -> None:
 
 def test_generated_files_fit_the_proto_files(tmp_path: Path) -> None:
     """What `wire` documents was run after the last change of a .proto file."""
-    protos = ["token/v1/token.proto", "auth/v1/auth.proto"]
+    protos = ["token/v1/token.proto", "auth/v1/auth.proto", "domains/v1/domains.proto"]
     output = [f"--descriptor_set_out={tmp_path / 'set'}", f"--pyi_out={tmp_path}"]
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{wire.PROTO_DIRECTORY}", *output, *protos]
     subprocess.run(command, check=True, timeout=60)
@@ -167,7 +175,7 @@ def test_generated_files_fit_the_proto_files(tmp_path: Path) -> None:
         for path in (tmp_path / "set", wire.DESCRIPTOR_SET)
     )
     assert made == kept
-    for stub in ("token/v1/token_pb2.pyi", "auth/v1/auth_pb2.pyi"):
+    for stub in ("token/v1/token_pb2.pyi", "auth/v1/auth_pb2.pyi", "domains/v1/domains_pb2.pyi"):
         assert (wire.PROTO_DIRECTORY / stub).read_text().partition("\n")[2] == (tmp_path / stub).read_text()
 
 

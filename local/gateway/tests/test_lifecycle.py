@@ -197,6 +197,7 @@ def test_tls(start_gateway: StartGateway, certificate: Path, *, inline: bool) ->
         ({"MG_USERS_HTTP_PORT": "http"}, "MG_USERS_HTTP_PORT=http"),
         ({"MG_USERS_HTTP_SERVER_READ_TIMEOUT": "soon"}, "MG_USERS_HTTP_SERVER_READ_TIMEOUT=soon"),
         ({"RUNTIME": "docker"}, "RUNTIME=docker"),
+        ({"MG_USERS_LOG_LEVEL": "loud"}, "MG_USERS_LOG_LEVEL=loud: debug, info, warn, error"),
         ({"RUNTIME": "rie", "MG_LOCAL_RIE": "/nowhere/rie"}, "/nowhere/rie"),
         ({"MG_USERS_HTTP_HOST": "192.0.2.1"}, "MG_USERS_HTTP_HOST"),
         ({"MG_LOCAL_PARAMETERS": "[]"}, "MG_LOCAL_PARAMETERS"),

@@ -21,10 +21,16 @@ def _schedule(source: str = "aws.scheduler", payload: str | None = None) -> Sche
 
 @pytest.mark.parametrize(
     ("expression", "seconds"),
-    [("rate(1 minute)", 60), ("rate(5 minutes)", 300), ("rate(24 hours)", 86400), ("rate(2 days)", 172800)],
+    [
+        ("rate(1 second)", 1),
+        ("rate(1 minute)", 60),
+        ("rate(5 minutes)", 300),
+        ("rate(24 hours)", 86400),
+        ("rate(2 days)", 172800),
+    ],
 )
 def test_rate(expression: str, seconds: int) -> None:
-    """Minutes, hours and days."""
+    """Minutes, hours and days; and seconds, for intervals that only a local system has."""
     assert parse_rate(expression) == seconds
 
 

@@ -67,6 +67,23 @@ def test_functions(stack: Stack) -> None:
     assert stack.functions["UnloadableFunction"].code_dir == FIXTURES / "functions/unloadable"
 
 
+@pytest.mark.parametrize(("wanted", "layers"), [("no", ()), ("yes", (Path("layer"),))])
+def test_a_layer_under_a_condition(tmp_path: Path, wanted: str, layers: tuple[Path, ...]) -> None:
+    """What Fn::If chooses; AWS::NoValue is no layer."""
+    code, layer = FIXTURES / "functions/probe", FIXTURES / "layer"
+    text = f"""{_MINIMAL.format(code=code, more="")}
+      Layers: [!If [Wanted, !Ref Extra, !Ref AWS::NoValue]]
+  Extra:
+    Type: AWS::Serverless::LayerVersion
+    Properties: {{ContentUri: {layer}}}
+Conditions:
+  Wanted: !Equals ["{wanted}", "yes"]
+"""
+    stack = _read(tmp_path, text)
+    assert stack.functions["Hello"].layer_dirs == tuple(FIXTURES / each for each in layers)
+    assert stack.warnings == ()
+
+
 def test_variables(stack: Stack) -> None:
     """Intrinsic functions are resolved; what only a deployment knows is left out, and told once."""
     variables = stack.functions["DescribeFunction"].variables
@@ -83,7 +100,7 @@ def test_variables(stack: Stack) -> None:
         "MG_PROBE": "template",
         "OWN": "one",
     }
-    unset = sorted(warning.split()[0] for warning in stack.warnings if "deployed" in warning)
+    unset = sorted(stack.unresolved)
     assert unset == ["API", "DATABASE", "FROM_STORE"]
 
 

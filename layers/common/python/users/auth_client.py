@@ -4,43 +4,24 @@ Auth's refusals become Unauthenticated, Forbidden, NotFound or BadRequest; Auth 
 is sent again only on UNAVAILABLE and within its deadline (gRPC's own retry policy).
 """
 
-import json
 from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
 from users.access import TokenType
+from users.channel import check_serving, open_channel
 from users.errors import BadRequest, Forbidden, NotFound, Unauthenticated, Unavailable, UsersError
 from users.models import Role
 from users.proto import auth_pb2, token_pb2
+from users.secrets import secret
 from users.settings import settings
+from users.snapstart import not_in_snapshots
+from users.tracing import call_span
 
 Answer = TypeVar("Answer", bound=Message)
 
-_SERVICE_CONFIG = {
-    "methodConfig": [
-        {
-            "name": [{}],
-            "retryPolicy": {
-                "maxAttempts": 3,
-                "initialBackoff": "0.05s",
-                "maxBackoff": "0.2s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
-_OPTIONS = [
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-    ("grpc.enable_retries", 1),
-    # A channel that lost its server tries again soon; gRPC's default grows to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-]
 _REFUSALS: dict[grpc.StatusCode, UsersError] = {
     grpc.StatusCode.UNAUTHENTICATED: Unauthenticated(),
     grpc.StatusCode.PERMISSION_DENIED: Forbidden(),
@@ -130,6 +111,12 @@ def revoke(user_id: str, token_id: str) -> None:
     _call("/token.v1.TokenService/Revoke", request, token_pb2.RevokeRes)
 
 
+def check_health() -> None:
+    """Unavailable unless Auth says that it serves (contract §5.1)."""
+    check_serving(_channel(), "auth", "auth")
+
+
+@not_in_snapshots
 def close() -> None:
     """Close the channel; the next call opens another."""
     if _channel.cache_info().currsize:
@@ -142,7 +129,8 @@ def _call(method: str, request: Message, answer: type[Answer]) -> Answer:
         method, request_serializer=type(request).SerializeToString, response_deserializer=answer.FromString
     )
     try:
-        return call(request, timeout=settings().auth_grpc_timeout)
+        with call_span(method) as metadata:
+            return call(request, timeout=settings().auth_grpc_timeout, metadata=metadata)
     except grpc.RpcError as error:
         refusal = _REFUSALS.get(error.code())
         if refusal is None:
@@ -153,18 +141,9 @@ def _call(method: str, request: Message, answer: type[Answer]) -> Answer:
 @cache
 def _channel() -> grpc.Channel:
     s = settings()
-    if not s.auth_grpc_server_ca_certs:
-        return grpc.insecure_channel(s.auth_grpc_url, options=_OPTIONS)
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=_pem(s.auth_grpc_server_ca_certs),
-        private_key=_pem(s.auth_grpc_client_key),
-        certificate_chain=_pem(s.auth_grpc_client_cert),
+    return open_channel(
+        s.auth_grpc_url,
+        server_ca=s.auth_grpc_server_ca_certs,
+        client_cert=s.auth_grpc_client_cert,
+        client_key=secret("auth_grpc_client_key"),
     )
-    return grpc.secure_channel(s.auth_grpc_url, credentials, options=_OPTIONS)
-
-
-def _pem(path_or_pem: str) -> Any:
-    """The bytes of a certificate or key given as a path or inline (contract §8.6), None for none."""
-    if not path_or_pem:
-        return None
-    return path_or_pem.encode() if "-----BEGIN" in path_or_pem else Path(path_or_pem).read_bytes()

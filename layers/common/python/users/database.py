@@ -16,7 +16,10 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from users.errors import BadRequest, Conflict, Unavailable
+from users.secrets import has_changed, secret
 from users.settings import settings
+from users.snapstart import not_in_snapshots
+from users.tracing import statement_span
 
 Parameters = Mapping[str, Any]
 
@@ -45,7 +48,7 @@ def conninfo() -> str:
         host=s.db_host,
         port=s.db_port,
         user=s.db_user,
-        password=s.db_pass,
+        password=secret("db_pass"),
         dbname=s.db_name,
         sslmode=s.db_ssl_mode,
         sslcert=s.db_ssl_cert or None,
@@ -58,6 +61,7 @@ def conninfo() -> str:
     )
 
 
+@not_in_snapshots
 def close() -> None:
     """Close the connection, if there is one; the next statement opens another."""
     global _connection  # noqa: PLW0603 -- the one connection of this execution environment
@@ -73,6 +77,11 @@ def query(statement: str, parameters: Parameters, *, read_only: bool) -> list[Di
     database cannot be had, Conflict for a taken e-mail or username, BadRequest for a value that no column can hold,
     QueryTooExpensive when the statement timed out.
     """
+    with statement_span():
+        return _query(statement, parameters, read_only)
+
+
+def _query(statement: str, parameters: Parameters, read_only: bool) -> list[DictRow]:
     try:
         try:
             return _run(_connected(), statement, parameters)
@@ -111,8 +120,18 @@ def _connected() -> psycopg.Connection[DictRow]:
     if _connection is not None and _was_closed_by_server(_connection):
         close()
     if _connection is None:
-        _connection = psycopg.connect(conninfo(), autocommit=True, prepare_threshold=None, row_factory=dict_row)
+        try:
+            _connection = _connect()
+        except psycopg.OperationalError as error:
+            # Rotated since it was read. Asked by libpq's flag, because there is no SQLSTATE before the connection is.
+            if not (error.pgconn and error.pgconn.used_password and has_changed("db_pass")):
+                raise
+            _connection = _connect()
     return _connection
+
+
+def _connect() -> psycopg.Connection[DictRow]:
+    return psycopg.connect(conninfo(), autocommit=True, prepare_threshold=None, row_factory=dict_row)
 
 
 def _was_closed_by_server(connection: psycopg.Connection[DictRow]) -> bool:

@@ -32,9 +32,13 @@ from users.errors import (
     UnsupportedMediaType,
     UsersError,
 )
-from users.log import logger
+from users.invocation import invocation, tell_unavailable
+from users.log import logger, place
+from users.metrics import count
 from users.query import Query
-from users.settings import settings
+from users.secrets import secret
+from users.settings import SettingsError, settings
+from users.snapstart import prepare
 
 if TYPE_CHECKING:
     from users.body import Body
@@ -88,8 +92,8 @@ class Request:
         ``X-Forwarded-For`` is never read: anybody can write it.
         """
         source: str = self.event["requestContext"]["http"]["sourceIp"]
-        secret = settings().origin_secret
-        if secret and hmac.compare_digest(self.headers.get("x-origin-verify", "").encode(), secret.encode()):
+        expected = secret("origin_secret")
+        if expected and hmac.compare_digest(self.headers.get("x-origin-verify", "").encode(), expected.encode()):
             return self.headers.get("cloudfront-viewer-address", "").rpartition(":")[0] or source
         return source
 
@@ -163,6 +167,8 @@ class Request:
         return self.admit(find_account(self.session.user_id))
 
 
+_INTERNAL_ERROR = Reply(500, {"message": "internal server error", "error": "internal"})
+
 Handler = Callable[[Request], Reply]
 ErrorPage = Callable[[Request, UsersError], Reply | None]
 LambdaHandler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
@@ -175,14 +181,17 @@ def operation(name: str, *, access: Access, error_page: ErrorPage | None = None)
     """
 
     def decorate(handler: Handler) -> LambdaHandler:
+        prepare()
+
         @wraps(handler)
         def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001 -- Lambda's signature
             started = time.perf_counter()
-            request_id = _request_id(event)
-            logger.append_keys(operation=name, request_id=request_id)
-            reply = _answer(handler, Request(event, request_id, access), error_page)
-            logger.info("answered", status=reply.status, duration=round(time.perf_counter() - started, 6))
-            return _response(reply, request_id)
+            request = Request(event, _request_id(event), access)
+            with invocation(name, request.request_id, request.headers, event.get("routeKey", "")) as outcome:
+                reply = _answer(handler, request, error_page)
+                outcome.status = reply.status
+                logger.info("answered", status=reply.status, duration=round(time.perf_counter() - started, 6))
+            return _response(reply, request.request_id)
 
         return lambda_handler
 
@@ -204,41 +213,28 @@ def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) ->
         assert request.admitted or request.access is ANYBODY, "the operation answered without admitting its caller"
         return reply
     except UsersError as error:
-        _log_error(error)
+        _tell(error)
         page = error_page(request, error) if error_page else None
         answer = page or Reply(error.status, {"message": error.message, "error": error.code})
         if isinstance(error, Unavailable | TooManyRequests):
             return replace(answer, headers={**answer.headers, "Retry-After": str(error.retry_after)})
         return answer
+    except SettingsError as error:
+        logger.error("misconfigured", cause=str(error))
+        return _INTERNAL_ERROR
     except Exception as error:  # noqa: BLE001 -- the edge
         # The text of a foreign exception may hold what the caller sent: its type and place are told, not its text.
-        logger.error("failed", exception_type=type(error).__name__, place=_place(error))
-        return Reply(500, {"message": "internal server error", "error": "internal"})
+        logger.error("failed", exception_type=type(error).__name__, place=place(error))
+        return _INTERNAL_ERROR
 
 
-def _log_error(error: UsersError) -> None:
+def _tell(error: UsersError) -> None:
     if isinstance(error, Unavailable):
-        logger.error("dependency unavailable", dependency=error.dependency, cause=_cause(error))
+        tell_unavailable(error)
     else:
         logger.warning("refused", status=error.status, error=error.code)
-
-
-def _cause(error: BaseException) -> str:
-    """The exception class under an Unavailable, and PostgreSQL's or gRPC's code of it where it has one."""
-    cause = error.__cause__
-    grpc_code = getattr(cause, "code", None)
-    code = getattr(cause, "sqlstate", None) or (grpc_code() if callable(grpc_code) else grpc_code)
-    return f"{type(cause).__name__} {code}" if code else type(cause).__name__
-
-
-def _place(error: BaseException) -> list[str]:
-    """File, line and function of each frame of the traceback, the newest last."""
-    places, traceback = [], error.__traceback__
-    while traceback:
-        code = traceback.tb_frame.f_code
-        places.append(f"{code.co_filename}:{traceback.tb_lineno} {code.co_name}")
-        traceback = traceback.tb_next
-    return places
+    if isinstance(error, TooManyRequests):
+        count("Throttled")
 
 
 def _response(reply: Reply, request_id: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from nacl.exceptions import BadSignatureError
 from users.access import TokenType
 from users.errors import Unauthenticated, Unavailable
 from users.settings import settings
+from users.snapstart import not_in_snapshots
 
 ISSUER = "magistrala.auth"
 _CACHE_SECONDS = 300.0
@@ -61,6 +62,7 @@ class _KeySet:
 _key_set = _KeySet()
 
 
+@not_in_snapshots
 def forget_keys() -> None:
     """Start without keys, as a new execution environment does."""
     global _key_set  # noqa: PLW0603 -- the cache of this execution environment

@@ -11,3 +11,13 @@ _LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"
 
 # Read here and not by settings(): a variable that cannot be understood must not keep a function from telling so.
 logger = Logger(service="users", level=_LEVELS.get(os.environ.get("MG_USERS_LOG_LEVEL", ""), "INFO"), utc=True)
+
+
+def place(error: BaseException) -> list[str]:
+    """File, line and function of each frame of the traceback, the newest last."""
+    places, traceback = [], error.__traceback__
+    while traceback:
+        code = traceback.tb_frame.f_code
+        places.append(f"{code.co_filename}:{traceback.tb_lineno} {code.co_name}")
+        traceback = traceback.tb_next
+    return places

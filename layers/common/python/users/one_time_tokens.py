@@ -9,7 +9,8 @@ import hashlib
 import hmac
 from typing import Literal
 
-from users.settings import SettingsError, settings
+from users.secrets import secret
+from users.settings import SettingsError
 
 Purpose = Literal["verification", "password_reset"]
 
@@ -22,7 +23,7 @@ _LEAST_SECRET_LENGTH = 32
 
 def check_secret() -> None:
     """SettingsError when ``MG_USERS_SECRET_KEY`` is missing or short."""
-    if len(settings().secret_key) < _LEAST_SECRET_LENGTH:
+    if len(secret("secret_key")) < _LEAST_SECRET_LENGTH:
         raise SettingsError(f"MG_USERS_SECRET_KEY: needs at least {_LEAST_SECRET_LENGTH} characters")
 
 
@@ -30,7 +31,7 @@ def derive(purpose: Purpose, outbox_id: str, user_id: str) -> str:
     """The token of the mail that the outbox row ``outbox_id`` sends to the account: prefix and 256 bits, URL-safe."""
     check_secret()
     message = f"{purpose}\0{outbox_id}\0{user_id}".encode()
-    mac = hmac.digest(settings().secret_key.encode(), message, "sha256")
+    mac = hmac.digest(secret("secret_key").encode(), message, "sha256")
     return _PREFIXES[purpose] + base64.urlsafe_b64encode(mac).decode().rstrip("=")
 
 

@@ -70,9 +70,9 @@ def users_searched(listing: "Listing", request_id: str) -> Record:
     return event("user.search", request_id, payload)
 
 
-def account_purged(user_id: str, request_id: str) -> Record:
-    """``user.purge``, ours: the account is gone for good."""
-    return event("user.purge", request_id, {"id": user_id})
+def account_purged(request_id: str) -> Record:
+    """``user.purge``, ours: the account is gone for good. The statement that removes accounts makes one of each."""
+    return event("user.purge", request_id, {})
 
 
 def user_viewed(user: User, session: Session, request_id: str, *, super_admin: bool) -> Record:
@@ -183,6 +183,13 @@ def notice_mail(name: Literal["password_changed", "email_changed"], email: str) 
     return Record(channel="mail", name=name, payload={"email": email})
 
 
+def removal_warning(email: str, removal_at: datetime) -> Record:
+    """The mail that tells ``email`` when its deleted or disabled account will be removed (decisions.md 18)."""
+    return Record(
+        channel="mail", name="account_removal", payload={"email": email, "removal_at": removal_at.isoformat()}
+    )
+
+
 def token_issued(identity: str, request_id: str) -> Record:
     """``user.issue_token`` (contract §7.2); ``identity`` is what was typed."""
     return event("user.issue_token", request_id, {"username": identity})
@@ -198,6 +205,6 @@ def reset_request(email: str, request_id: str) -> Record:
     return Record(channel="reset_request", name="password_reset", payload={"email": email, "request_id": request_id})
 
 
-def relation_repair(user_id: str, role: int) -> Record:
-    """A membership (and administration) that could not be written in the request."""
-    return Record(channel="relation", name="grant", payload={"user_id": user_id, "administrator": role == Role.ADMIN})
+def relation_repair(user_id: str) -> Record:
+    """The account's relations are to be made what its row says when this is delivered."""
+    return Record(channel="relation", name="settle", payload={"user_id": user_id})

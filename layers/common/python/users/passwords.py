@@ -1,5 +1,6 @@
 """Passwords: what is accepted, how it is hashed, how it is checked (decisions.md 26, 27; security.md S15–S19)."""
 
+import re
 import unicodedata
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from users.settings import SettingsError, settings
 MAX_BYTES = 1024
 _MEMORY_BYTES = 19 * 1024 * 1024
 _PASSES = 2
+_ARGON2ID_COSTS = re.compile(r"\$argon2id\$v=19\$m=(\d+),t=(\d+),")  # KiB, passes
 # A name shorter than this may occur in a password by chance.
 _TELLING_LENGTH = 4
 # What bcrypt reads of a password; upstream's Go refuses longer ones, so none of its hashes depends on more.
@@ -56,6 +58,13 @@ def verify_password(stored_hash: str, password: str) -> bool:
 def is_bcrypt(stored_hash: str) -> bool:
     """Whether a hash is one of upstream's."""
     return stored_hash.startswith(("$2a$", "$2b$", "$2y$"))
+
+
+def is_outdated(stored_hash: str) -> bool:
+    """Whether a login should replace the hash: bcrypt, or an imported argon2id that is cheaper to guess than ours."""
+    costs = _ARGON2ID_COSTS.match(stored_hash)
+    is_cheaper = costs is not None and int(costs[1]) * int(costs[2]) < _MEMORY_BYTES // 1024 * _PASSES
+    return is_bcrypt(stored_hash) or is_cheaper
 
 
 def check_password_rules(password: str, *, username: str, email: str) -> None:

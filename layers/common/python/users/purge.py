@@ -1,13 +1,26 @@
-"""Removing an account for good (decisions.md 17; contract §4.6): its relations first, then every row of it."""
+"""Removing an account for good (decisions.md 17; contract §4.6): its domains and relations first, then its rows."""
 
-from users import policies
+from users import domains, policies
+from users.errors import Unavailable
 from users.outbox import account_purged
-from users.repository.purges import remove
+from users.repository import purges
+from users.repository.purges import Claim
 from users.wake import wake_delivery
 
 
-def purge(user_id: str, request_id: str) -> None:
-    """Remove a deleted account. Unavailable when its relations cannot be removed; the account is left deleted then."""
-    policies.revoke_everything(user_id)
-    remove(user_id, [account_purged(user_id, request_id)])
+def purge(claim: Claim, request_id: str) -> None:
+    """Remove a claimed account. Unavailable when its relations cannot be removed: it is left deleted, unclaimed."""
+    (user_id,) = claim.user_ids
+    try:
+        detach(user_id)
+    except Unavailable:
+        purges.release(claim)
+        raise
+    purges.remove(claim, account_purged(request_id))
     wake_delivery()
+
+
+def detach(user_id: str) -> None:
+    """Take a user out of its domains, and its relations away; doing so again is harmless. Unavailable."""
+    domains.delete_user(user_id)
+    policies.revoke_everything(user_id)

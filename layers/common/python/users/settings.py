@@ -1,7 +1,7 @@
 """The service's configuration: every ``MG_*`` variable, read once into a typed, immutable value.
 
 Names, meanings and defaults are those of the contract's §8 where decisions.md (number 4) does not say otherwise.
-The table in README.md is checked against the fields of ``Settings``.
+The table in docs/configuration.md is made of the fields of ``Settings`` (`make generate`).
 """
 
 import os
@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
+
+from users.snapstart import not_in_snapshots
 
 _DURATION_UNITS = {
     "ns": 1e-9,
@@ -73,6 +75,21 @@ def port(text: str) -> int:
     return number
 
 
+def web_address(text: str) -> str:
+    """An ``http`` or ``https`` URL, or nothing; ValueError for anything else."""
+    if text and not re.fullmatch(r"https?://[^\s/?#]+\S*", text):
+        raise ValueError("must be a URL that starts with http:// or https://")
+    return text
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1; ValueError for anything else."""
+    number = float(text) if re.fullmatch(r"\d+\.?\d*|\.\d+", text) else -1.0
+    if not 0 <= number <= 1:
+        raise ValueError("must be a number from 0 to 1")
+    return number
+
+
 def color(text: str) -> str:
     """A colour of six hexadecimal digits; ValueError for anything else."""
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
@@ -114,7 +131,9 @@ class Settings:
     pass_max_age: float = variable(
         "MG_USERS_PASS_MAX_AGE", "0s", "Age at which a password expires (Go duration); `0s`: never.", duration
     )
-    rehash: bool = variable("MG_USERS_REHASH", "true", "Replace a bcrypt hash by argon2id at the next login.", boolean)
+    rehash: bool = variable(
+        "MG_USERS_REHASH", "true", "Replace a bcrypt or weaker argon2id hash at the next login.", boolean
+    )
     read_events: bool = variable(
         "MG_USERS_READ_EVENTS", "false", "Publish events of reads (view, list, search) too.", boolean
     )
@@ -122,7 +141,19 @@ class Settings:
         "MG_USERS_REGISTRATIONS_PER_HOUR", "100", "Self-registrations from one address in an hour; `0`: any.", int
     )
     delete_after: float = variable(
-        "MG_USERS_DELETE_AFTER", "720h", "Grace period of deleted accounts (Go duration); `0s`: none.", duration
+        "MG_USERS_DELETE_AFTER",
+        "720h",
+        "Grace period of deleted and disabled accounts (Go duration); `0s`: none for deleted ones, disabled ones stay.",
+        duration,
+    )
+    delete_interval: float = variable(
+        "MG_USERS_DELETE_INTERVAL",
+        "24h",
+        "How often `make run` removes what is due (Go duration); on AWS, `DeleteInterval` is a schedule expression.",
+        duration,
+    )
+    delete_disabled: bool = variable(
+        "MG_USERS_DELETE_DISABLED", "true", "Remove disabled accounts too; `false`: deleted ones only.", boolean
     )
     origin_secret: str = variable(
         "MG_USERS_ORIGIN_SECRET",
@@ -172,14 +203,39 @@ class Settings:
         "MG_AUTH_JWKS_URL", "http://auth:9001/keys/.well-known/jwks.json", "Auth's public keys."
     )
 
+    domains_grpc_url: str = variable(
+        "MG_DOMAINS_GRPC_URL", "", "`host:port` of Domains' gRPC server; empty: it is not told of removed accounts."
+    )
+    domains_grpc_timeout: float = variable("MG_DOMAINS_GRPC_TIMEOUT", "1s", "Deadline of one call to it.", duration)
+    domains_grpc_client_cert: str = variable(
+        "MG_DOMAINS_GRPC_CLIENT_CERT", "", "Client certificate (path or PEM), for mTLS."
+    )
+    domains_grpc_client_key: str = variable("MG_DOMAINS_GRPC_CLIENT_KEY", "", "Its key (path or PEM).")
+    domains_grpc_server_ca_certs: str = variable(
+        "MG_DOMAINS_GRPC_SERVER_CA_CERTS", "", "Authority of Domains' certificate (path or PEM); set: TLS is used."
+    )
+
     spicedb_host: str = variable("MG_SPICEDB_HOST", "", "SpiceDB host; empty: no relations are written or asked.")
     spicedb_port: str = variable("MG_SPICEDB_PORT", "50051", "SpiceDB port.")
     spicedb_pre_shared_key: str = variable("MG_SPICEDB_PRE_SHARED_KEY", "12345678", "SpiceDB bearer key.")
 
+    grpc_host: str = variable("MG_USERS_GRPC_HOST", "localhost", "Where `make grpc` listens.")
+    grpc_port: int = variable("MG_USERS_GRPC_PORT", "7002", "Its port.", port)
+    grpc_server_cert: str = variable(
+        "MG_USERS_GRPC_SERVER_CERT", "", "Its certificate (path or PEM); set: TLS is used."
+    )
+    grpc_server_key: str = variable("MG_USERS_GRPC_SERVER_KEY", "", "The certificate's key (path or PEM).")
+    grpc_server_ca_certs: str = variable(
+        "MG_USERS_GRPC_SERVER_CA_CERTS", "", "Authority (path or PEM); set: clients need its certificate (mTLS)."
+    )
+    grpc_client_ca_certs: str = variable(
+        "MG_USERS_GRPC_CLIENT_CA_CERTS", "", "The same; where both are set, clients need a certificate of this one."
+    )
+
     es_url: str = variable(
         "MG_USERS_ES_URL",
         "nats://localhost:4222",
-        "Where events go: `nats://host:port`. Else `MG_ES_URL` is read.",
+        "Where events go: `nats://host:port` (`tls://`; several by commas), `eventbridge://<bus>`. Else `MG_ES_URL`.",
     )
     product_name: str = variable("MG_USERS_PRODUCT_NAME", "Magistrala", "What mails and pages call the product.")
     product_color: str = variable(
@@ -197,11 +253,30 @@ class Settings:
     email_password: str = variable("MG_EMAIL_PASSWORD", "", "Its password; empty: no login.")
     email_from_address: str = variable("MG_EMAIL_FROM_ADDRESS", "", "Sender of the mails: `local@domain`.")
     email_from_name: str = variable("MG_EMAIL_FROM_NAME", "", "Sender's name.")
+    ses_configuration_set: str = variable(
+        "MG_USERS_SES_CONFIGURATION_SET", "", "Configuration set that SES sends by; empty: the identity's."
+    )
     password_reset_url_prefix: str = variable(
         "MG_PASSWORD_RESET_URL_PREFIX", "http://localhost/password/reset", "Start of the reset link."
     )
     verification_url_prefix: str = variable(
         "MG_VERIFICATION_URL_PREFIX", "http://localhost/verify-email", "Start of the verification link."
+    )
+
+    jaeger_url: str = variable(
+        "MG_JAEGER_URL",
+        "",
+        "Where spans go, by OTLP over HTTP, such as `http://localhost:4318/v1/traces`; empty: there are none.",
+        web_address,
+    )
+    jaeger_trace_ratio: float = variable(
+        "MG_JAEGER_TRACE_RATIO", "1.0", "Share of the traces that begin here which are kept: 0 to 1.", share
+    )
+    send_telemetry: bool = variable(
+        "MG_SEND_TELEMETRY", "true", "Report the version in use to `MG_CALLHOME_URL` once a day.", boolean
+    )
+    callhome_url: str = variable(
+        "MG_CALLHOME_URL", "", "Who is told (`https`); empty: nobody, nothing leaves.", web_address
     )
 
     @classmethod
@@ -222,3 +297,6 @@ class Settings:
 def settings() -> Settings:
     """The settings of this execution environment, read at first use."""
     return Settings.from_environment(os.environ)
+
+
+not_in_snapshots(settings.cache_clear)

@@ -1,22 +1,23 @@
 """Waking ``deliver_outbox`` after a commit: one asynchronous Lambda Invoke, signed here (architecture.md, outbox).
 
-No boto3: it would cost the request path 130 ms at cold start. The signature is AWS Signature Version 4; a test holds
-it against botocore's signer. The call may take a second at most, is not repeated, and its failure is only logged: the
-schedule delivers within a minute what a lost wake-up leaves.
+No boto3 (see ``users.signature``). The call may take a second at most, is not repeated, and its failure is only
+logged: the schedule delivers within a minute what a lost wake-up leaves.
 """
 
-import hashlib
-import hmac
 import http.client
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
+from users.credentials import credentials
 from users.log import logger
+from users.signature import signed_headers
+from users.snapstart import not_in_snapshots
 
 _TIMEOUT = 1.0  # seconds
 _EMPTY_EVENT = b"{}"
+_ASYNCHRONOUS = {"x-amz-invocation-type": "Event"}
 
 _connection: http.client.HTTPConnection | None = None
 
@@ -26,10 +27,14 @@ def wake_delivery() -> None:
     function = os.environ.get("OUTBOX_FUNCTION", "")
     if not function:
         return
-    endpoint = urlsplit(_endpoint(os.environ["AWS_REGION"]))
+    region = os.environ["AWS_REGION"]
+    endpoint = urlsplit(_endpoint(region))
     path = f"/2015-03-31/functions/{quote(function, safe='')}/invocations"
-    headers = signed_headers(endpoint.netloc, path, _EMPTY_EVENT, os.environ, datetime.now(UTC))
     try:
+        environment = {"AWS_REGION": region, **credentials()}
+        headers = signed_headers(
+            "lambda", endpoint.netloc, path, _ASYNCHRONOUS, _EMPTY_EVENT, environment, datetime.now(UTC)
+        )
         status = _post(endpoint.scheme, endpoint.netloc, path, headers)
     except (OSError, http.client.HTTPException) as error:
         logger.warning("delivery was not woken", exception_type=type(error).__name__)
@@ -38,35 +43,13 @@ def wake_delivery() -> None:
             logger.warning("delivery was not woken", status=status)
 
 
-def signed_headers(
-    host: str, path: str, body: bytes, environment: Mapping[str, str], moment: datetime
-) -> dict[str, str]:
-    """The headers of an asynchronous Invoke with its Signature Version 4, by the credentials of ``environment``."""
-    region, date, stamp = environment["AWS_REGION"], f"{moment:%Y%m%d}", f"{moment:%Y%m%dT%H%M%SZ}"
-    headers = {"host": host, "x-amz-date": stamp, "x-amz-invocation-type": "Event"}
-    if token := environment.get("AWS_SESSION_TOKEN"):
-        headers["x-amz-security-token"] = token
-    names = ";".join(sorted(headers))
-    canonical = "\n".join(
-        [
-            "POST",
-            quote(path, safe="/"),
-            "",
-            *(f"{name}:{headers[name]}" for name in sorted(headers)),
-            "",
-            names,
-            hashlib.sha256(body).hexdigest(),
-        ]
-    )
-    scope = f"{date}/{region}/lambda/aws4_request"
-    to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    key = f"AWS4{environment['AWS_SECRET_ACCESS_KEY']}".encode()
-    for part in (date, region, "lambda", "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.new(key, to_sign.encode(), "sha256").hexdigest()
-    credential = f"{environment['AWS_ACCESS_KEY_ID']}/{scope}"
-    headers["authorization"] = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
-    return headers
+@not_in_snapshots
+def close() -> None:
+    """Close the connection; the next wake-up opens another."""
+    global _connection  # noqa: PLW0603 -- see _post()
+    if _connection is not None:
+        _connection.close()
+        _connection = None
 
 
 def _endpoint(region: str) -> str:

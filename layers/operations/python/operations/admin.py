@@ -6,59 +6,101 @@ address or username keeps it, and a disabled one stays disabled.
 
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 from operations.local import in_local_mode
-from users import outbox, passwords, policies
+from users import outbox, passwords
 from users.database import query
-from users.errors import Conflict, Unavailable
+from users.errors import BadRequest, Conflict, Unavailable
+from users.fields import check_email, check_name, check_username
+from users.granting import settle
 from users.log import logger
-from users.models import Role, User
+from users.models import Role, Status, User
 from users.repository import accounts
 from users.repository.outbox import record
+from users.secrets import secret
 from users.settings import Settings, SettingsError, settings
 
 _FOUND = "an administrator is there already"
 _WELL_KNOWN_PASSWORD = "12345678"  # noqa: S105 -- upstream's published default, refused here
+_USERNAME_CHARACTERS = 32
 
 
 def ensure_administrator() -> str:
     """Make sure that there is an administrator, and say in a sentence what was found or done.
 
-    SettingsError when the configured password is upstream's default outside local mode.
+    SettingsError when one has to be made and ``MG_USERS_ADMIN_*`` break the rules of registration.
     """
     rows = query(
-        "SELECT id, lower(email) = lower(%(email)s) AS configured, status, role FROM users"
-        " WHERE role = 1 OR (lower(email) = lower(%(email)s))",
+        "SELECT id, lower(email) = lower(%(email)s) AS configured, status, role, purging_at FROM users"
+        " WHERE role = 1 OR email = %(email)s OR (lower(email) = lower(%(email)s) AND NOT case_conflict)",
         {"email": settings().admin_email},
         read_only=True,
     )
-    administrators = [row["id"] for row in rows if row["role"] == Role.ADMIN and row["status"] == 0]
+    administrators = [row["id"] for row in rows if row["role"] == Role.ADMIN and row["status"] == Status.ENABLED]
     if administrators:
-        for user_id in administrators:
-            _grant(user_id)
+        _grant(administrators)
         return _FOUND
     for row in rows:
         if row["configured"]:
-            return "MG_USERS_ADMIN_EMAIL belongs to an account that is no enabled administrator: nothing was changed"
+            return f"no administrator: {_obstacle(row)}; nothing was changed"
     return _create(settings())
 
 
+def _obstacle(row: dict[str, Any]) -> str:
+    """Why the account that has the configured address is none, and what to do."""
+    if row["purging_at"]:
+        return "the account of MG_USERS_ADMIN_EMAIL is being removed, run bootstrap again when it is gone"
+    if row["status"] != Status.ENABLED:
+        state = Status(row["status"]).name.lower()
+        return (
+            f"the account of MG_USERS_ADMIN_EMAIL is {state}, enable it (python -m users user enable) or name another"
+        )
+    return (
+        "the account of MG_USERS_ADMIN_EMAIL is no enabled administrator, make it one (python -m users user set-role)"
+        " or name another"
+    )
+
+
 def _create(s: Settings) -> str:
-    if s.admin_password == _WELL_KNOWN_PASSWORD and not in_local_mode():
-        raise SettingsError("MG_USERS_ADMIN_PASSWORD: the well-known default is refused, set another")
+    _check(s)
     user = _administrator(s, s.admin_username)
-    secret_hash = passwords.hash_password(s.admin_password)
+    secret_hash = passwords.hash_password(secret("admin_password"))
     try:
         accounts.register(user, secret_hash, [outbox.user_created(user, None, "")])
     except Conflict as error:
         if error.code == "email_taken":  # by another run, since ensure_administrator looked
             return _FOUND
-        user = _administrator(s, f"{s.admin_username}-{uuid.uuid4().hex[:8]}")
+        ending = f"-{uuid.uuid4().hex[:8]}"
+        user = _administrator(s, s.admin_username[: _USERNAME_CHARACTERS - len(ending)].rstrip("-") + ending)
         accounts.register(user, secret_hash, [outbox.user_created(user, None, "")])
-        _grant(user.id)
+        _grant([user.id])
         return f"made the administrator; its username is {user.username}, because {s.admin_username} was taken"
-    _grant(user.id)
+    _grant([user.id])
     return "made the administrator"
+
+
+def _check(s: Settings) -> None:
+    """The rules of registration; the documented password is good on a developer's machine, and only there."""
+    password = secret("admin_password")
+    local_default = in_local_mode() and password == _WELL_KNOWN_PASSWORD
+    if password == _WELL_KNOWN_PASSWORD and not local_default:
+        raise SettingsError("MG_USERS_ADMIN_PASSWORD: the well-known default is refused, set another")
+    variable = ""
+    try:
+        variable = "MG_USERS_ADMIN_EMAIL"
+        check_email(s.admin_email)
+        variable = "MG_USERS_ADMIN_USERNAME"
+        check_username(s.admin_username)
+        variable = "MG_USERS_ADMIN_FIRST_NAME"
+        check_name(s.admin_first_name, "first name")
+        variable = "MG_USERS_ADMIN_LAST_NAME"
+        check_name(s.admin_last_name, "last name")
+        variable = "MG_USERS_ADMIN_PASSWORD"
+        if not local_default:
+            passwords.check_password_rules(password, username=s.admin_username, email=s.admin_email)
+    except BadRequest as error:
+        raise SettingsError(f"{variable}: {error.message}") from error
 
 
 def _administrator(s: Settings, username: str) -> User:
@@ -74,10 +116,15 @@ def _administrator(s: Settings, username: str) -> User:
     )
 
 
-def _grant(user_id: str) -> None:
-    """Write the relations, or leave them to the outbox, as registration does."""
-    try:
-        policies.grant(user_id, Role.ADMIN)
-    except Unavailable:
-        logger.warning("relation left to the outbox")
-        record(user_id, [outbox.relation_repair(user_id, Role.ADMIN)])
+def _grant(user_ids: list[str]) -> None:
+    """Write the relations, or leave them to the outbox, as registration does; once one failed, the others as well."""
+    away = False
+    for user_id in user_ids:
+        try:
+            if not away:
+                settle(user_id)  # a demotion may be quicker than this
+        except Unavailable:
+            logger.warning("relations left to the outbox")
+            away = True
+        if away:
+            record(user_id, [outbox.relation_repair(user_id)])

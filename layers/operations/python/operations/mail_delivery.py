@@ -3,42 +3,53 @@
 from collections.abc import Iterator
 
 from operations.letter import Sender, sender_address
-from operations.mail_preparation import MalformedRow, forget_token, prepare
+from operations.mail_preparation import MalformedRow, Suppressed, forget_token, prepare
 from operations.relay import DestinationUnavailable, Outcome, Row
+from users.metrics import count
 from users.settings import SettingsError, settings
 
 
 class MailChannel:
     """The mail server, or SES."""
 
+    batch = 50
+    group = 1  # a mail server may take seconds for each, and nobody likes to get one twice
+
     def __init__(self) -> None:
         """Choose the way; nothing is connected before there is a mail to send."""
         self._sender = _sender()
 
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
-        """Send each mail that still makes sense; one that does not is done with."""
-        try:
-            for row in rows:
-                yield Outcome(row, self._send(row))
-        finally:
-            self._sender.close()
+        """Send each mail that still makes sense, to an address that gets mails; any other is done with."""
+        for row in rows:
+            yield Outcome(row, self._send(row))
+
+    def close(self) -> None:
+        """Say goodbye to the mail server."""
+        self._sender.close()
 
     def _send(self, row: Row) -> str:
-        """Why the mail is refused; empty when it was sent, or makes no sense any more."""
+        """Why the mail is refused; empty when it was sent, or is not to be sent."""
         sender_address()  # before the time of a link begins
         try:
             letter = prepare(row)
         except SettingsError as error:
             raise DestinationUnavailable(str(error)) from error
+        except Suppressed:
+            count("MailsSuppressed")
+            return ""
         except MalformedRow as error:
+            count("MailsFailed")
             return str(error)
         if letter is None:
             return ""
         try:
             refusal = self._sender.send(letter)
         except DestinationUnavailable:
+            count("MailsFailed")
             forget_token(row)
             raise
+        count("MailsFailed" if refusal else "MailsSent")
         if refusal:
             forget_token(row)
         return refusal

@@ -9,6 +9,7 @@ from operations.relay import Row
 from users import one_time_tokens
 from users.database import query
 from users.one_time_tokens import LIFETIMES, Purpose
+from users.repository.suppressions import is_suppressed
 from users.settings import settings
 
 _PURPOSES: dict[str, Purpose] = {purpose: purpose for purpose in LIFETIMES}
@@ -17,9 +18,10 @@ _ADDRESSEE = "COALESCE(NULLIF(first_name, ''), username, '') AS name, metadata->
 # The account that a link is for, as long as the mail still makes sense: it is enabled; a verification is for the
 # address it still has, unverified; a reset was asked for after the last change of the password. With it the token is
 # stored, at the first sending, which is when its time begins; a new reset token ends the older ones (decisions.md 14).
+# An address that gets no mails changes nothing.
 _PREPARE_LINK = f"""
     WITH account AS (
-        SELECT * FROM users
+        SELECT *, {is_suppressed("email")} AS is_suppressed FROM users
         WHERE id = %(user_id)s AND status = 0
             AND (%(purpose)s <> 'verification' OR (email = %(email)s AND verified_at IS NULL))
             AND (%(purpose)s <> 'password_reset' OR secret_changed_at IS NULL OR secret_changed_at <= (
@@ -27,6 +29,7 @@ _PREPARE_LINK = f"""
     ), stored AS (
         INSERT INTO users_one_time_tokens (digest, user_id, purpose, email, expires_at)
         SELECT %(digest)s, id, %(purpose)s, email, now() + %(lifetime)s * interval '1 second' FROM account
+        WHERE NOT is_suppressed
         ON CONFLICT (digest) DO NOTHING
         RETURNING digest
     ), superseded AS (
@@ -34,20 +37,27 @@ _PREPARE_LINK = f"""
         WHERE user_id = %(user_id)s AND purpose = %(purpose)s AND %(purpose)s = 'password_reset' AND used_at IS NULL
             AND EXISTS (SELECT FROM stored)
     )
-    SELECT {_ADDRESSEE}, email FROM account"""
+    SELECT {_ADDRESSEE}, email, is_suppressed FROM account"""
 
-# A notice tells of what has happened, so it makes sense as long as there is an account.
-_PREPARE_NOTICE = f"SELECT {_ADDRESSEE} FROM users WHERE id = %(user_id)s"
+# A notice tells of what has happened, so it makes sense as long as there is an account; the warning of a removal, as
+# long as nobody has enabled it.
+_PREPARE_NOTICE = f"""
+    SELECT {_ADDRESSEE}, {is_suppressed("%(email)s::text")} AS is_suppressed FROM users
+    WHERE id = %(user_id)s AND (%(name)s <> 'account_removal' OR removal_warned_at IS NOT NULL)"""
 
 
 class MalformedRow(Exception):
     """A row that no mail can be made of, by this version of the code at least; the message holds no user's data."""
 
 
+class Suppressed(Exception):
+    """A row whose mail would go to an address that gets none."""
+
+
 def prepare(row: Row) -> Letter | None:
     """The mail of a row, the token of its link stored; None when it makes no sense any more.
 
-    Raises MalformedRow, and SettingsError when there is no secret to make a link with.
+    Raises Suppressed, MalformedRow, and SettingsError when there is no secret to make a link with.
     """
     if row.name not in MAILS:
         raise MalformedRow("unknown mail")
@@ -76,12 +86,13 @@ def _with_link(row: Row, purpose: Purpose) -> Letter | None:
     found = query(_PREPARE_LINK, parameters, read_only=False)
     if not found:
         return None
-    values = {"link": _link(purpose, token), "minutes": _whole(purpose, 60), "hours": _whole(purpose, 3600)}
+    values = {"link": link(purpose, token), "minutes": _whole(purpose, 60), "hours": _whole(purpose, 3600)}
     return _letter(row, found[0], found[0]["email"], values)
 
 
 def _notice(row: Row) -> Letter | None:
-    found = query(_PREPARE_NOTICE, {"user_id": row.user_id}, read_only=True)
+    parameters = {"user_id": row.user_id, "name": row.name, "email": str(row.payload.get("email", ""))}
+    found = query(_PREPARE_NOTICE, parameters, read_only=True)
     if not found:
         return None
     try:
@@ -92,6 +103,8 @@ def _notice(row: Row) -> Letter | None:
 
 
 def _letter(row: Row, account: dict[str, Any], stored_address: str, values: dict[str, Any]) -> Letter:
+    if account["is_suppressed"]:
+        raise Suppressed
     address = deliverable_address(stored_address)
     if address is None:
         raise MalformedRow("address that no mail can be sent to")
@@ -99,7 +112,8 @@ def _letter(row: Row, account: dict[str, Any], stored_address: str, values: dict
     return Letter(id=row.id, address=address, mail=mail)
 
 
-def _link(purpose: Purpose, token: str) -> str:
+def link(purpose: Purpose, token: str) -> str:
+    """The link that a mail carries; it opens the page of the operation that uses the token."""
     s = settings()
     prefix = s.password_reset_url_prefix if purpose == "password_reset" else s.verification_url_prefix
     return f"{prefix}{'&' if '?' in prefix else '?'}token={token}"

@@ -14,6 +14,9 @@ from users.repository.throttles import COUNT_HITS
 class ResetRequestChannel:
     """The database itself: one statement finds the account, writes its mail and event, and deletes the wish."""
 
+    batch = 50
+    group = 10
+
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
         """Done with as well: an address that no enabled account has, or that just got such a mail.
 
@@ -42,3 +45,6 @@ class ResetRequestChannel:
             parameters = {"seq": row.seq, "email": email, "kind": "password_reset", "records": as_rows([event, mail])}
             query(statement, parameters, read_only=False)
             yield Outcome(row)
+
+    def close(self) -> None:
+        """Nothing: the connection is everybody's."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from operations.grpc_status import status_of
 from operations.relay import DestinationUnavailable, Outcome, Row
 from users import auth_client
 from users.errors import Unavailable, UsersError
@@ -10,6 +11,9 @@ from users.errors import Unavailable, UsersError
 class RevocationChannel:
     """Auth."""
 
+    batch = 50
+    group = 10
+
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
         """Revoke each token of each row; revoking twice is harmless."""
         for row in rows:
@@ -17,8 +21,11 @@ class RevocationChannel:
                 for token_id in row.payload["token_ids"]:
                     auth_client.revoke(row.user_id or "", token_id)
             except Unavailable as error:
-                raise DestinationUnavailable(type(error.__cause__).__name__) from error
+                raise DestinationUnavailable(f"Auth: {status_of(error)}") from error
             except UsersError as error:
                 yield Outcome(row, error.code)
             else:
                 yield Outcome(row)
+
+    def close(self) -> None:
+        """Nothing: the channel to Auth is the execution environment's."""

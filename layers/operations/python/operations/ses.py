@@ -42,7 +42,9 @@ class SesSender:
 
 def _request(letter: Letter) -> dict[str, Any]:
     """The parameters of SES' SendEmail."""
+    configuration_set = settings().ses_configuration_set
     return {
+        **({"ConfigurationSetName": configuration_set} if configuration_set else {}),
         "FromEmailAddress": formataddr((settings().email_from_name, sender_address())),
         "Destination": {"ToAddresses": [letter.address]},
         "Content": {

@@ -11,6 +11,8 @@ from email.utils import format_datetime
 
 from operations.letter import Letter, sender_address
 from operations.relay import DestinationUnavailable
+from users.errors import Unavailable
+from users.secrets import secret
 from users.settings import Settings, settings
 
 _IMPLICIT_TLS_PORT = 465
@@ -39,6 +41,8 @@ class SmtpSender:
             return self._refusal(error.smtp_code, error.smtp_error, error)
         except smtplib.SMTPNotSupportedError:
             return "SMTPUTF8 is not offered"
+        except Unavailable as error:  # Secrets Manager, which has the password
+            raise DestinationUnavailable(error.dependency) from error
         except (OSError, UnicodeError) as error:  # smtplib's, ssl's, the socket's; a password that is not ASCII
             self.close()
             raise DestinationUnavailable(_cause(error)) from error
@@ -89,19 +93,20 @@ def _connect(s: Settings) -> smtplib.SMTP:
             connection.starttls(context=context)
             connection.ehlo_or_helo_if_needed()
             encrypted = True
-        if s.email_username and s.email_password and connection.has_extn("auth"):
-            _log_in(connection, s, encrypted=encrypted)
+        password = secret("email_password")
+        if s.email_username and password and connection.has_extn("auth"):
+            _log_in(connection, s, password, encrypted=encrypted)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _log_in(connection: smtplib.SMTP, s: Settings, *, encrypted: bool) -> None:
+def _log_in(connection: smtplib.SMTP, s: Settings, password: str, *, encrypted: bool) -> None:
     """Log in, but send no password over a network in clear, as upstream's client does not either."""
     if not encrypted and s.email_host not in _LOOPBACK:
         raise smtplib.SMTPException("no TLS")
-    connection.login(s.email_username, s.email_password)
+    connection.login(s.email_username, password)
 
 
 def _is_alive(connection: smtplib.SMTP) -> bool:

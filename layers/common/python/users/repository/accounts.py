@@ -32,6 +32,13 @@ def find_account(user_id: str) -> Account | None:
     return Account.from_row(rows[0]) if rows else None
 
 
+def find_role(user_id: str) -> int | None:
+    """The role by which others know the account; None when there is none, or when its removal has begun."""
+    statement = "SELECT COALESCE(role, 0) AS role FROM users WHERE id = %(id)s AND purging_at IS NULL"
+    rows = query(statement, {"id": user_id}, read_only=True)
+    return rows[0]["role"] if rows else None
+
+
 def find_profile(user_id: str) -> tuple[Account, User] | tuple[None, None]:
     """One account whole, with its access-related part; two None when there is none."""
     statement = f"SELECT {USER_COLUMNS}, {STANDING_COLUMNS} FROM users u WHERE u.id = %(id)s"

@@ -11,8 +11,8 @@ from psycopg.types.json import Jsonb
 
 from users.access import Account
 from users.database import query
-from users.models import User
-from users.outbox import Record
+from users.models import Role, User
+from users.outbox import Record, relation_repair
 from users.repository.accounts import STANDING_COLUMNS, USER_COLUMNS
 from users.repository.mails import MAIL_LIMITS
 from users.repository.outbox import INSERT_CHANGE_RECORDS, INSERT_MAILS, as_rows
@@ -35,6 +35,12 @@ FORGET_FAILED_LOGINS = """
             ORDER BY key DESC FOR UPDATE)
     )"""
 
+# The mail that warns of a removal which is off now, or at another time (decisions.md 18).
+_FORGET_WARNING = """, unwarned AS (
+        DELETE FROM users_outbox
+        WHERE user_id = (SELECT id FROM changed) AND channel = 'mail' AND name = 'account_removal'
+    )"""
+
 _PLAIN_COLUMNS = {
     "first_name": "%(first_name)s",
     "last_name": "%(last_name)s",
@@ -42,7 +48,6 @@ _PLAIN_COLUMNS = {
     "private_metadata": "%(private_metadata)s",
     "tags": "%(tags)s",
     "profile_picture": "NULLIF(%(profile_picture)s, '')",
-    "username": "%(username)s",
 }
 
 
@@ -60,7 +65,9 @@ def update(user_id: str, values: Mapping[str, Any], records: Sequence[Record], *
     ``values`` maps columns to values (dicts for the two metadata); it may be empty: the time of the update is set.
     """
     parameters = {name: Jsonb(value) if isinstance(value, dict) else value for name, value in values.items()}
-    assignments = [f"{name} = {_PLAIN_COLUMNS[name]}" for name in values]
+    assignments = [f"{name} = {_PLAIN_COLUMNS[name]}" for name in values if name != "username"]
+    if "username" in values:
+        assignments += _renaming("username", "email")
     return _change(assignments, "u.status = 0", parameters, records, user_id, by=by, at=at)
 
 
@@ -76,34 +83,53 @@ def update_email(
         UPDATE users_one_time_tokens SET used_at = now()
         WHERE used_at IS NULL AND user_id = (SELECT id FROM changed)
     ), addressee AS (SELECT id FROM changed), {MAIL_LIMITS}, {COUNT_HITS}, mailed AS ({INSERT_MAILS})"""
-    assignments = ["email = %(email)s", "verified_at = NULL"]
+    assignments = [*_renaming("email", "username"), "verified_at = NULL"]
     parameters = {"email": email, "kind": "verification", "mails": as_rows(mails)}
     return _change(assignments, "u.status = 0", parameters, records, user_id, by=by, at=at, also=ends)
 
 
 def update_role(user_id: str, role: int, records: Sequence[Record], *, by: str, at: datetime) -> User | None:
-    """Set the role of an enabled account; None when there is none, or when no administrator would be left."""
+    """Set the role of an enabled account; None when there is none, or when no administrator would be left.
+
+    A demotion has the relay look at the relations once more: a grant may still be on its way (users.granting).
+    """
+    if role != Role.ADMIN:
+        records = [*records, relation_repair(user_id)]
     assignments = ["role = %(role)s", f"tokens_valid_from = {NEXT_SECOND}"]
     condition = f"u.status = 0 AND (%(role)s = 1 OR {_ANOTHER_ADMIN_IS_LEFT})"
     return _change(assignments, condition, {"role": role}, records, user_id, by=by, at=at, locks_admins=True)
 
 
-def update_status(user_id: str, status: int, records: Sequence[Record], *, by: str, at: datetime) -> User | None:
-    """Enable, disable or delete; None when the account has that status, or when no administrator would be left."""
+def update_status(
+    user_id: str, status: int, records: Sequence[Record], *, by: str, at: datetime, claims: bool = False
+) -> User | None:
+    """Enable, disable or delete; None when the account has that status or is being removed, or is the last admin.
+
+    ``claims``: its removal begins with the change, and is ``Claim([user_id], at)`` (repository.purges).
+    """
     assignments = [
         "status = %(status)s",
         f"tokens_valid_from = {NEXT_SECOND}",
         "disabled_at = CASE %(status)s WHEN 0 THEN NULL WHEN 1 THEN now() ELSE u.disabled_at END",
         "deleted_at = CASE %(status)s WHEN 2 THEN now() END",
+        "removal_warned_at = NULL",
+        f"purging_at = {'%(at)s' if claims else 'NULL'}",
+        f"purge_attempts = {int(claims)}",
     ]
     condition = f"u.status <> %(status)s AND u.purging_at IS NULL AND {_ANOTHER_ADMIN_IS_LEFT}"
-    return _change(assignments, condition, {"status": status}, records, user_id, by=by, at=at, locks_admins=True)
+    parameters = {"status": status}
+    return _change(
+        assignments, condition, parameters, records, user_id, by=by, at=at, also=_FORGET_WARNING, locks_admins=True
+    )
 
 
 def update_secret(
-    user_id: str, old_hash: str, new_hash: str, records: Sequence[Record], *, at: datetime
+    user_id: str, old_hash: str | None, new_hash: str, records: Sequence[Record], *, at: datetime, by: str = ""
 ) -> User | None:
-    """Replace a password that is still ``old_hash``; reset links end. None when it was changed meanwhile."""
+    """Replace a password that is still ``old_hash``; reset links end. None when it was changed meanwhile.
+
+    ``by`` is who does it, the user itself when empty.
+    """
     assignments = [
         "secret = %(new_hash)s",
         "secret_changed_at = %(at)s",
@@ -115,7 +141,24 @@ def update_secret(
         WHERE used_at IS NULL AND purpose = 'password_reset' AND user_id = (SELECT id FROM changed)
     ), {FORGET_FAILED_LOGINS}"""
     parameters = {"new_hash": new_hash, "old_hash": old_hash}
-    return _change(assignments, condition, parameters, records, user_id, by=user_id, at=at, also=ends)
+    return _change(assignments, condition, parameters, records, user_id, by=by or user_id, at=at, also=ends)
+
+
+def _renaming(name: str, other: str) -> list[str]:
+    """Assign an e-mail or username; ``other`` is the one of the two that stays.
+
+    An account that is marked for its names' letter case lies outside the folded indexes (decisions.md 19). A new name
+    that somebody has in other letters becomes the very one, for the exact index to refuse; and the mark goes as soon as
+    both names are the account's own.
+    """
+    others = "FROM users k WHERE k.id <> u.id AND NOT k.case_conflict"
+    holder = f"{others} AND lower(k.{name}) = lower(%({name})s)"
+    other_holder = f"{others} AND lower(k.{other}) = lower(u.{other})"
+    taken = f"SELECT k.{name} {holder} AND u.case_conflict AND u.{name} IS DISTINCT FROM %({name})s"
+    return [
+        f"{name} = COALESCE(({taken}), %({name})s)",
+        f"case_conflict = u.case_conflict AND (EXISTS (SELECT {holder}) OR EXISTS (SELECT {other_holder}))",
+    ]
 
 
 def _change(  # noqa: PLR0913 -- the parts of one statement

@@ -1,4 +1,4 @@
-"""Writing outbox records, beside a change or alone. Reading and deleting them is the relay's subject."""
+"""Writing outbox records, beside a change or alone. Delivering and deleting them is the relay's subject."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -52,3 +52,12 @@ def record(user_id: str | None, records: Sequence[Record]) -> None:
     """Write records that belong to no change of a row; ``user_id`` None where no account is known."""
     statement = f"WITH changed AS (SELECT %(user_id)s::varchar AS id) {INSERT_RECORDS}"
     query(statement, {"user_id": user_id, "records": as_rows(records)}, read_only=False)
+
+
+def oldest_age() -> float:
+    """Seconds since the oldest record that is not parked was due first, 0.0 when there is none; one index look-up."""
+    statement = """
+        SELECT extract(epoch FROM clock_timestamp() - created_at)::float8 AS age
+        FROM users_outbox WHERE parked_at IS NULL AND created_at <= clock_timestamp() ORDER BY seq LIMIT 1"""
+    rows = query(statement, {}, read_only=True)
+    return float(rows[0]["age"]) if rows else 0.0

@@ -1,16 +1,19 @@
-"""Upstream's tables at ``clients_12`` (contract §6): made where there are none, left as they are where they are.
+"""Upstream's tables at ``clients_12`` (contract §6): made where there are none, completed where upstream is older.
 
-The names of constraints and indexes are upstream's, because its SQL and its error mapper know them.
+The names of constraints and indexes are upstream's, because its SQL and its error mapper know them. An older upstream's
+SQL works on what this makes of its tables, too.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
+from operations.live_tables import update_in_batches
+from operations.preflight import upstream_migrations
+
 revision = "0001"
 down_revision = None
 
-_LAST_UPSTREAM = "clients_12"
-_TABLES = """
+_USERS = """
 CREATE TABLE users (
     id VARCHAR(36) CONSTRAINT clients_pkey PRIMARY KEY,
     domain_id VARCHAR(36),
@@ -30,7 +33,8 @@ CREATE TABLE users (
     verified_at TIMESTAMPTZ,
     auth_provider VARCHAR(254),
     private_metadata JSONB
-);
+)"""
+_VERIFICATIONS = """
 CREATE TABLE users_verifications (
     user_id VARCHAR(36) NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     email VARCHAR(254) NOT NULL,
@@ -39,17 +43,42 @@ CREATE TABLE users_verifications (
     expires_at TIMESTAMPTZ,
     used_at TIMESTAMPTZ
 );
-CREATE INDEX idx_users_verifications_lookup ON users_verifications (user_id, email, created_at DESC);
+CREATE INDEX idx_users_verifications_lookup ON users_verifications (user_id, email, created_at DESC)
 """
+
+# clients_09 and clients_10, in upstream's order.
+_LATER_COLUMNS = {"auth_provider": "VARCHAR(254)", "private_metadata": "JSONB"}
+# clients_11 and clients_12: the object under this key moves one level up, where its keys win.
+_FLATTENED = {"clients_11": "ui", "clients_12": "admin"}
 
 
 def upgrade() -> None:
-    """Make the tables, unless upstream has."""
+    """Make the tables, or do what upstream's migrations since ``clients_08`` would, as far as it was not done."""
     connection = op.get_bind()
-    if not sa.inspect(connection).has_table("gorp_migrations"):
-        op.execute(_TABLES)
+    if not sa.inspect(connection).has_table("users"):
+        op.execute(_USERS)
+        op.execute(_VERIFICATIONS)
         return
-    done = {row.id for row in connection.execute(sa.text("SELECT id FROM gorp_migrations"))}
-    if _LAST_UPSTREAM not in done:
-        message = f"this database is upstream's before {_LAST_UPSTREAM}: let the last upstream release migrate it first"
-        raise RuntimeError(message)
+    done = upstream_migrations(connection)
+    if not sa.inspect(connection).has_table("users_verifications"):
+        op.execute(_VERIFICATIONS)
+    with op.get_context().autocommit_block():
+        _complete(op.get_bind(), done)
+
+
+def _complete(connection: sa.Connection, done: set[str] | None) -> None:
+    inspector = sa.inspect(connection)
+    if any(unique["name"] == "clients_identity_key" for unique in inspector.get_unique_constraints("users")):
+        connection.exec_driver_sql("ALTER TABLE users RENAME CONSTRAINT clients_identity_key TO clients_email_key")
+    present = {column["name"] for column in inspector.get_columns("users")}
+    missing = [f"ADD COLUMN {name} {kind}" for name, kind in _LATER_COLUMNS.items() if name not in present]
+    if missing:
+        connection.exec_driver_sql(f"ALTER TABLE users {', '.join(missing)}")
+    for migration, key in _FLATTENED.items():
+        if done is not None and migration not in done:
+            for column in ("metadata", "private_metadata"):
+                update_in_batches(
+                    connection,
+                    f"{column} = (u.{column} || (u.{column} -> '{key}')) - '{key}'",
+                    f"jsonb_typeof(u.{column} -> '{key}') = 'object'",
+                )

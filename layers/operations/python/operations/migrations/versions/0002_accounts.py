@@ -1,38 +1,47 @@
 """What this service keeps of an account beyond upstream's columns (decisions.md 12, 15, 18, 19)."""
 
+import sqlalchemy as sa
 from alembic import op
+from psycopg.errors import UniqueViolation
+
+from operations.live_tables import build_index
+from operations.takeover import complete_accounts, mark_case_conflicts
 
 revision = "0002"
 down_revision = "0001"
 
-# `case_conflict` marks the accounts of a taken-over database whose name another one has in other letter case: they
-# lie outside the folded indexes and log in by exact spelling.
-_STATEMENTS = """
-ALTER TABLE users
-    ADD COLUMN tokens_valid_from TIMESTAMPTZ,
-    ADD COLUMN secret_changed_at TIMESTAMPTZ,
-    ADD COLUMN disabled_at TIMESTAMPTZ,
-    ADD COLUMN deleted_at TIMESTAMPTZ,
-    ADD COLUMN purging_at TIMESTAMPTZ,
-    ADD COLUMN case_conflict BOOLEAN NOT NULL DEFAULT false;
-UPDATE users SET role = 0 WHERE role IS NULL;
-UPDATE users SET disabled_at = now() WHERE status = 1;
-UPDATE users SET deleted_at = now() WHERE status = 2;
-UPDATE users SET case_conflict = true WHERE id IN (
-    SELECT id FROM (
-        SELECT id,
-            row_number() OVER (PARTITION BY lower(email) ORDER BY status, created_at, id) AS by_email,
-            row_number() OVER (PARTITION BY lower(username) ORDER BY status, created_at, id) AS by_username,
-            username
-        FROM users
-    ) ranked
-    WHERE by_email > 1 OR (username IS NOT NULL AND by_username > 1)
-);
-CREATE UNIQUE INDEX users_email_folded_key ON users (lower(email)) WHERE NOT case_conflict;
-CREATE UNIQUE INDEX users_username_folded_key ON users (lower(username)) WHERE NOT case_conflict;
-"""
+_COLUMNS = {
+    "tokens_valid_from": "TIMESTAMPTZ",
+    "secret_changed_at": "TIMESTAMPTZ",
+    "disabled_at": "TIMESTAMPTZ",
+    "deleted_at": "TIMESTAMPTZ",
+    "purging_at": "TIMESTAMPTZ",
+    "case_conflict": "BOOLEAN NOT NULL DEFAULT false",
+}
+_INDEXES = {
+    "users_email_folded_key": "(lower(email)) WHERE NOT case_conflict",
+    "users_username_folded_key": "(lower(username)) WHERE NOT case_conflict",
+}
+_ATTEMPTS = 20
 
 
 def upgrade() -> None:
     """Add the columns, and fold names as far as they are unique."""
-    op.execute(_STATEMENTS)
+    present = {column["name"] for column in sa.inspect(op.get_bind()).get_columns("users")}
+    missing = [f"ADD COLUMN {name} {kind}" for name, kind in _COLUMNS.items() if name not in present]
+    if missing:
+        op.execute(f"ALTER TABLE users {', '.join(missing)}")
+    with op.get_context().autocommit_block():
+        connection = op.get_bind()
+        complete_accounts(connection)
+        for attempt in range(1, _ATTEMPTS + 1):
+            mark_case_conflicts(connection)
+            try:
+                for name, definition in _INDEXES.items():
+                    build_index(connection, name, definition, unique=True)
+            except sa.exc.IntegrityError as error:
+                # Somebody, upstream perhaps, wrote another pair after the marking.
+                if not isinstance(error.orig, UniqueViolation) or attempt == _ATTEMPTS:
+                    raise
+            else:
+                return

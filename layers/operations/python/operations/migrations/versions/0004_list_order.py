@@ -2,15 +2,13 @@
 
 from alembic import op
 
+from operations.live_tables import build_index
+
 revision = "0004"
 down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Build it without blocking writers; an invalid one that a killed run left behind is dropped first."""
+    """Build it without blocking writers."""
     with op.get_context().autocommit_block():
-        op.execute("DROP INDEX CONCURRENTLY IF EXISTS users_updated_order")
-        op.execute(
-            "CREATE INDEX CONCURRENTLY users_updated_order"
-            " ON users ((COALESCE(updated_at, created_at, '-infinity')), id)"
-        )
+        build_index(op.get_bind(), "users_updated_order", "((COALESCE(updated_at, created_at, '-infinity')), id)")

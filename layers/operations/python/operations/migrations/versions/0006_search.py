@@ -2,6 +2,8 @@
 
 from alembic import op
 
+from operations.live_tables import build_index
+
 revision = "0006"
 down_revision = "0005"
 
@@ -20,9 +22,8 @@ _INDEXES = {
 
 
 def upgrade() -> None:
-    """Build each without blocking writers; an invalid one that a killed run left behind is dropped first."""
+    """Build each without blocking writers."""
     op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
     with op.get_context().autocommit_block():
         for name, definition in _INDEXES.items():
-            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-            op.execute(f"CREATE INDEX CONCURRENTLY {name} ON users {definition}")
+            build_index(op.get_bind(), name, definition)

@@ -1,0 +1,29 @@
+"""Send no more mails to addresses that do not exist, or whose readers complained: SES tells of them by EventBridge."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from operations.mail_feedback import MalformedFeedback, final_feedback
+from operations.mail_suppressions import suppress
+from users.internal import internal
+from users.log import logger
+from users.metrics import count
+
+
+@internal("record_mail_feedback", foreseen=MalformedFeedback)
+def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 -- Lambda's signature
+    """How many addresses get no more mails because of it.
+
+    MalformedFeedback and Unavailable reach Lambda, which tries twice more and keeps the event as a dead letter.
+    """
+    feedback = final_feedback(event)
+    if feedback is None:
+        logger.info("mail feedback is not final")
+        return {"suppressed": 0}
+    try:
+        suppressed = suppress(feedback.addresses, feedback.reason, feedback.id)
+    except ValueError as error:
+        raise MalformedFeedback(str(error)) from None
+    count("AddressesSuppressed", suppressed)
+    logger.info("mail feedback", reason=feedback.reason, feedback_id=feedback.id, suppressed=suppressed)
+    return {"suppressed": suppressed}

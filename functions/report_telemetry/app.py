@@ -1,0 +1,51 @@
+"""Tell ``MG_CALLHOME_URL``, once a day, which version is in use; nobody where it is empty (decisions.md 4).
+
+The whole report is ``{"service": "users", "version": "<version>"}``. It holds no id of the installation either: one
+report a day is one installation.
+"""
+
+import http.client
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from operations.local import in_local_mode
+from users.internal import internal
+from users.log import logger
+from users.settings import SettingsError, settings
+
+_TIMEOUT = 3  # seconds
+
+
+@internal("report_telemetry")
+def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, bool]:  # noqa: ARG001 -- the schedule says nothing
+    """Whether the report was taken. SettingsError for an address that is not ``https``."""
+    url = settings().callhome_url
+    if not (url and settings().send_telemetry):
+        return {"reported": False}
+    if not url.startswith("https://") and not in_local_mode():
+        raise SettingsError("MG_CALLHOME_URL: must start with https://")
+    report = {"service": "users", "version": os.environ.get("SERVICE_VERSION", "0.0.0")}
+    try:
+        status = _post(url, json.dumps(report).encode())
+    except (OSError, http.client.HTTPException) as error:
+        logger.warning("telemetry was not reported", exception_type=type(error).__name__)
+        return {"reported": False}
+    if not 200 <= status < 300:
+        logger.warning("telemetry was not reported", status=status)
+    return {"reported": 200 <= status < 300}
+
+
+def _post(url: str, body: bytes) -> int:
+    """The status of the answer, which is not read; redirects are not followed."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=_TIMEOUT)
+    try:
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("POST", path, body, {"Content-Type": "application/json"})
+        return connection.getresponse().status
+    finally:
+        connection.close()

@@ -1,0 +1,109 @@
+"""Build a layer for Lambda without Docker and without the target's interpreter; `sam build` runs it.
+
+    python3 -m layers.build [--architecture arm64|x86_64] [--python 3.13] SOURCE ARTIFACTS
+
+SOURCE is a layer's folder: `requirements.txt`, a `python` folder, or both; ARTIFACTS becomes the layer. Wheels are
+chosen by platform, what no function imports is left out, and everything is compiled, because importing without bytecode
+takes about three times as long. Runs with the standard library only.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from layers.bytecode import compile_all
+
+LAMBDA_PYTHON = "3.13"
+# Lambda's name of an architecture, and everybody else's.
+MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
+# Packages call their wheels by the oldest C library they run on; Lambda's python3.13 has glibc 2.34.
+_PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
+
+# Within a layer's `python` folder, as globs. What is here is imported by nothing that the functions import.
+_UNUSED = (
+    "bin",
+    "**/*.pyi",
+    "**/py.typed",
+    "**/*.h",
+    "**/*.pxd",
+    "**/*.pyx",
+    "**/*.proto",
+    "**/tests",
+    # importlib.metadata reads METADATA and entry_points.txt; licences stay with what they are for
+    *(f"*.dist-info/{name}" for name in ("RECORD", "WHEEL", "INSTALLER", "REQUESTED", "top_level.txt", "sboms")),
+    # what runs at the operator's: `python -m users` and the gRPC server
+    "users/__main__.py",
+    "operations/cli",
+    "operations/users_service",
+    # cffi at run time is _cffi_backend alone; these two are its compiler
+    "cffi",
+    "cffi-*.dist-info",
+    "pycparser",
+    "pycparser-*.dist-info",
+    # Logger and Metrics import no utility but jmespath_utils
+    "aws_lambda_powertools/event_handler",
+    "aws_lambda_powertools/utilities/[!_j]*",
+    "grpc/beta",
+    "pydantic/v1",
+    "sqlalchemy/testing",
+    "alembic/testing",
+    "alembic/templates",
+)
+
+
+def build(source: Path, artifacts: Path, architecture: str, python: str) -> None:
+    """Fill ``artifacts/python``; CalledProcessError when pip cannot install or a file cannot be compiled."""
+    packages = artifacts / "python"
+    packages.mkdir(parents=True, exist_ok=True)
+    if (source / "requirements.txt").exists():
+        _install(source / "requirements.txt", packages, architecture, python)
+    if (source / "python").exists():
+        caches = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source / "python", packages, dirs_exist_ok=True, ignore=caches)
+    for path in _matching(packages, _UNUSED):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    compile_all(packages, python)
+
+
+def _install(requirements: Path, packages: Path, architecture: str, python: str) -> None:
+    platforms = [f"--platform={name}_{MACHINES[architecture]}" for name in _PLATFORMS]
+    command = [
+        sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore",
+        "--no-input", "--no-compile", "--require-hashes",
+        "--no-deps",  # a lock file is complete
+        "--only-binary=:all:", "--implementation=cp", f"--python-version={python}", *platforms,
+        f"--target={packages}", f"--requirement={requirements}",
+    ]  # fmt: skip
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+
+
+def _matching(folder: Path, patterns: Sequence[str]) -> Iterator[Path]:
+    """The paths under ``folder`` that match, those of a removed folder left out."""
+    for pattern in patterns:
+        for path in sorted(folder.glob(pattern)):
+            if path.exists():
+                yield path
+
+
+def main() -> int:
+    """Build what the command line names; the exit status."""
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("source", type=Path)
+    arguments.add_argument("artifacts", type=Path)
+    arguments.add_argument("--architecture", choices=sorted(MACHINES), default="arm64")
+    arguments.add_argument("--python", default=LAMBDA_PYTHON, help="the version of Lambda's Python, as 3.13")
+    options = arguments.parse_args()
+    try:
+        build(options.source.resolve(), options.artifacts.resolve(), options.architecture, options.python)
+    except subprocess.CalledProcessError as error:
+        print(f"{' '.join(map(str, error.cmd[:4]))} … failed, its output is above", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""The service's secrets: the setting itself, or what Secrets Manager holds where ``<VARIABLE>_SECRET_ARN`` names it.
+
+``MG_USERS_DB_PASS_SECRET_ARN=arn:aws:secretsmanager:<region>:<account>:secret:<name>`` stands for
+``MG_USERS_DB_PASS``; ``:<key>`` after it picks a member of a JSON secret, as RDS writes them. A value is read when it
+is first wanted and again after five minutes, so that a rotated secret is taken up; while Secrets Manager cannot be
+reached, the value that is there goes on being used. No boto3: see ``users.signature``.
+"""
+
+import json
+import os
+import time
+from dataclasses import dataclass, fields
+
+from users.errors import Unavailable
+from users.log import logger
+from users.settings import Settings, SettingsError, settings
+from users.snapstart import not_in_snapshots
+
+_SUFFIX = "_SECRET_ARN"
+_FRESH = 300.0  # seconds
+_PAUSE = 10.0  # seconds between tries to refresh a value
+_TIMEOUT = 2.0  # seconds, of one try
+_TRIES = 2
+_ARN_PARTS = 7
+
+
+@dataclass
+class _Known:
+    text: str
+    stale_at: float  # Unix time
+    read_at: float
+
+
+_VARIABLES: dict[str, str] = {spec.name: spec.metadata["name"] for spec in fields(Settings)}
+_known: dict[str, _Known] = {}
+
+
+def secret(field: str) -> str:
+    """The secret of the field of ``Settings``, as ``db_pass``.
+
+    Unavailable when Secrets Manager does not give it and never has; SettingsError for an ARN or a key that is none.
+    """
+    variable = _VARIABLES[field] + _SUFFIX
+    if not (reference := os.environ.get(variable, "")):
+        value: str = getattr(settings(), field)
+        return value
+    known = _known.get(field)
+    if known and time.time() < known.stale_at:
+        return known.text
+    try:
+        return _remember(field, _read(variable, reference))
+    except Unavailable as error:
+        if known is None:
+            raise
+        logger.warning("secret was not refreshed", variable=variable, cause=str(error.__cause__))
+        known.stale_at = time.time() + _PAUSE
+        return known.text
+
+
+def has_changed(field: str) -> bool:
+    """Whether Secrets Manager holds another value than the one in use; the new one is in use then.
+
+    For a secret that its receiver has just refused. False where it is a plain setting, or cannot be read.
+    """
+    variable = _VARIABLES[field] + _SUFFIX
+    reference, known = os.environ.get(variable, ""), _known.get(field)
+    if not reference or known is None or time.time() < known.read_at + 1:
+        return False
+    before = known.text
+    try:
+        return _remember(field, _read(variable, reference)) != before
+    except Unavailable:
+        return False
+
+
+@not_in_snapshots
+def forget() -> None:
+    """Read every secret anew when it is wanted next."""
+    _known.clear()
+
+
+def _remember(field: str, text: str) -> str:
+    now = time.time()
+    _known[field] = _Known(text, now + _FRESH, now)
+    return text
+
+
+def _read(variable: str, reference: str) -> str:
+    """What Secrets Manager holds under ``reference`` (an ARN, with or without a key)."""
+    parts = reference.split(":")
+    if parts[0] != "arn" or len(parts) not in (_ARN_PARTS, _ARN_PARTS + 1):
+        raise SettingsError(f"{variable}: must be a secret's ARN, or that with :<key> after it")
+    text = _call(parts[3], ":".join(parts[:_ARN_PARTS]))
+    if len(parts) == _ARN_PARTS:
+        return text
+    try:
+        member = json.loads(text)[parts[_ARN_PARTS]]
+    except (ValueError, KeyError, TypeError):
+        raise SettingsError(f"{variable}: the secret is no JSON object with {parts[_ARN_PARTS]}") from None
+    return str(member)
+
+
+def _call(region: str, arn: str) -> str:
+    """GetSecretValue's text; Unavailable when there is none to be had, with what tells why as its cause."""
+    import http.client  # nothing that a function without such a secret needs
+    from datetime import UTC, datetime
+    from urllib.parse import urlsplit
+
+    from users.credentials import credentials
+    from users.signature import signed_headers
+
+    default = f"https://secretsmanager.{region}.amazonaws.com"
+    endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or default)
+    body = json.dumps({"SecretId": arn}).encode()
+    target = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "secretsmanager.GetSecretValue"}
+    kind = http.client.HTTPSConnection if endpoint.scheme == "https" else http.client.HTTPConnection
+    problem: Exception = OSError()
+    for _ in range(_TRIES):
+        connection = kind(endpoint.netloc, timeout=_TIMEOUT)
+        try:
+            environment = {"AWS_REGION": region, **credentials()}
+            moment = datetime.now(UTC)
+            headers = signed_headers("secretsmanager", endpoint.netloc, "/", target, body, environment, moment)
+            connection.request("POST", "/", body=body, headers=headers)
+            answer = connection.getresponse()
+            document = json.loads(answer.read())
+            if answer.status == 200:
+                return str(document["SecretString"])
+            problem = OSError(f"{answer.status} {document.get('__type', '')}")
+            if answer.status < 500 and "Throttl" not in str(problem):
+                break
+        except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+            problem = error
+        finally:
+            connection.close()
+    raise Unavailable("secrets manager") from problem

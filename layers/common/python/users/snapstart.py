@@ -1,0 +1,59 @@
+"""SnapStart: an initialized function is stored once, and resumed many times, weeks later and on other machines.
+
+Nothing that belongs to one execution environment may be in the snapshot: connections and channels are closed before it
+(the next request opens its own), settings, secrets and keys are read anew. Nothing is opened during init either, so
+that no TLS library has seeded its randomness yet; argon2's salts, UUIDs and tokens come from the kernel at each use.
+Modules that requests import late are imported before the snapshot, where they cost nothing.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+Forget = TypeVar("Forget", bound=Callable[[], None])
+
+# What requests import when they need it, by the module that does.
+_LATE = {
+    "users.authentication": ("users.jwt", "users.auth_client", "urllib.request", "encodings.idna"),
+    "users.passwords": ("re2", "bcrypt"),
+}
+_forgetting: list[Callable[[], None]] = []
+
+
+def not_in_snapshots(forget: Forget) -> Forget:
+    """Mark a function that closes or forgets what one execution environment keeps between its requests."""
+    _forgetting.append(forget)
+    return forget
+
+
+def forget() -> None:
+    """Keep nothing, as a new execution environment does."""
+    for close in _forgetting:
+        close()
+
+
+def prepare() -> None:
+    """During init: register what Lambda runs around the snapshot, if it is going to take one."""
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        from snapshot_restore_py import register_after_restore, register_before_snapshot  # the runtime's
+
+        register_before_snapshot(before_snapshot)
+        register_after_restore(after_restore)
+
+
+def before_snapshot() -> None:
+    """Load what requests will need, and let go of what only this environment may have."""
+    for module, late in _LATE.items():
+        if module in sys.modules:
+            for name in late:
+                importlib.import_module(name)
+    forget()
+
+
+def after_restore() -> None:
+    """Seed Python's own generator (of trace ids): all that resume one snapshot would draw the same numbers."""
+    import random  # 5 ms
+
+    random.seed()

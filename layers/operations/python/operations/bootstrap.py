@@ -1,0 +1,74 @@
+"""Setting the service up: settings, database, the accounts that upstream left, the first administrator.
+
+What the function ``bootstrap`` and the command ``python -m users bootstrap`` do.
+"""
+
+import psycopg
+from alembic.util import CommandError
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from operations import takeover
+from operations.admin import ensure_administrator
+from operations.database_errors import advice
+from operations.preflight import DatabaseUnfit
+from operations.schema import exclusive, patiently, statement_by_statement, upgrade
+from operations.time_limit import OutOfTime
+from users.database import close
+from users.errors import UsersError
+from users.log import logger
+from users.one_time_tokens import check_secret
+from users.passwords import password_pattern
+from users.settings import SettingsError
+
+_AGAIN = "what was done stays done, and the same command goes on from there"
+
+
+class BootstrapFailed(Exception):
+    """Nothing that was done before is lost; the same call goes on when the cause that the message names is mended."""
+
+
+class NewerRelease(BootstrapFailed):
+    """The database holds a migration that this release does not know; nothing was changed."""
+
+
+def bootstrap(seconds: float | None = None) -> dict[str, str | int]:
+    """What was done: the schema's version, a sentence on the administrator, and the counts of operations.takeover.
+
+    BootstrapFailed says what to do; also when ``seconds`` do not suffice.
+    """
+    try:
+        check_secret()
+        password_pattern()
+        with exclusive(seconds) as connection:
+            version = upgrade(connection)
+            close()  # the role's time limits hold for new connections
+            administrator = ensure_administrator()
+            with statement_by_statement(connection):
+                patiently(connection, lambda: takeover.complete_accounts(connection))
+                _release(connection)
+                report = takeover.report(connection)
+    except (SettingsError, DatabaseUnfit) as error:
+        raise _failed(error, str(error)) from error
+    except OutOfTime as error:
+        message = f"there was not enough time: {_AGAIN}; `python -m users bootstrap` has no limit"
+        raise _failed(error, message) from error
+    except CommandError as error:
+        message = f"this database is of a newer release, or not of this service: deploy that release ({error})"
+        raise NewerRelease(message) from error
+    except (UsersError, SQLAlchemyError, psycopg.Error) as error:
+        raise _failed(error, f"{advice(error)}; {_AGAIN}") from error
+    logger.info("bootstrapped", schema=version, administrator=administrator)
+    return {"schema": version, "administrator": administrator, **report.as_values()}
+
+
+def _release(connection: Connection) -> None:
+    try:
+        takeover.release_case_conflicts(connection)
+    except IntegrityError:  # somebody took such a name at this moment
+        logger.warning("case conflicts are looked at again by the next bootstrap")
+
+
+def _failed(error: Exception, message: str) -> BootstrapFailed:
+    logger.error("bootstrap failed", exception_type=type(error).__name__)
+    return BootstrapFailed(message)

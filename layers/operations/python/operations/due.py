@@ -1,0 +1,64 @@
+"""Which accounts are to be removed: deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions.md 18)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from users.database import query
+from users.settings import settings
+
+# Why an account is to go; with its status, and the column that says since when. Each has an index on that column.
+KINDS = {"deleted": (2, "deleted_at"), "disabled": (1, "disabled_at")}
+_MOST_COUNTED = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueAccount:
+    """An account that the next run removes. ``kind`` is of ``KINDS``, ``since`` when that happened."""
+
+    id: str
+    kind: str
+    role: int
+    since: datetime
+
+
+def kinds() -> list[str]:
+    """What the settings let go: ``MG_USERS_DELETE_AFTER=0s`` is for deleted accounts only."""
+    disabled_too = settings().delete_disabled and settings().delete_after > 0
+    return list(KINDS) if disabled_too else ["deleted"]
+
+
+def unclaimed(kind: str) -> str:
+    """The condition on ``users u`` for accounts of a kind whose removal has not begun; their index has it, too."""
+    return f"u.status = {KINDS[kind][0]} AND u.purging_at IS NULL"
+
+
+def is_due(kind: str) -> str:
+    """The same, and for longer than the parameter ``after`` in seconds."""
+    return f"{unclaimed(kind)} AND u.{KINDS[kind][1]} <= now() - %(after)s * interval '1 second'"
+
+
+def due_accounts(limit: int) -> list[DueAccount]:
+    """The accounts that are due and unclaimed, those that are due longest first; nothing is changed."""
+    selects = " UNION ALL ".join(
+        f"(SELECT id, '{kind}' AS kind, COALESCE(role, 0) AS role, {KINDS[kind][1]} AS since FROM users u"
+        f" WHERE {is_due(kind)} ORDER BY {KINDS[kind][1]}, id LIMIT %(limit)s)"
+        for kind in kinds()
+    )
+    statement = f"SELECT * FROM ({selects}) due ORDER BY since, id LIMIT %(limit)s"
+    rows = query(statement, {"after": settings().delete_after, "limit": limit}, read_only=True)
+    return [DueAccount(**row) for row in rows]
+
+
+def count_due() -> dict[str, int]:
+    """How many accounts are due: ``deleted``, ``disabled``; and ``begun``: claimed, by a run now or after a failure.
+
+    Each is counted up to 100 000.
+    """
+    counted = {kind: is_due(kind) if kind in kinds() else "false" for kind in KINDS}
+    counted["begun"] = "u.purging_at IS NOT NULL"
+    columns = ", ".join(
+        f"(SELECT count(*) FROM (SELECT FROM users u WHERE {condition} LIMIT {_MOST_COUNTED}) found) AS {name}"
+        for name, condition in counted.items()
+    )
+    row = query(f"SELECT {columns}", {"after": settings().delete_after}, read_only=True)[0]
+    return {name: int(row[name]) for name in counted}

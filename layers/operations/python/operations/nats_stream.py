@@ -1,0 +1,141 @@
+"""Publishing events to NATS JetStream, as upstream does (contract §7.1)."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from nats.aio.client import Client
+from nats.errors import BadSubjectError, MaxPayloadError
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import StreamConfig
+from nats.js.errors import APIError, NoStreamResponseError
+
+from operations.proto.messaging_pb2 import Message
+from operations.relay import DestinationUnavailable, Outcome, Row
+from users.settings import SettingsError
+
+_STREAM = "events"
+_SUBJECTS = "events.>"
+_MAX_AGE = 24 * 3600  # seconds
+_MAX_MESSAGE = 1024 * 1024  # bytes
+_TOO_LARGE = 10054  # JetStream's error code: "message size exceeds maximum allowed"
+_LARGER = "the event is larger than NATS takes"
+_CONNECT_TIMEOUT = 2  # seconds, for one server
+_TIMEOUT = 3.0  # seconds, for one answer
+_CLOSE_TIMEOUT = 0.3  # seconds: after a failed TLS handshake asyncio waits for ever
+# For all that a group may need, so that the function has time left to settle.
+_GROUP_TIMEOUT = 8.0
+
+
+class NatsChannel:
+    """NATS JetStream: subject ``events.magistrala.<operation>``, the stream ``events`` where no other one takes it.
+
+    The body is the protobuf ``messaging.Message`` whose ``payload`` is the event's JSON; ``Nats-Msg-Id`` is the row's
+    id, by which the stream drops what it has already. One connection serves the whole run.
+    """
+
+    batch = 500
+    group = 500
+
+    def __init__(self, url: str) -> None:
+        """``url``: servers by commas, each with ``user:password@`` or ``token@`` where it asks for them."""
+        self._servers = url.split(",")
+        self._credentials = _credentials(self._servers)
+        self._runner = asyncio.Runner()
+        self._client: Client | None = None
+        self._complaint = ""
+
+    def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
+        """Publish the rows at the same time; delivered is what the stream acknowledged."""
+        try:
+            results = self._runner.run(asyncio.wait_for(self._publish_all(rows), _GROUP_TIMEOUT))
+        except (NatsError, OSError, TimeoutError) as error:
+            raise DestinationUnavailable(self._cause(error)) from error
+        yield from (result for result in results if isinstance(result, Outcome))
+        for failure in (result for result in results if isinstance(result, BaseException)):
+            if isinstance(failure, NatsError | OSError | TimeoutError):
+                raise DestinationUnavailable(self._cause(failure)) from failure
+            raise failure
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            with contextlib.suppress(NatsError, OSError, TimeoutError):
+                self._runner.run(asyncio.wait_for(self._client.close(), _CLOSE_TIMEOUT))
+        self._runner.close()
+
+    async def _publish_all(self, rows: list[Row]) -> Sequence[Outcome | BaseException]:
+        stream = (await self._connected()).jetstream(timeout=_TIMEOUT)
+        results = await asyncio.gather(*(_publish(stream, row) for row in rows), return_exceptions=True)
+        if any(isinstance(result, NoStreamResponseError) for result in results):
+            await _make_stream(stream)
+            # What was taken meanwhile is dropped by its id.
+            results = await asyncio.gather(*(_publish(stream, row) for row in rows), return_exceptions=True)
+        return results
+
+    async def _connected(self) -> Client:
+        if self._client is None:
+            self._client = Client()  # known before it is connected: close() ends what a failed attempt left open
+            await self._client.connect(
+                self._servers,
+                connect_timeout=_CONNECT_TIMEOUT,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,  # 0 would mean without end
+                reconnect_time_wait=0,
+                error_cb=self._hear,
+                **self._credentials,
+            )
+        return self._client
+
+    async def _hear(self, error: Exception) -> None:
+        """Remember what the server says beside the answers: that publishing is not permitted, for instance."""
+        self._complaint = str(error)
+
+    def _cause(self, error: BaseException) -> str:
+        return f"NATS: {(self._complaint or str(error) or type(error).__name__).removeprefix('nats: ')}"
+
+
+def _credentials(servers: list[str]) -> dict[str, Any]:
+    """The options of the first server that names a user or a token; nats-py leaves percent-encoding as it is."""
+    found: dict[str, str] = {}
+    for server in servers:
+        try:
+            parts = urlsplit(server)
+            is_address = parts.scheme in {"nats", "tls"} and parts.hostname and parts.port != 0
+        except ValueError:
+            is_address = None
+        if not is_address:
+            raise SettingsError("MG_USERS_ES_URL: each server must be nats://host:port or tls://host:port")
+        if parts.username and not found:
+            user = unquote(parts.username)
+            found = {"token": user} if parts.password is None else {"user": user, "password": unquote(parts.password)}
+    return found
+
+
+async def _publish(stream: JetStreamContext, row: Row) -> Outcome:
+    payload = json.dumps(row.payload, ensure_ascii=False, separators=(",", ":")).encode()
+    message = Message(payload=payload).SerializeToString()
+    try:
+        await stream.publish(f"events.magistrala.{row.name}", message, headers={"Nats-Msg-Id": row.id})
+    except MaxPayloadError:
+        return Outcome(row, _LARGER)
+    except BadSubjectError:
+        return Outcome(row, "the event's name makes no subject")
+    except APIError as error:
+        # All else that a stream says is about itself: it is full, sealed, has no leader.
+        if error.err_code != _TOO_LARGE:
+            raise
+        return Outcome(row, _LARGER)
+    return Outcome(row)
+
+
+async def _make_stream(stream: JetStreamContext) -> None:
+    """Make the stream that takes events; one that is there already belongs to its operator and stays as it is."""
+    with contextlib.suppress(APIError):  # another relay made it just now, or it is there and takes other subjects
+        await stream.add_stream(
+            StreamConfig(name=_STREAM, subjects=[_SUBJECTS], max_age=_MAX_AGE, max_msg_size=_MAX_MESSAGE)
+        )

@@ -1,0 +1,103 @@
+"""Faults on demand."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import grpc
+import httpx
+import pytest
+
+from local.auth import wire
+from local.auth.tests.process import new_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.auth.tests.process import AuthProcess
+
+
+@pytest.fixture(scope="module")
+def failing(start_auth: Callable[..., AuthProcess]) -> AuthProcess:
+    """The service with AUTH_FAULTS=1."""
+    return start_auth(AUTH_FAULTS="1")
+
+
+def url(auth: AuthProcess) -> str:
+    """Where its faults are made."""
+    return f"http://127.0.0.1:{auth.ready['http_port']}/faults"
+
+
+def post(auth: AuthProcess, **fault: object) -> httpx.Response:
+    """Make a fault."""
+    return httpx.post(url(auth), json=fault, trust_env=False)
+
+
+def authenticate(auth: AuthProcess) -> grpc.StatusCode:
+    """What Authenticate answers to a token that is none."""
+    request = wire.AuthNReq(token="x")  # noqa: S106 - none
+    with pytest.raises(grpc.RpcError) as raised:
+        auth.call("auth.v1.AuthService/Authenticate", request, wire.AuthNRes)
+    code: grpc.StatusCode = raised.value.code()
+    return code
+
+
+def test_only_where_it_is_allowed(auth: AuthProcess) -> None:
+    """By default there is nothing at /faults."""
+    assert post(auth, method="Authenticate", status="INTERNAL").status_code == 404
+    assert httpx.get(url(auth), trust_env=False).status_code == 404
+    assert httpx.delete(url(auth), trust_env=False).status_code == 404
+    assert authenticate(auth) is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_for_a_number_of_calls_or_until_it_is_cleared(failing: AuthProcess) -> None:
+    """Faults are met in the order they were made."""
+    assert post(failing, method="Authenticate", status="UNAVAILABLE", calls=2).status_code == 201
+    assert post(failing, method="Authenticate", status="INTERNAL").status_code == 201
+    codes = [authenticate(failing) for _ in range(4)]
+    assert [code.name for code in codes] == ["UNAVAILABLE", "UNAVAILABLE", "INTERNAL", "INTERNAL"]
+    left = {"method": "Authenticate", "status": "INTERNAL", "calls": None, "after": False}
+    assert httpx.get(url(failing), trust_env=False).json() == [left]
+    httpx.delete(url(failing), trust_env=False)
+    assert authenticate(failing) is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_hanging_until_the_caller_gives_up(failing: AuthProcess) -> None:
+    """The caller meets its own deadline."""
+    post(failing, method="Authenticate", status="HANG", calls=1)
+    call: Callable[..., bytes] = failing.channel.unary_unary("/auth.v1.AuthService/Authenticate")
+    began = time.monotonic()
+    with pytest.raises(grpc.RpcError) as raised:
+        call(b"", timeout=0.3)
+    assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert time.monotonic() - began >= 0.3
+
+
+def test_after_the_work_is_done(failing: AuthProcess) -> None:
+    """Only the answer is lost."""
+    user = new_user()
+    failing.grant(user, "member")
+    token = failing.issue(user).refresh_token
+    post(failing, method="Refresh", status="INTERNAL", calls=1, after=True)
+    with pytest.raises(grpc.RpcError):
+        failing.refresh(token)
+    assert failing.refresh(token).access_token
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"method": "Refresh"},
+        {"method": "Refresh", "status": "BROKEN"},
+        {"method": "Refresh", "status": "INTERNAL", "calls": 0},
+        {"method": "Refresh", "status": "INTERNAL", "more": 1},
+    ],
+    ids=str,
+)
+def test_what_is_no_fault(failing: AuthProcess, fault: dict[str, object]) -> None:
+    """It is told, and nothing is made."""
+    answer = post(failing, **fault)
+    assert answer.status_code == 400
+    assert answer.json()["message"]
+    assert httpx.get(url(failing), trust_env=False).json() == []

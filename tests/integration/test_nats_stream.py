@@ -1,0 +1,208 @@
+"""Events that go to NATS: ways to connect, streams that are not as expected, and what is refused."""
+
+import asyncio
+import io
+import json
+import ssl
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+import trustme
+from nats.js import JetStreamContext
+
+from local.parts.nats import NatsServer
+from local.parts.postgres import free_port
+from operations import nats_stream
+from operations.nats_stream import NatsChannel
+from operations.relay import DestinationUnavailable, Row
+from tests.deliveries import events
+from tests.service import Service, eventually
+
+
+def row(**payload: Any) -> Row:
+    return Row(
+        seq=1, id=str(uuid.uuid4()), user_id=None, channel="event", name="user.test", payload=payload, attempts=1
+    )
+
+
+def put(service: Service, user_id: str, **payload: Any) -> None:
+    service.execute(
+        "INSERT INTO users_outbox (id, user_id, channel, name, payload)"
+        " VALUES (gen_random_uuid(), %s, 'event', 'user.test', %s)",
+        *(user_id, json.dumps(payload)),
+    )
+
+
+def with_stream(url: str, use: Callable[[JetStreamContext], Coroutine[Any, Any, Any]]) -> None:
+    async def run() -> None:
+        client = await nats.connect(url)
+        try:
+            await use(client.jetstream())
+        finally:
+            await client.close()
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def own_nats(tmp_path: Path) -> Iterator[NatsServer]:
+    with NatsServer(tmp_path / "nats") as server:
+        yield server
+
+
+@contextmanager
+def configured_nats(folder: Path, configuration: str) -> Iterator[int]:
+    """A NATS server with more configuration; its port."""
+    port = free_port()
+    file = folder / "nats.conf"
+    file.write_text(f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{folder}/js" }}\n{configuration}\n')
+    program = Path(sys.executable).with_name("nats-server")
+    log = folder / "nats.log"
+    log.touch()
+    server = subprocess.Popen([program, "-c", file, "-l", log])
+    try:
+        eventually(lambda: "Server is ready" in log.read_text())
+        yield port
+    finally:
+        server.terminate()
+        server.wait()
+
+
+# --- ways to connect
+
+
+@pytest.mark.parametrize(
+    ("configuration", "userinfo", "wrong"),
+    [
+        ('authorization { user: ada, password: "p@ss/word" }', "ada:p%40ss%2Fword@", "ada:wrong@"),
+        ("authorization { token: s3cret }", "s3cret@", "wrong@"),
+    ],
+)
+def test_credentials_in_the_url(tmp_path: Path, configuration: str, userinfo: str, wrong: str) -> None:
+    with configured_nats(tmp_path, configuration) as port:
+        with closing(NatsChannel(f"nats://{userinfo}127.0.0.1:{port}")) as channel:
+            assert [outcome.refusal for outcome in channel.deliver([row(id="a")])] == [""]
+        with (
+            closing(NatsChannel(f"nats://{wrong}127.0.0.1:{port}")) as channel,
+            pytest.raises(DestinationUnavailable, match=r"(?i)authorization") as raised,
+        ):
+            list(channel.deliver([row()]))
+        assert "wrong" not in str(raised.value)
+
+
+def test_tls_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate = authority.issue_cert("localhost")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    tls = f'tls {{ cert_file: "{tmp_path}/cert.pem", key_file: "{tmp_path}/key.pem" }}'
+    with configured_nats(tmp_path, tls) as port:
+        began = time.monotonic()
+        with closing(NatsChannel(f"tls://localhost:{port}")) as channel, pytest.raises(DestinationUnavailable):
+            list(channel.deliver([row()]))
+        assert time.monotonic() - began < 2.5, "what is left of the connection is not waited for"
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        assert ssl.create_default_context().get_ca_certs()
+        with closing(NatsChannel(f"tls://localhost:{port}")) as channel:
+            assert [outcome.refusal for outcome in channel.deliver([row(id="a")])] == [""]
+
+
+def test_of_several_servers_one_is_enough(own_nats: NatsServer) -> None:
+    with closing(NatsChannel(f"nats://127.0.0.1:{free_port()},{own_nats.url}")) as channel:
+        assert [outcome.refusal for outcome in channel.deliver([row(id="a")])] == [""]
+
+
+def test_one_connection_for_a_run(own_nats: NatsServer) -> None:
+    with closing(NatsChannel(own_nats.url)) as channel:
+        clients = set()
+        for _ in range(3):
+            list(channel.deliver([row()]))
+            assert channel._client is not None
+            clients.add(channel._client.client_id)
+        assert len(clients) == 1
+        assert len(events(own_nats.url)) == 3
+
+
+# --- streams
+
+
+def test_a_stream_that_was_deleted_meanwhile_is_made_again(own_nats: NatsServer) -> None:
+    with closing(NatsChannel(own_nats.url)) as channel:
+        list(channel.deliver([row(number=1)]))
+        with_stream(own_nats.url, lambda stream: stream.delete_stream("events"))
+        assert [outcome.refusal for outcome in channel.deliver([row(number=2)])] == [""]
+    assert [event.payload["number"] for event in events(own_nats.url)] == [2]
+
+
+def test_a_stream_of_another_name_that_takes_the_subjects_is_enough(own_nats: NatsServer) -> None:
+    with_stream(own_nats.url, lambda stream: stream.add_stream(name="all", subjects=["events.magistrala.>"]))
+    with closing(NatsChannel(own_nats.url)) as channel:
+        assert [outcome.refusal for outcome in channel.deliver([row()])] == [""]
+
+
+def test_a_stream_that_does_not_take_the_subjects_is_left_alone_and_told(own_nats: NatsServer) -> None:
+    with_stream(own_nats.url, lambda stream: stream.add_stream(name="events", subjects=["other.>"]))
+    with (
+        closing(NatsChannel(own_nats.url)) as channel,
+        pytest.raises(DestinationUnavailable, match="no response from stream"),
+    ):
+        list(channel.deliver([row()]))
+
+
+@pytest.mark.parametrize("limit", ["max_bytes", "max_msgs"])
+def test_a_stream_that_is_full_keeps_what_it_took_and_costs_no_attempt(
+    emptied_service: Service, own_nats: NatsServer, limit: str
+) -> None:
+    limits = {"max_bytes": 2000} if limit == "max_bytes" else {"max_msgs": 3}
+    with_stream(
+        own_nats.url,
+        lambda stream: stream.add_stream(name="events", subjects=["events.>"], discard="new", **limits),
+    )
+    for number in range(6):
+        put(emptied_service, "u", number=number, text="x" * 500)
+    with emptied_service.configured(MG_USERS_ES_URL=own_nats.url):
+        counts = emptied_service.deliver()
+    assert counts["delivered"] == 3
+    assert (counts["refused"], counts["unavailable"]) == (0, 3)
+    assert [event.payload["number"] for event in events(own_nats.url)] == [0, 1, 2]
+    left = emptied_service.execute("SELECT payload, attempts FROM users_outbox ORDER BY seq")
+    assert [(each["payload"]["number"], each["attempts"]) for each in left] == [(3, 0), (4, 0), (5, 0)]
+
+
+# --- order
+
+
+def test_no_event_overtakes_a_refused_one_of_its_account(emptied_service: Service, own_nats: NatsServer) -> None:
+    put(emptied_service, "u", number=1)
+    put(emptied_service, "u", number=2, text="x" * 1024 * 1024)
+    put(emptied_service, "u", number=3)
+    put(emptied_service, "v", number=4)
+    with emptied_service.configured(MG_USERS_ES_URL=own_nats.url):
+        counts = emptied_service.deliver()
+    assert (counts["delivered"], counts["refused"]) == (2, 1)
+    assert sorted(event.payload["number"] for event in events(own_nats.url)) == [1, 4]
+    left = emptied_service.execute("SELECT payload->'number' AS number, attempts FROM users_outbox ORDER BY seq")
+    assert [(each["number"], each["attempts"]) for each in left] == [(2, 1), (3, 0)]
+
+
+def test_who_may_not_publish_is_told_so(
+    emptied_service: Service, tmp_path: Path, log_output: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_stream, "_TIMEOUT", 0.5)
+    users = 'authorization { users: [{ user: a, password: b, permissions: { publish: "none" } }] }'
+    put(emptied_service, "u", number=1)
+    with (
+        configured_nats(tmp_path, users) as port,
+        emptied_service.configured(MG_USERS_ES_URL=f"nats://a:b@127.0.0.1:{port}"),
+    ):
+        assert emptied_service.deliver()["unavailable"] == 1
+    assert "permissions violation for publish" in log_output.getvalue()

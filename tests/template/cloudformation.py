@@ -1,0 +1,87 @@
+"""template.yaml as CloudFormation gets it, for the tests of the stack."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from local.gateway.intrinsics import Intrinsics
+from local.gateway.template import translated
+
+ROOT = Path(__file__).parents[2]
+REGION = "eu-central-1"
+# What a person must say at a deployment, because there is no default.
+GIVEN = {"AuthGrpcUrl": "auth.internal:8181", "EmailFromAddress": "users@example.com"}
+
+
+@cache
+def template() -> dict[str, Any]:
+    return translated(ROOT / "template.yaml", region=REGION)
+
+
+def resources(kind: str) -> dict[str, Any]:
+    """The resources of one type by their logical ids."""
+    return {name: resource for name, resource in template()["Resources"].items() if resource["Type"] == kind}
+
+
+def parameters(**given: str) -> dict[str, Any]:
+    """The values of all parameters in a deployment that gives these."""
+    defaults = {name: about["Default"] for name, about in template()["Parameters"].items() if "Default" in about}
+    return {**defaults, **GIVEN, **given}
+
+
+def intrinsics(**given: str) -> Intrinsics:
+    """Evaluates what a deployment with these parameters can know beforehand."""
+    pseudo = {"AWS::Region": REGION, "AWS::StackName": "users", "AWS::AccountId": "1", "AWS::Partition": "aws"}
+    return Intrinsics(
+        references={**pseudo, **parameters(**given)}, attributes={}, conditions=template()["Conditions"], mappings={}
+    )
+
+
+def made(**given: str) -> set[str]:
+    """The logical ids of what a deployment with these parameters makes."""
+    known = intrinsics(**given)
+    return {
+        name
+        for name, resource in template()["Resources"].items()
+        if "Condition" not in resource or known.condition(resource["Condition"])
+    }
+
+
+def statements(document: Any) -> Iterator[dict[str, Any]]:
+    """The statements of a policy document, those inside Fn::If as well."""
+    for statement in document["Statement"]:
+        for each in statement["Fn::If"][1:] if "Fn::If" in statement else [statement]:
+            if "Effect" in each:
+                yield each
+
+
+def references(value: Any) -> Iterator[str]:
+    """The logical ids and parameters that a value names, by Ref, GetAtt or Sub."""
+    if isinstance(value, dict):
+        for key, member in value.items():
+            if key == "Ref":
+                yield member
+            elif key == "Fn::GetAtt":
+                yield member[0] if isinstance(member, list) else member.split(".")[0]
+            elif key == "Fn::Sub":
+                yield from _substituted(member)
+            else:
+                yield from references(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from references(member)
+
+
+def _substituted(argument: Any) -> Iterator[str]:
+    text, variables = (argument, {}) if isinstance(argument, str) else argument
+    yield from references(list(variables.values()))
+    for part in text.split("${")[1:]:
+        name = part.split("}")[0]
+        if name not in variables and not name.startswith("!"):
+            yield name.split(".")[0]
+
+
+def dumped(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)

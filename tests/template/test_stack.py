@@ -1,0 +1,660 @@
+"""The stack is what it promises: small enough, least privilege, no secret in a variable, everything watched."""
+
+import re
+import tomllib
+from collections import Counter
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.gateway.template import translated
+from tests.template.cloudformation import (
+    REGION,
+    ROOT,
+    dumped,
+    intrinsics,
+    made,
+    references,
+    resources,
+    statements,
+    template,
+)
+from users.settings import Settings
+
+FUNCTIONS = sorted(resources("AWS::Lambda::Function"))
+OPERATIONS = [name.removesuffix("Function") for name in FUNCTIONS]
+INTERNAL = {"Bootstrap", "DeliverOutbox", "SweepAccounts", "ReportTelemetry", "RecordMailFeedback"}
+HASHING = {"RegisterUser", "IssueToken", "UpdateUserSecret", "ResetPassword", "Bootstrap"}
+SECRETS = {
+    "MG_USERS_DB_PASS",
+    "MG_USERS_SECRET_KEY",
+    "MG_USERS_ADMIN_PASSWORD",
+    "MG_USERS_ORIGIN_SECRET",
+    "MG_SPICEDB_PRE_SHARED_KEY",
+    "MG_EMAIL_PASSWORD",
+    "MG_AUTH_GRPC_CLIENT_KEY",
+    "MG_DOMAINS_GRPC_CLIENT_KEY",
+}
+# EC2 and X-Ray take no narrower resource for these (service authorization reference).
+TAKES_NO_RESOURCE = {
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+}
+
+
+def function(operation: str) -> dict[str, Any]:
+    properties: dict[str, Any] = template()["Resources"][f"{operation}Function"]["Properties"]
+    return properties
+
+
+def variables(operation: str) -> dict[str, Any]:
+    found: dict[str, Any] = function(operation)["Environment"]["Variables"]
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------- the whole
+
+
+def test_it_stays_below_cloudformations_limits() -> None:
+    assert len(template()["Resources"]) < 450  # of 500
+    assert len(template()["Parameters"]) <= 200
+    assert len(template()["Outputs"]) <= 200
+    assert len(dumped(template())) < 1_000_000
+
+
+def test_every_condition_and_every_parameter_is_used() -> None:
+    text = dumped(template())
+    assert [name for name in template()["Conditions"] if f'"{name}"' not in text.replace(f'"{name}":', "", 1)] == []
+
+
+def test_nothing_names_what_is_not_there_when_it_is_made() -> None:
+    """For the deployments that differ most: no resource refers to one that its conditions leave out."""
+    arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:x-AbCdEf"
+    for given in (
+        {},
+        {"VpcId": "vpc-1", "SubnetIds": "subnet-1,subnet-2", "Egress": "none", "DbHost": "db", "DbPassSecretArn": arn},
+        {"Egress": "endpoints", "DbProxy": "true", "EsUrl": "nats://nats:4222", "EmailHost": "mail"},
+        {
+            "CloudFront": "true",
+            "DomainName": "users.example.com",
+            "CertificateArn": "a",
+            "CloudFrontCertificateArn": "b",
+        },
+        {
+            "VpcId": "vpc-1",
+            "SubnetIds": "subnet-1",
+            "RouteTableIds": "rtb-1",
+            "DbSecurityGroupId": "sg",
+            "DbHost": "db",
+        },
+    ):
+        there, known = made(**given), intrinsics(**given)
+        for name in there:
+            kept = _chosen(template()["Resources"][name]["Properties"], known)
+            missing = {each for each in references(kept) if each in template()["Resources"]} - there
+            assert not missing, f"{name} names {missing} with {given}"
+
+
+def _chosen(value: Any, known: Any) -> Any:
+    """The value with every Fn::If replaced by its branch."""
+    if isinstance(value, dict):
+        if set(value) == {"Fn::If"}:
+            condition, then, otherwise = value["Fn::If"]
+            return _chosen(then if known.condition(condition) else otherwise, known)
+        return {key: _chosen(member, known) for key, member in value.items()}
+    return [_chosen(member, known) for member in value] if isinstance(value, list) else value
+
+
+def test_nothing_goes_round_in_a_circle() -> None:
+    """CloudFormation refuses circular dependencies; cfn-lint finds them in the transformed template only."""
+    graph = {
+        name: ({*references(resource.get("Properties", {})), *_list(resource.get("DependsOn", []))})
+        & template()["Resources"].keys()
+        for name, resource in template()["Resources"].items()
+    }
+    while leaves := [name for name, needs in graph.items() if not needs & graph.keys()]:
+        for name in leaves:
+            del graph[name]
+    assert graph == {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize(
+    ("given", "absent"),
+    [
+        ({}, {"Distribution", "WebAcl", "DatabaseProxy", "ApiDomain", "SecretsManagerEndpoint", "DatabaseStandby"}),
+        ({"DbHost": "db"}, {"Database", "DatabaseWriter", "DatabaseSecurityGroup", "DatabaseProxy"}),
+        ({"VpcId": "vpc-1"}, {"Vpc", "NatGateway", "PrivateSubnetA", "S3Endpoint"}),
+        ({"EmailHost": "mail"}, {"EmailIdentity", "ConfigurationSet", "MailFeedback", "BounceRateAlarm"}),
+        ({"EmailHost": "mail"}, {name for name in template()["Resources"] if name.startswith("RecordMailFeedback")}),
+        ({"EsUrl": "nats://a:1"}, {"EventBus"}),
+    ],
+)
+def test_what_is_off_is_not_made(given: dict[str, str], absent: set[str]) -> None:
+    assert absent <= template()["Resources"].keys()
+    assert not absent & made(**given)
+
+
+def test_the_way_of_the_bootstraps_answer_is_always_there() -> None:
+    assert "S3Endpoint" in made() & made(Egress="endpoints") & made(Egress="none")
+    assert "S3Endpoint" in made(VpcId="vpc-1", RouteTableIds="rtb-1")
+
+
+def test_bootstrap_waits_for_every_way_out() -> None:
+    """And is deleted, with its last answer to CloudFormation, before any of them."""
+    waited: set[str] = set()
+    further = {"Bootstrap"}
+    while further := further - waited:
+        waited |= further
+        needed = [template()["Resources"][name] for name in further]
+        names = {name for each in needed for name in (*references(each.get("Properties", {})), *_depends_on(each))}
+        further = names & template()["Resources"].keys()
+    ways = {
+        *resources("AWS::EC2::Route"),
+        *resources("AWS::EC2::SubnetRouteTableAssociation"),
+        *resources("AWS::EC2::SecurityGroupIngress"),
+        *resources("AWS::RDS::DBProxyTargetGroup"),
+        "DatabaseWriter",
+        "S3Endpoint",
+        "SecretsManagerEndpoint",
+    }
+    assert ways - waited == set()
+
+
+def _depends_on(resource: dict[str, Any]) -> list[str]:
+    return _list(resource.get("DependsOn", []))
+
+
+ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:users/x-AbCdEf"
+
+
+@pytest.mark.parametrize(
+    ("given", "refusal"),
+    [
+        ({}, ""),
+        ({"VpcId": "vpc-1", "SubnetIds": "subnet-1,subnet-2", "Egress": "none"}, ""),
+        ({"DbHost": "db", "DbPassSecretArn": ARN, "DbSecurityGroupId": "sg-1"}, ""),
+        ({"VpcId": "vpc-1"}, "VpcId needs SubnetIds"),
+        ({"SubnetIds": "subnet-1,subnet-2"}, "need VpcId"),
+        ({"RouteTableIds": "rtb-1"}, "need VpcId"),
+        ({"Egress": "none"}, "Egress=none needs VpcId"),
+        ({"DbHost": "db"}, "DbHost needs DbPassSecretArn"),
+        ({"DbHost": "db", "DbPassSecretArn": ARN, "DbProxy": "true"}, "not for DbHost"),
+        ({"DbSecurityGroupId": "sg-1"}, "needs DbHost"),
+        ({"DomainName": "users.example.com"}, "needs CertificateArn"),
+        ({"CloudFront": "true"}, "CloudFront needs DomainName"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_at_once(given: dict[str, str], refusal: str) -> None:
+    known = intrinsics(**given)
+    refusals = [
+        assertion["AssertDescription"]
+        for rule in template()["Rules"].values()
+        if known.resolve(rule["RuleCondition"])
+        for assertion in rule["Assertions"]
+        if not known.resolve(assertion["Assert"])
+    ]
+    assert bool(refusals) == bool(refusal)
+    assert any(refusal in text for text in refusals) or not refusal
+
+
+@pytest.mark.parametrize(
+    ("arn", "taken"),
+    [
+        ("", True),
+        (ARN, True),
+        (f"{ARN}:password", True),
+        ("arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!cluster-1-AbCdEf:password", True),
+        (ARN.removesuffix("-AbCdEf"), False),  # Secrets Manager takes it, but no policy would be for it
+        ("users/x", False),
+        ("p4ssw0rd", False),
+    ],
+)
+def test_a_secret_is_told_by_its_whole_arn(arn: str, taken: bool) -> None:
+    for name, about in template()["Parameters"].items():
+        if name.endswith("SecretArn"):
+            assert bool(re.fullmatch(about["AllowedPattern"], arn)) == taken
+
+
+# ---------------------------------------------------------------------------------------------------- functions
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_function_has_a_role_and_a_log_group_of_its_own(operation: str) -> None:
+    assert function(operation)["Role"] == {"Fn::GetAtt": f"{operation}Role.Arn"} or function(operation)["Role"] == {
+        "Fn::GetAtt": [f"{operation}Role", "Arn"]
+    }
+    assert function(operation)["LoggingConfig"] == {"LogGroup": {"Ref": f"{operation}LogGroup"}}
+    group = template()["Resources"][f"{operation}LogGroup"]
+    assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    others = {f"{name}LogGroup" for name in OPERATIONS} - {f"{operation}LogGroup"}
+    assert not others & set(references(template()["Resources"][f"{operation}Role"]))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_function_is_watched(operation: str) -> None:
+    alarm = template()["Resources"][f"{operation}Errors"]["Properties"]
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("AWS/Lambda", "Errors", 0)
+    assert {"Name": "FunctionName", "Value": {"Ref": f"{operation}Function"}} in alarm["Dimensions"]
+    assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+    assert operation in {"".join(word.capitalize() for word in alarm["AlarmDescription"].split()[0].split("_"))}
+    assert function(operation)["TracingConfig"] == {"Mode": "Active"}
+
+
+@pytest.mark.parametrize("operation", sorted(set(OPERATIONS) - {"Bootstrap"}))
+def test_a_new_version_takes_over_slowly_and_is_rolled_back_by_the_alarm(operation: str) -> None:
+    (alias,) = (
+        alias
+        for alias in resources("AWS::Lambda::Alias").values()
+        if alias["Properties"]["FunctionName"] == {"Ref": f"{operation}Function"}
+    )
+    group = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"]["Ref"]
+    deployment = template()["Resources"][group]["Properties"]
+    assert deployment["AlarmConfiguration"] == {"Enabled": True, "Alarms": [{"Name": {"Ref": f"{operation}Errors"}}]}
+    assert "DEPLOYMENT_STOP_ON_ALARM" in deployment["AutoRollbackConfiguration"]["Events"]
+    assert "Canary10Percent5Minutes" in dumped(deployment["DeploymentConfigName"])
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_sizes_and_times(operation: str) -> None:
+    properties = function(operation)
+    assert properties["Runtime"] == "python3.13"
+    assert properties["Architectures"] == [{"Ref": "Architecture"}]
+    assert properties["MemorySize"] == {"Ref": "HashingMemorySize" if operation in HASHING else "MemorySize"}
+    assert properties["Timeout"] <= (900 if operation in INTERNAL else 25)
+    if operation not in INTERNAL:
+        assert properties["Timeout"] < 30  # when API Gateway answers for it
+
+
+@pytest.mark.parametrize("operation", sorted(set(OPERATIONS) - {"Bootstrap"}))
+def test_the_database_is_ready_before_new_code(operation: str) -> None:
+    assert "Bootstrap" in _list(template()["Resources"][f"{operation}Function"]["DependsOn"])
+
+
+@pytest.mark.parametrize("layer", ["DependenciesLayer", "CommonLayer", "OperationsLayer"])
+def test_a_new_layer_is_a_new_version_of_every_function(layer: str, tmp_path: Path) -> None:
+    """Else the alias would go on leading to a version with the old layer."""
+    text = (ROOT / "template.yaml").read_text()
+    changed = re.sub(rf"(  {layer}:\n(?:    .*\n)*?      ContentUri: )\S+", r"\1s3://bucket/other", text)
+    assert changed != text
+    (tmp_path / "template.yaml").write_text(changed)
+    versions = set(resources("AWS::Lambda::Version"))
+    others = translated(tmp_path / "template.yaml", region=REGION)["Resources"]
+    new = {
+        resource["Properties"]["FunctionName"]["Ref"]
+        for name, resource in others.items()
+        if resource["Type"] == "AWS::Lambda::Version" and name not in versions
+    }
+    assert new == set(FUNCTIONS)  # where only traces need it, too
+
+
+def test_old_versions_are_deleted() -> None:
+    assert {version["DeletionPolicy"] for version in resources("AWS::Lambda::Version").values()} == {"Delete"}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_variables_fit(operation: str) -> None:
+    """4 KB for all of them; what only a deployment knows counts as 130 bytes."""
+    known = intrinsics()
+    size = 0
+    for name, value in variables(operation).items():
+        resolved = known.resolve({"value": value}).get("value", "")
+        size += len(name) + (len(resolved) if isinstance(resolved, str) else 130)
+    assert size < 3000
+
+
+# ---------------------------------------------------------------------------------------------------- secrets
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_no_variable_holds_a_secret(operation: str) -> None:
+    assert not SECRETS & variables(operation).keys()
+    for name, value in variables(operation).items():
+        if re.search(r"PASS(WORD)?$|SECRET|KEY", name.removesuffix("_SECRET_ARN")) and not name.endswith("_SECRET_ARN"):
+            assert name in {"MG_AUTH_KEYS_ALGORITHM"}, f"{name}={value}"
+
+
+def test_no_parameter_takes_a_secret() -> None:
+    assert [name for name, about in template()["Parameters"].items() if about.get("NoEcho")] == []
+    assert "resolve:" not in dumped(list(resources("AWS::Lambda::Function").values()))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_function_may_read_the_secrets_that_it_is_given(operation: str) -> None:
+    assert {name for name in variables(operation) if name.endswith("_SECRET_ARN")} - _readable(operation) == set()
+
+
+def _readable(operation: str) -> set[str]:
+    """The variables whose secrets the function's role may read, as far as it can ever want them."""
+    role = template()["Resources"][f"{operation}Role"]["Properties"]
+    allowed = set(references(role))
+    for policy in set(references(role["ManagedPolicyArns"])):
+        allowed |= set(references(template()["Resources"].get(policy, {}).get("Properties", {})))
+    readable = {
+        name
+        for name, value in variables(operation).items()
+        if name.endswith("_SECRET_ARN") and set(references(value)) - {"AWS::NoValue"} <= allowed
+    }
+    if operation == "Openapi":  # answers a file
+        return set(variables(operation))
+    if operation not in {"DeleteUser", "SweepAccounts"}:  # only these tell Domains
+        readable.add("MG_DOMAINS_GRPC_CLIENT_KEY_SECRET_ARN")
+    return readable
+
+
+# ---------------------------------------------------------------------------------------------------- parameters
+
+
+def test_parameters_are_the_variables_one_to_one() -> None:
+    """Each MG_* variable of the documentation is one parameter of its name, and goes into the variable."""
+    # Of one process (a random id); of client certificates, which RDS takes none of.
+    without = {"MG_USERS_INSTANCE_ID", "MG_USERS_DB_SSL_CERT", "MG_USERS_DB_SSL_KEY"}
+    server = "MG_USERS_GRPC_"  # of the gRPC server, which is no function
+    used: Counter[str] = Counter()
+    for spec in fields(Settings):
+        name = spec.metadata["name"]
+        if name in without or name.startswith(server):
+            continue
+        parameter = "".join(word.capitalize() for word in re.sub(r"^MG_(USERS_)?", "", name).split("_"))
+        if name in SECRETS:
+            parameter, name = f"{parameter}SecretArn", f"{name}_SECRET_ARN"
+        assert parameter in template()["Parameters"], f"{name} has no parameter {parameter}"
+        used[parameter] += 1
+        if name == "MG_USERS_DELETE_INTERVAL":  # a schedule's expression, no variable
+            assert parameter in dumped(resources("AWS::Scheduler::Schedule"))
+            continue
+        values = [variables(operation)[name] for operation in OPERATIONS if name in variables(operation)]
+        assert values, f"no function gets {name}"
+        assert all(parameter in set(_names(value)) for value in values), f"{name} is not {parameter}"
+    assert set(used.values()) == {1}
+    variables_of_all = {name for operation in OPERATIONS for name in variables(operation)}
+    documented = {spec.metadata["name"] for spec in fields(Settings)}
+    assert {name.removesuffix("_SECRET_ARN") for name in variables_of_all} - documented == {
+        "OUTBOX_FUNCTION",
+        "POWERTOOLS_SERVICE_NAME",
+    }
+
+
+def _names(value: Any) -> list[str]:
+    """What a value refers to, the parameters of its conditions included."""
+    found = list(references(value))
+    text = dumped(value)
+    return found + [name for name in template()["Parameters"] if f'"{name}"' in text]
+
+
+# ---------------------------------------------------------------------------------------------------- privileges
+
+
+def policies() -> list[dict[str, Any]]:
+    """The documents of all policies of the stack."""
+    managed = [policy["Properties"]["PolicyDocument"] for policy in resources("AWS::IAM::ManagedPolicy").values()]
+    roles = resources("AWS::IAM::Role").values()
+    return managed + [policy["PolicyDocument"] for role in roles for policy in role["Properties"].get("Policies", [])]
+
+
+def test_no_policy_names_every_resource_where_fewer_can_be_named() -> None:
+    wide = {
+        action
+        for document in policies()
+        for statement in statements(document)
+        if statement["Effect"] == "Allow" and "*" in _list(statement["Resource"])
+        for action in _list(statement["Action"])
+    }
+    assert wide == TAKES_NO_RESOURCE
+
+
+def test_no_policy_allows_actions_by_pattern() -> None:
+    allowed = {
+        action
+        for document in policies()
+        for statement in statements(document)
+        if statement["Effect"] == "Allow"
+        for action in _list(statement["Action"])
+    }
+    assert [action for action in allowed if "*" in action] == []
+
+
+def test_functions_have_no_policies_of_aws() -> None:
+    """AWSLambdaBasicExecutionRole would let each function write into every log group of the account."""
+    for operation in OPERATIONS:
+        role = template()["Resources"][f"{operation}Role"]["Properties"]
+        assert "arn:" not in dumped(role["ManagedPolicyArns"])
+
+
+def test_a_function_that_wakes_the_delivery_may_and_no_other() -> None:
+    wakes = {operation for operation in OPERATIONS if "OUTBOX_FUNCTION" in variables(operation)}
+    may = {
+        operation
+        for operation in OPERATIONS
+        if "WakePolicy"
+        in set(references(template()["Resources"][f"{operation}Role"]["Properties"]["ManagedPolicyArns"]))
+    }
+    assert wakes == may
+    name = intrinsics().resolve(function("DeliverOutbox")["FunctionName"])
+    assert {intrinsics().resolve(variables(operation)["OUTBOX_FUNCTION"]) for operation in wakes} == {f"{name}:live"}
+    (statement,) = statements(template()["Resources"]["WakePolicy"]["Properties"]["PolicyDocument"])
+    assert intrinsics().resolve(statement["Resource"]).endswith(f":function:{name}:live")
+
+
+@pytest.mark.parametrize(
+    ("url", "arn"),
+    [
+        ("eventbridge://mine", "arn:aws:events:eu-central-1:1:event-bus/mine"),
+        ("eventbridge://arn:aws:events:eu-west-1:2:event-bus/mine", "arn:aws:events:eu-west-1:2:event-bus/mine"),
+        ("nats://nats:4222", ""),
+    ],
+)
+def test_the_delivery_may_put_events_on_the_bus_that_is_given(url: str, arn: str) -> None:
+    role = intrinsics(EsUrl=url).resolve(template()["Resources"]["DeliverOutboxRole"]["Properties"])
+    may = {
+        statement["Resource"]
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "events:PutEvents" in _list(statement["Action"])
+    }
+    assert may == ({arn} if arn else set())
+
+
+# ---------------------------------------------------------------------------------------------------- API, data, alarms
+
+
+def test_api_gateway_may_call_each_route_by_its_very_path() -> None:
+    """SAM leaves the slash at the end of /users/ out."""
+    routes = {
+        f"{method.upper()}{re.sub(r'{[^}]+}', '*', path)}"
+        for path, item in template()["Resources"]["Api"]["Properties"]["Body"]["paths"].items()
+        for method in item
+    }
+    allowed = set()
+    for permission in resources("AWS::Lambda::Permission").values():
+        source = dumped(permission["Properties"].get("SourceArn", ""))
+        if found := re.search(r"/(?:\$\{__Stage__\}|\*)/([A-Z]+/[^\"]*)\"", source):
+            allowed.add(found[1])
+    assert routes - allowed == set()
+
+
+def test_access_logs_hold_no_query_and_no_path() -> None:
+    (stage,) = resources("AWS::ApiGatewayV2::Stage").values()
+    log_format = stage["Properties"]["AccessLogSettings"]["Format"]
+    assert "$context.routeKey" in log_format
+    assert "$context.status" in log_format
+    for forbidden in ("query", "$context.path", "authorizer", "userAgent"):
+        assert forbidden not in log_format
+
+
+def test_routes_have_a_ceiling_and_those_that_hash_a_lower_one() -> None:
+    (stage,) = resources("AWS::ApiGatewayV2::Stage").values()
+    properties = stage["Properties"]
+    assert properties["DefaultRouteSettings"]["ThrottlingRateLimit"] == {"Ref": "ThrottlingRateLimit"}
+    routes = {
+        f"{method.upper()} {path}": operation["x-amazon-apigateway-integration"]["uri"]
+        for api in resources("AWS::ApiGatewayV2::Api").values()
+        for path, item in api["Properties"]["Body"]["paths"].items()
+        for method, operation in item.items()
+    }
+    hashing = {
+        route
+        for route, uri in routes.items()
+        for operation in HASHING - {"Bootstrap"}
+        if f"{operation}Function" in dumped(uri) and not route.startswith("GET ")
+    }
+    assert properties["RouteSettings"].keys() == hashing
+
+
+def test_cors_is_off_until_an_origin_is_named() -> None:
+    given = {"CorsAllowOrigins": "https://a.example,https://b.example"}
+    body = translated(ROOT / "template.yaml", region=REGION, parameters=given)["Resources"]["Api"]["Properties"]["Body"]
+    cors = {"cors": body["x-amazon-apigateway-cors"]}
+    assert "cors" not in intrinsics().resolve(cors)
+    allowed = intrinsics(**given).resolve(cors)["cors"]
+    assert allowed["allowOrigins"] == ["https://a.example", "https://b.example"]
+    assert "allowCredentials" not in allowed
+
+
+def test_the_database_takes_tls_alone_and_outlives_the_stack() -> None:
+    database = template()["Resources"]["Database"]
+    assert database["DeletionPolicy"] == database["UpdateReplacePolicy"] == "Snapshot"
+    assert database["Properties"]["StorageEncrypted"] is True
+    assert database["Properties"]["ManageMasterUserPassword"] is True
+    assert template()["Resources"]["DatabaseParameters"]["Properties"]["Parameters"] == {"rds.force_ssl": "1"}
+    assert template()["Parameters"]["DbSslMode"]["Default"] == "verify-full"
+    assert "disable" not in template()["Parameters"]["DbSslMode"]["AllowedValues"]
+    for instance in resources("AWS::RDS::DBInstance").values():
+        assert instance["Properties"]["PubliclyAccessible"] is False
+
+
+@pytest.mark.parametrize("proxy", ["true", "false"])
+def test_the_authorities_of_the_database_are_in_the_layer(proxy: str) -> None:
+    path = intrinsics(DbProxy=proxy).resolve(variables("ViewProfile")["MG_USERS_DB_SSL_ROOT_CERT"])
+    file = ROOT / "layers/common" / path.removeprefix("/opt/")
+    assert file.is_file()
+    assert file.stem == ("rds-proxy" if proxy == "true" else "eu-central-1")
+
+
+def test_rds_proxy_is_asked_at_its_only_port() -> None:
+    port = variables("ViewProfile")["MG_USERS_DB_PORT"]
+    assert intrinsics(DbPort="6543", DbProxy="true").resolve(port) == 5432
+    assert intrinsics(DbPort="6543").resolve(port) == "6543"
+
+
+def test_auths_keys_are_at_auth_unless_it_is_said_where() -> None:
+    url = variables("ViewProfile")["MG_AUTH_JWKS_URL"]
+    assert intrinsics().resolve(url) == "http://auth.internal:9001/keys/.well-known/jwks.json"
+    assert intrinsics(AuthJwksUrl="https://auth/keys").resolve(url) == "https://auth/keys"
+
+
+@pytest.mark.parametrize(("given", "member"), [(ARN, ""), (f"{ARN}:origin", "origin")])
+def test_cloudfront_sends_the_secret_that_functions_read(given: str, member: str) -> None:
+    config = template()["Resources"]["Distribution"]["Properties"]["DistributionConfig"]
+    (header,) = config["Origins"][0]["OriginCustomHeaders"]
+    value = intrinsics(CloudFront="true", OriginSecretSecretArn=given).resolve(header["HeaderValue"])
+    own = ARN.replace("123456789012", "1")
+    assert value == f"{{{{resolve:secretsmanager:{own}:SecretString:{member}::}}}}"
+
+
+def test_two_stacks_do_not_fight_for_a_name() -> None:
+    """Dev and prod in one account and region; and CloudFront's names are the account's, in all regions."""
+    assert [name for name, each in resources("AWS::Scheduler::Schedule").items() if "Name" in each["Properties"]] == []
+    policy = template()["Resources"]["OriginRequestPolicy"]["Properties"]["OriginRequestPolicyConfig"]
+    assert {"AWS::StackName", "AWS::Region"} <= set(references(policy["Name"]))
+
+
+def test_another_database_is_set_up_too() -> None:
+    after = template()["Resources"]["Bootstrap"]["Properties"]["After"]
+    one, other = (
+        intrinsics(DbHost="db", DbPassSecretArn=ARN, DbName=name).resolve({"After": after}) for name in ("a", "b")
+    )
+    assert one != other
+
+
+def test_the_delivery_may_send_mails_of_either_form() -> None:
+    statements_of_mail = [
+        statement
+        for document in policies()
+        for statement in statements(document)
+        if any(action.startswith("ses:") for action in _list(statement["Action"]))
+    ]
+    assert [statement["Action"] for statement in statements_of_mail] == [["ses:SendEmail", "ses:SendRawEmail"]]
+    assert "*" not in statements_of_mail[0]["Resource"]
+
+
+@pytest.mark.parametrize("schedule", sorted(resources("AWS::Scheduler::Schedule")))
+def test_a_schedule_has_a_dead_letter_queue_and_a_retry_policy(schedule: str) -> None:
+    target = resources("AWS::Scheduler::Schedule")[schedule]["Properties"]["Target"]
+    assert "DeadLetters" in set(references(target["DeadLetterConfig"]))
+    assert "MaximumRetryAttempts" in target["RetryPolicy"]
+    role = template()["Resources"][target["RoleArn"]["Fn::GetAtt"][0]]
+    assert "DeadLetters" in set(references(role))
+
+
+def test_mails_are_not_tracked() -> None:
+    assert "TrackingOptions" not in template()["Resources"]["ConfigurationSet"]["Properties"]
+    for destination in resources("AWS::SES::ConfigurationSetEventDestination").values():
+        assert not {"open", "click"} & set(map(str.lower, dumped(destination["Properties"]).split('"')))
+
+
+@pytest.mark.parametrize("given", [{}, {"SesConfigurationSet": "theirs"}])
+def test_ses_tells_of_our_mails_and_of_no_others(given: dict[str, str]) -> None:
+    known = intrinsics(**given)
+    ours = known.resolve(variables("DeliverOutbox"))["MG_USERS_SES_CONFIGURATION_SET"]
+    (told,) = resources("AWS::SES::ConfigurationSetEventDestination").values()
+    assert known.resolve(told["Properties"])["ConfigurationSetName"] == ours
+    assert told["Properties"]["EventDestination"]["MatchingEventTypes"] == ["BOUNCE", "COMPLAINT"]
+    rule = template()["Resources"]["RecordMailFeedbackFunctionFeedback"]["Properties"]
+    pattern = known.resolve(rule["EventPattern"])
+    assert pattern == {
+        "source": ["aws.ses"],
+        "detail-type": ["Email Bounced", "Email Complaint Received"],
+        "detail": {"mail": {"tags": {"ses:configuration-set": [ours]}}},
+    }
+    assert "DeadLetters" in set(references(rule["Targets"][0]["DeadLetterConfig"]))
+    asynchronous = template()["Resources"]["RecordMailFeedbackFunctionEventInvokeConfig"]["Properties"]
+    assert "DeadLetters" in set(references(asynchronous["DestinationConfig"]["OnFailure"]))
+
+
+def test_alarms_of_metrics_that_the_service_writes() -> None:
+    """Names as users.metrics and the functions write them."""
+    code = "".join(file.read_text() for folder in ("layers", "functions") for file in (ROOT / folder).rglob("*.py"))
+    own = [
+        alarm["Properties"]
+        for alarm in resources("AWS::CloudWatch::Alarm").values()
+        if alarm["Properties"].get("Namespace") == "Users"
+    ]
+    assert {alarm["MetricName"] for alarm in own} == {"OutboxAge", "OutboxParked", "AccountsSwept"}
+    for alarm in own:
+        assert f'"{alarm["MetricName"]}"' in code
+        dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
+        assert dimensions.keys() == {"service", "operation"}
+        assert (ROOT / "functions" / dimensions["operation"]).is_dir()
+
+
+def test_the_sweep_may_miss_26_hours() -> None:
+    alarm = template()["Resources"]["SweepAlarm"]["Properties"]
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 26 * 3600
+    assert alarm["TreatMissingData"] == "breaching"
+    assert alarm["Period"] >= 3600  # else CloudWatch looks back for a day at most
+
+
+def test_every_alarm_goes_to_the_topic() -> None:
+    for alarm in resources("AWS::CloudWatch::Alarm").values():
+        assert alarm["Properties"]["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_samconfig_overrides_what_there_is(environment: str) -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())[environment]["deploy"]["parameters"]
+    overrides = dict(pair.split("=") for pair in config["parameter_overrides"].split())
+    for name, value in overrides.items():
+        about = template()["Parameters"][name]
+        assert value in map(str, about.get("AllowedValues", [value]))
+        assert str(about["Default"]) != value or name == "DeploymentType"
