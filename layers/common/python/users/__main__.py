@@ -1,0 +1,26 @@
+"""``python -m users``: the operator's commands (operations.cli), for a machine that has the repository.
+
+Their packages are in requirements-local.txt, and not in the layers.
+"""
+
+import sys
+from pathlib import Path
+
+_OPERATIONS = Path(__file__).resolve().parents[3] / "operations" / "python"
+
+
+def main() -> int:
+    """Run the command of the command line; its exit code."""
+    sys.path.append(str(_OPERATIONS))
+    try:
+        from operations.cli.application import run
+    except ModuleNotFoundError as error:
+        print(f"the package {error.name} is missing: use .venv/bin/python, which `make run` sets up", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
