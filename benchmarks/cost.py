@@ -1,0 +1,86 @@
+"""What the stack costs at AWS' list prices: the tables of docs/cost.md, on stdout.
+
+    python3 benchmarks/cost.py
+
+Put in your own region's prices, durations and sizes. Free tiers and discounts are left out.
+"""
+
+import re
+from pathlib import Path
+
+HOURS = 730  # of a month
+# USD, us-east-1, list prices as of June 2026.
+ACU_HOUR, STORAGE_GB, PROXY_ACU_HOUR = 0.12, 0.10, 0.015
+NAT_HOUR, ADDRESS_HOUR, ENDPOINT_HOUR, NETWORK_GB = 0.045, 0.005, 0.01, 0.045
+SECRET, ALARM, METRIC, DASHBOARD, LOG_GB, TRACE = 0.40, 0.10, 0.30, 3.00, 0.50, 5e-6
+GB_SECOND, CALL, API_CALL, EVENT, MAIL, SCHEDULED = 13.3334e-6, 0.20e-6, 1e-6, 1e-6, 1e-4, 1e-6
+WEB_ACL, WEB_ACL_RULE, WEB_ACL_CALL, EDGE_CALL = 5.00, 1.00, 0.6e-6, 1e-6
+SNAPSHOT_GB_SECOND = 1.5046e-6
+
+# Sizes (MB) of the template's two classes, and milliseconds measured on one processor of 2.4 GHz, means of warm calls.
+MEMORY, HASHING_MEMORY, WHOLE_PROCESSOR = 512, 1769, 1769
+MEASURED = {
+    "read of one account": (MEMORY, 6),
+    "list, search": (MEMORY, 9),
+    "change of an account": (MEMORY, 16),
+    "login": (HASHING_MEMORY, 93),
+    "registration": (HASHING_MEMORY, 106),
+}
+IDLE_RELAY = 5  # milliseconds of deliver_outbox with nothing to deliver
+# Bytes of a request's log: metrics line, `answered` with its trace, Lambda's own three lines, access log, and 26 of each
+# line that CloudWatch adds.
+LOG_BYTES = 340 + 300 + 400 + 350 + 6 * 26
+TRACED = 0.05  # of many requests, X-Ray takes one each second and one in twenty
+HASHING_FUNCTIONS = 5  # register_user, issue_token, update_user_secret, reset_password, bootstrap
+
+TEMPLATE = (Path(__file__).parents[1] / "template.yaml").read_text()
+FUNCTIONS = len(re.findall("Type: AWS::Serverless::Function", TEMPLATE))
+ALARMS = len(re.findall("Type: AWS::CloudWatch::Alarm", TEMPLATE)) + 1  # one is of two metrics
+
+
+def run(memory: int, milliseconds: float) -> float:
+    """One call of a function: as if all its time were computing, which a smaller function does more slowly."""
+    seconds = milliseconds / 1000 * WHOLE_PROCESSOR / memory
+    return CALL + seconds * memory / 1024 * GB_SECOND + LOG_BYTES / 1e9 * LOG_GB
+
+
+def idle() -> dict[str, float]:
+    """USD a month without any request, by part."""
+    snapshots = ((FUNCTIONS - HASHING_FUNCTIONS) * MEMORY + HASHING_FUNCTIONS * HASHING_MEMORY) / 1024
+    return {
+        "Aurora, 0.5 ACU and 10 GB": 0.5 * ACU_HOUR * HOURS + 10 * STORAGE_GB,
+        "NAT gateway and its address (`Egress=nat`)": (NAT_HOUR + ADDRESS_HOUR) * HOURS,
+        f"{ALARMS} alarmed metrics, a dashboard": ALARMS * ALARM + DASHBOARD,
+        "3 secrets": 3 * SECRET,
+        "4 metrics that always have values": 4 * METRIC,
+        "`deliver_outbox` each minute, with log and traces": HOURS * 60 * (run(MEMORY, IDLE_RELAY) + SCHEDULED + TRACE),
+        "traffic: the metrics `Requests` and `Latency` of all operations in every hour": 2 * FUNCTIONS * METRIC,
+        "option: 4 interface endpoints in two zones instead of NAT": 4 * 2 * ENDPOINT_HOUR * HOURS,
+        "option: `DbStandby=true`": 0.5 * ACU_HOUR * HOURS,
+        "option: each further 0.5 of `DbMinCapacity`": 0.5 * ACU_HOUR * HOURS,
+        "option: `DbProxy=true`, at least 8 ACU": 8 * PROXY_ACU_HOUR * HOURS,
+        "option: `CloudFront=true` with its web ACL of 3 rules": WEB_ACL + 3 * WEB_ACL_RULE,
+        "option: `SnapStart=true`, one version of each function": snapshots * HOURS * 3600 * SNAPSHOT_GB_SECOND,
+    }
+
+
+def requests() -> dict[str, float]:
+    """USD for a million requests, by kind: API Gateway, function, log, traces."""
+    return {kind: 1e6 * (API_CALL + run(*size) + TRACED * TRACE) for kind, size in MEASURED.items()}
+
+
+if __name__ == "__main__":
+    parts = idle()
+    fixed = {part: price for part, price in parts.items() if not part.startswith(("option", "traffic"))}
+    print("| idle | USD a month |", "|---|---:|", sep="\n")
+    print(*(f"| {part} | {price:.2f} |" for part, price in fixed.items()), sep="\n")
+    print(f"| **the stack as it comes** | **{sum(fixed.values()):.2f}** |")
+    print(*(f"| {part} | {price:.2f} |" for part, price in parts.items() if part not in fixed), sep="\n")
+    print("\n| a million requests | milliseconds measured | MB | USD |", "|---|---:|---:|---:|", sep="\n")
+    for kind, price in requests().items():
+        print(f"| {kind} | {MEASURED[kind][1]} | {MEASURED[kind][0]} | {price:.2f} |")
+    per_event = 1e6 * (EVENT + run(MEMORY, 16) / 10)
+    print(f"| an event on EventBridge, ten delivered by a run | | | {per_event:.2f} |")
+    print(f"| a mail by SES | | | {1e6 * MAIL:.2f} |")
+    print(f"| CloudFront and AWS WAF before it | | | {1e6 * (EDGE_CALL + WEB_ACL_CALL):.2f} |")
+    print(f"| 1 GB through the NAT gateway | | | {NETWORK_GB:.3f} |")

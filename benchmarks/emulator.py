@@ -1,0 +1,110 @@
+"""A function in Lambda's Runtime Interface Emulator with awslambdaric, started anew for each measurement."""
+
+import http.client
+import json
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+from local.install import rie_program
+from local.parts.postgres import free_port
+
+_INVOKE = "/2015-03-31/functions/function/invocations"
+_IMPORT = "import time; t = time.perf_counter(); import app; print(time.perf_counter() - t)"
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a function consists of: its folder, what is unpacked to /opt, and its variables."""
+
+    python: Path
+    folder: Path
+    packages: Sequence[Path]
+    variables: Mapping[str, str]
+
+    @property
+    def log(self) -> Path:
+        """Where the function writes."""
+        return self.folder.with_suffix(".log")
+
+    def environment(self) -> dict[str, str]:
+        """The variables as Lambda sets them. Code on Lambda lies on a read-only disk: no bytecode is written."""
+        path = [self.folder, *(packages / "python" for packages in self.packages)]
+        return {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "TZ": ":UTC",
+            "PYTHONPATH": os.pathsep.join(map(str, path)),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "LAMBDA_TASK_ROOT": str(self.folder),
+            "AWS_LAMBDA_FUNCTION_NAME": self.folder.name,
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": "60",
+            "AWS_REGION": "eu-central-1",
+            "AWS_DEFAULT_REGION": "eu-central-1",
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            **self.variables,
+        }
+
+    def import_seconds(self) -> float:
+        """How long a new process takes to import the function."""
+        done = subprocess.run(
+            [self.python, "-S", "-s", "-c", _IMPORT],
+            env=self.environment(), cwd=self.folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise RuntimeError(f"{self.folder.name} cannot be imported:\n{done.stderr}")
+        return float(done.stdout.splitlines()[-1])
+
+
+class Emulator:
+    """One execution environment of a function; ``started`` is when its process was asked for."""
+
+    def __init__(self, code: Code) -> None:
+        self._port = free_port()
+        command: list[str | Path] = [
+            rie_program(), "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{self._port}",
+            "--runtime-api-address", f"127.0.0.1:{free_port()}",
+            code.python, "-S", "-s", "-m", "awslambdaric", "app.lambda_handler",
+        ]  # fmt: skip
+        with code.log.open("ab") as log:
+            self.started = time.perf_counter()
+            self._process = subprocess.Popen(
+                command, env=code.environment(), cwd=code.folder, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def __enter__(self) -> Self:
+        """Nothing more: it starts with its making."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it, and the function with it."""
+        self._process.terminate()
+        self._process.wait()
+
+    def invoke(self, event: Mapping[str, Any]) -> Any:
+        """The answer to an event; the first one waits for the emulator, and starts the function."""
+        deadline = time.perf_counter() + 30
+        while True:
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+            with suppress(ConnectionRefusedError):
+                connection.request("POST", _INVOKE, json.dumps(event))
+                return json.loads(connection.getresponse().read() or b"null")
+            if time.perf_counter() > deadline or self._process.poll() is not None:
+                raise RuntimeError("the emulator does not start")
+            time.sleep(0.001)
+
+    def peak_memory(self) -> float:
+        """MiB that the function's own process has held at most."""
+        (child,) = psutil.Process(self._process.pid).children()
+        status = Path(f"/proc/{child.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
