@@ -1,5 +1,7 @@
-"""`python -m local.docs`: write openapi.yaml as the JSON that the function `openapi` serves."""
+"""`python -m local.docs`: openapi.yaml as the JSON that a function serves, tables and picture of docs/."""
 
-from local.docs.document import write
+from local.docs import diagram, document, tables
 
-write()
+document.write()
+tables.write()
+diagram.write()

@@ -1,0 +1,90 @@
+"""The tables of docs/: the service's variables, the stack's parameters that stand for none of them, and costs.
+
+They are between `<!-- name -->` and `<!-- /name -->`; their sources are `users.settings.Settings`, template.yaml, whose
+parameter for `MG_USERS_DB_HOST` is `DbHost`, and for a secret `<Name>SecretArn`, and benchmarks/cost.py.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from samtranslator.yaml_helper import yaml_parse
+
+from users.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+COST = ROOT / "docs" / "cost.md"
+TEMPLATE = ROOT / "template.yaml"
+
+
+def pages() -> dict[Path, str]:
+    """The pages with generated tables, as they should be; ValueError where one has no place for a table."""
+    parameters: dict[str, Any] = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))["Parameters"]
+    costs = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "cost.py"], stdout=subprocess.PIPE, text=True, timeout=60, check=True
+    )
+    tables: dict[Path, dict[str, Iterable[str]]] = {
+        CONFIGURATION: {"settings": _settings(parameters), "parameters": _parameters(parameters)},
+        COST: {"costs": costs.stdout.splitlines()},
+    }
+    return {page: _filled(page.read_text(encoding="utf-8"), of_page) for page, of_page in tables.items()}
+
+
+def write() -> None:
+    """Bring the pages up to date."""
+    for page, text in pages().items():
+        page.write_text(text, encoding="utf-8")
+
+
+def _filled(page: str, tables: Mapping[str, Iterable[str]]) -> str:
+    for name, lines in tables.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        parts = re.fullmatch(rf"(.*{begin}).*({end}.*)", page, re.DOTALL)
+        if parts is None:
+            raise ValueError(f"no {begin.strip()} … {end}")
+        page = parts[1] + "".join(f"{line}\n" for line in lines) + parts[2]
+    return page
+
+
+def setting_row(about: Mapping[str, Any]) -> str:
+    """A variable's name, default and meaning, as a row that is not ended."""
+    return f"| `{about['name']}` | {_code(about['default'])} | {about['about']} |"
+
+
+def parameter_of(variable: str, parameters: Mapping[str, Any]) -> str | None:
+    """The parameter that sets the variable, or says where its secret is."""
+    name = re.sub("^MG_(USERS_)?", "", variable).title().replace("_", "")
+    return next((each for each in (name, f"{name}SecretArn") if each in parameters), None)
+
+
+def _settings(parameters: Mapping[str, Any]) -> Iterator[str]:
+    yield "| variable | default | meaning | parameter of the stack |"
+    yield "|---|---|---|---|"
+    for spec in fields(Settings):
+        name = parameter_of(spec.metadata["name"], parameters)
+        parameter = f"`{name}`" if name else ""
+        if name:
+            default = str(parameters[name].get("Default", ""))
+            if default not in ("", spec.metadata["default"]):
+                parameter += f" (`{default}`)"
+            if meaning := parameters[name].get("Description"):
+                parameter += f": {meaning}"
+        yield f"{setting_row(spec.metadata)} {parameter} |"
+
+
+def _parameters(parameters: Mapping[str, Any]) -> Iterator[str]:
+    of_variables = {parameter_of(spec.metadata["name"], parameters) for spec in fields(Settings)}
+    yield "| parameter | default | meaning |"
+    yield "|---|---|---|"
+    for name, about in parameters.items():
+        if name not in of_variables:
+            yield f"| `{name}` | {_code(str(about.get('Default', '')))} | {about.get('Description', '')} |"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
