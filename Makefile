@@ -13,8 +13,8 @@ help:
 	@echo "make run       install what is missing and run the whole system on this machine (Ctrl-C stops it)"
 	@echo "make grpc      the UsersService of gRPC beside it, on port 7002"
 	@echo "make mails     every mail in every language as files in .local/mails, to look at"
-	@echo "make test      the tests without the long ones, under 5 minutes"
-	@echo "make test-all  all tests"
+	@echo "make test      the service's tests without the long ones, under 5 minutes"
+	@echo "make test-all  all tests, those of the local Auth and gateway too"
 	@echo "make lint      ruff, mypy --strict, cfn-lint, sam validate --lint, checkov"
 	@echo "make build     sam build: the functions and layers as they are deployed"
 	@echo "make size      build, and say how large each layer and package is, against Lambda's limits"
@@ -39,7 +39,7 @@ mails:
 
 test:
 	@$(PYTHON) local/install.py install dev mail clients diagram
-	$(PYTEST) -m "not long"
+	$(PYTEST) -m "not long" tests
 
 test-all:
 	@$(PYTHON) local/install.py install dev mail clients diagram browser sam

@@ -12,10 +12,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
+import pytest
 
 from tests.clients.sdk import Transcript
 from tests.service import PASSWORD
 from tests.system import System
+
+pytestmark = pytest.mark.long
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
 NEW_PASSWORD = "another 9 purple giraffes"

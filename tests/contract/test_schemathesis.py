@@ -57,6 +57,7 @@ bounded = document(max_examples=8, coverage=False)
 full = document(max_examples=100, coverage=True)
 
 
+@pytest.mark.long
 @bounded.parametrize()  # type: ignore[untyped-decorator]
 def test_every_operation(case: Case[Any], contract_system: System, callers: tuple[Caller, Caller]) -> None:
     call_as_everybody(case, contract_system, callers)

@@ -20,6 +20,8 @@ from tests.deliveries import events, mails_to
 from tests.local.processes import eventually
 from tests.system import System
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class Outages:

@@ -337,7 +337,7 @@ def test_login_only_where_it_is_offered(
     assert server.received[0].login is None
 
 
-@pytest.mark.parametrize("password", ["wrong", "nicht-ascii-ß"])
+@pytest.mark.parametrize("password", [pytest.param("wrong", marks=pytest.mark.long), "nicht-ascii-ß"])
 def test_a_refused_login_costs_a_mail_nothing(
     own_service: Service, somebody: dict[str, Any], sending: Sending, password: str
 ) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from local import install
 
+pytestmark = pytest.mark.long
+
 
 def wheel(folder: Path, version: str) -> Path:
     """Make the wheel of a package of one module."""

@@ -17,6 +17,8 @@ from local.parts import MailServer, NatsServer, PartFailed, PostgresServer, post
 from local.parts.process import ROOT, Account
 from tests.local.processes import eventually, processes_of
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresServer]:
