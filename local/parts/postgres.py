@@ -32,7 +32,8 @@ _INITDB_SECONDS = 60.0
 _PROBE_SECONDS = 2
 _MAX_CONNECTIONS = 400  # every execution environment keeps one
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}  # not the user's PG* variables
-_MEMORY = Path("/dev/shm")  # noqa: S108 -- a private directory is made in it
+_DISK = Path("/tmp")  # noqa: S108 -- a private directory is made in it; TMPDIR may be too long for a socket
+_MEMORY = Path("/dev/shm")  # noqa: S108 -- the same
 _PLENTY = 4 << 30  # bytes
 _NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
@@ -239,7 +240,7 @@ def temporary_postgres(port: int | None = None) -> Iterator[PostgresServer]:
     In memory where there is plenty: making and removing many databases takes half the time there.
     """
     in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _PLENTY
-    with tempfile.TemporaryDirectory(prefix="mg-pg-", dir=_MEMORY if in_memory else "/tmp") as place:
+    with tempfile.TemporaryDirectory(prefix="mg-pg-", dir=_MEMORY if in_memory else _DISK) as place:
         Path(place).chmod(0o711)
         with PostgresServer(Path(place) / "data", port, Path(place) / "postgres.log", durable=False) as server:
             yield server
