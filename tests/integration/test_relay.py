@@ -96,6 +96,25 @@ def test_a_channel_that_cannot_be_made_holds_up_no_other_one(emptied_service: Se
     assert left(emptied_service) == [("a1", 0, None)]
 
 
+def test_what_comes_behind_another_relays_row_is_delivered_too(emptied_service: Service) -> None:
+    """The other relay claims the account's first mail, and has no eye for what this one writes behind it."""
+
+    def first_mail_claimed() -> Told:
+        emptied_service.execute("UPDATE users_outbox SET next_attempt_at = now() + interval '1 minute'")
+        put(emptied_service, "a", "wish", "reset_request")
+        return mails
+
+    def first_mail_sent(_: Row) -> None:
+        emptied_service.execute("DELETE FROM users_outbox WHERE channel = 'mail'")
+        put(emptied_service, "a", "second", "mail")
+
+    put(emptied_service, "a", "first", "mail")
+    put(emptied_service, "b", "event")
+    mails, wishes = Told(), Told(first_mail_sent)
+    deliver_due({"event": Told, "mail": first_mail_claimed, "reset_request": lambda: wishes}, more)
+    assert (wishes.rows, mails.rows) == (["wish"], ["second"])
+
+
 def test_a_relay_that_outlived_its_lease_settles_nothing(emptied_service: Service) -> None:
     """Another one has claimed the rows meanwhile: they are its own."""
     for name in ("delivered", "refused", "left"):

@@ -28,6 +28,7 @@ from users.settings import SettingsError
 LEASE = 60.0  # seconds; longer than a turn and its last group of rows take
 _TURN = 5.0  # seconds, after which no group is begun
 _FIRST_BATCH = 10  # rows: that a destination is away, or rows are large, is found out at little cost
+_DOWN = -1  # instead of a batch: the channel is left alone for this run
 _GROWTH = 4  # times the rows that the last turn saw the end of
 _BATCH_BYTES = 8 * 1024 * 1024  # of payload, and one row more: a registration's may be a megabyte
 MAX_ATTEMPTS = 12
@@ -94,11 +95,15 @@ def deliver_due(channels: Mapping[str, Callable[[], Channel]], time_is_left: Cal
     batches = dict.fromkeys(channels, _FIRST_BATCH)
     with ExitStack() as at_end:
         while time_is_left() and (due := _due(batches)):
+            turns = dict.fromkeys(due, _DOWN)
             for name in due:
                 if name not in made and (channel := _made(name, channels[name])):
                     made[name] = at_end.enter_context(closing(channel))
-                batches[name] = _take_turn(name, made[name], batches[name], counts, time_is_left) if name in made else 0
-            batches = {name: batch for name, batch in batches.items() if batch}
+                if name in made:
+                    turns[name] = _take_turn(name, made[name], batches[name], counts, time_is_left)
+            batches = {name: turns.get(name) or batch for name, batch in batches.items() if turns.get(name) != _DOWN}
+            if not any(turn > 0 for turn in turns.values()):
+                break
     return counts
 
 
@@ -130,10 +135,13 @@ def _due(channels: Iterable[str]) -> list[str]:
 def _take_turn(
     name: str, channel: Channel, batch: int, counts: dict[str, int], time_is_left: Callable[[], bool]
 ) -> int:
-    """Claim a batch, deliver it while there is time, give back the rest. The next turn's batch, 0 for no next turn."""
+    """Claim a batch, deliver it while there is time, give back the rest. The next turn's batch.
+
+    0 when another relay has the rows: what follows them may be this one's yet. _DOWN for no next turn.
+    """
     ends = time.monotonic() + _TURN
     claim = _claim(name, min(batch, channel.batch))
-    if not claim.rows:  # another relay is about to have them
+    if not claim.rows:
         return 0
     unsettled = _hopeless(claim.rows)
     queue = _suspect_alone(_after(unsettled, claim.rows))
@@ -152,7 +160,7 @@ def _take_turn(
         _release(claim, left)
     if not is_up:
         counts["unavailable"] += len(left)
-        return 0
+        return _DOWN
     return max(_FIRST_BATCH, _GROWTH * (len(claim.rows) - len(left)))
 
 
