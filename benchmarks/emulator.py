@@ -6,7 +6,6 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -70,7 +69,7 @@ class Emulator:
     """One execution environment of a function; ``started`` is when its process was asked for."""
 
     def __init__(self, code: Code) -> None:
-        self._port = free_port()
+        self._port, self._log = free_port(), code.log
         command: list[str | Path] = [
             rie_program(), "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{self._port}",
             "--runtime-api-address", f"127.0.0.1:{free_port()}",
@@ -96,9 +95,14 @@ class Emulator:
         deadline = time.perf_counter() + 30
         while True:
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
-            with suppress(ConnectionRefusedError):
+            try:
                 connection.request("POST", _INVOKE, json.dumps(event))
                 return json.loads(connection.getresponse().read() or b"null")
+            except ConnectionRefusedError:
+                pass
+            except (ConnectionError, http.client.HTTPException) as error:
+                log = self._log.read_text()[-3000:]
+                raise RuntimeError(f"{self._log.stem} ends without an answer: {self._process.poll()}\n{log}") from error
             if time.perf_counter() > deadline or self._process.poll() is not None:
                 raise RuntimeError("the emulator does not start")
             time.sleep(0.001)
