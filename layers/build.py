@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from layers.bytecode import compile_all
+from layers.release import write_release
 
 LAMBDA_PYTHON = "3.13"
 # Lambda's name of an architecture, and everybody else's.
@@ -64,6 +65,8 @@ def build(source: Path, artifacts: Path, architecture: str, python: str) -> None
     if (source / "python").exists():
         caches = shutil.ignore_patterns("__pycache__")
         shutil.copytree(source / "python", packages, dirs_exist_ok=True, ignore=caches)
+    if (packages / "users").exists():
+        write_release(packages / "users")
     for path in _matching(packages, _UNUSED):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     compile_all(packages, python)

@@ -1,6 +1,7 @@
 """The real parts of a test session: each pytest-xdist worker has its own, on free ports."""
 
 import io
+import json
 import logging
 import os
 import uuid
@@ -16,6 +17,7 @@ from local.parts.postgres import PostgresServer, temporary_postgres
 from tests.parallel import Environments
 from tests.service import Service, forget
 from tests.system import System, running_system
+from users.release import release
 
 AWS = {
     "AWS_REGION": "eu-central-1",
@@ -122,6 +124,17 @@ def service(shared_service: Service) -> Iterator[Service]:
     """The operations on the session's database, configured afresh for each test."""
     with shared_service.configured():
         yield shared_service
+
+
+@pytest.fixture
+def built_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The code is a build of release 1.2.3."""
+    written = {"version": "1.2.3", "commit": "0123abcd", "build_time": "2026-11-25_12:00:00"}
+    (tmp_path / "release.json").write_text(json.dumps(written))
+    monkeypatch.setattr("users.release._FILE", tmp_path / "release.json")
+    release.cache_clear()
+    yield
+    release.cache_clear()
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 ``fail`` (503): the database or Auth does not answer. ``warn`` (200): what is left undone will be made up for.
 """
 
-import os
 import uuid
 from functools import cache
 
 from users.access import ANYBODY
 from users.dependencies import Check, checks
 from users.edge import Reply, Request, operation
+from users.release import release
 from users.settings import settings
 from users.snapstart import not_in_snapshots
 
@@ -28,12 +28,13 @@ def lambda_handler(request: Request) -> Reply:  # noqa: ARG001 -- every operatio
     found = checks()
     statuses = {check.status for check in found}
     status = next((worst for worst in ("fail", "warn") if worst in statuses), "pass")
+    build = release()
     health = {
         "status": status,
-        "version": os.environ.get("SERVICE_VERSION", "0.0.0"),
-        "commit": os.environ.get("SERVICE_COMMIT", "ffffffff"),
+        "version": build.version,
+        "commit": build.commit,
         "description": "users service",
-        "build_time": os.environ.get("SERVICE_BUILD_TIME", "1970-01-01_00:00:00"),
+        "build_time": build.build_time,
         "instance_id": settings().instance_id or _instance_id(),
         "checks": {check.name: [_as_json(check)] for check in found},
     }

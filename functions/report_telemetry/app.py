@@ -6,7 +6,6 @@ report a day is one installation.
 
 import http.client
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from operations.local import in_local_mode
 from users.internal import internal
 from users.log import logger
+from users.release import release
 from users.settings import SettingsError, settings
 
 _TIMEOUT = 3  # seconds
@@ -27,7 +27,7 @@ def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, bool]:  
         return {"reported": False}
     if not url.startswith("https://") and not in_local_mode():
         raise SettingsError("MG_CALLHOME_URL: must start with https://")
-    report = {"service": "users", "version": os.environ.get("SERVICE_VERSION", "0.0.0")}
+    report = {"service": "users", "version": release().version}
     try:
         status = _post(url, json.dumps(report).encode())
     except (OSError, http.client.HTTPException) as error:

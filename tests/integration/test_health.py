@@ -57,6 +57,17 @@ def test_health(own_service: Service) -> None:
     assert observed(answer, "outbox:age") == (0.0, "s")
 
 
+def test_upstreams_values_where_nothing_was_built(service: Service) -> None:
+    answer = service.call("health").json
+    assert (answer["version"], answer["commit"], answer["build_time"]) == ("0.0.0", "ffffffff", "1970-01-01_00:00:00")
+
+
+@pytest.mark.usefixtures("built_release")
+def test_which_build_it_is(service: Service) -> None:
+    answer = service.call("health").json
+    assert (answer["version"], answer["commit"], answer["build_time"]) == ("1.2.3", "0123abcd", "2026-11-25_12:00:00")
+
+
 def test_the_instance_is_the_same_at_each_call(service: Service) -> None:
     first = service.call("health").json["instance_id"]
     with service.configured():

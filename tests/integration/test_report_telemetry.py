@@ -21,8 +21,8 @@ def report() -> dict[str, Any]:
     return answer
 
 
-def test_the_whole_report(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SERVICE_VERSION", "1.2.3")
+@pytest.mark.usefixtures("built_release")
+def test_the_whole_report(service: Service) -> None:
     with http_server() as receiver, service.configured(MG_CALLHOME_URL=f"{receiver.url}/telemetry?from=users"):
         assert report() == {"reported": True}
     (sent,) = receiver.received

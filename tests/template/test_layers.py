@@ -1,6 +1,7 @@
 """The layers as `sam build` makes them: for Lambda's architecture, C library and Python, with bytecode, and small."""
 
 import ast
+import json
 import os
 import platform
 import re
@@ -105,6 +106,11 @@ def test_nothing_is_left_that_no_function_needs(layers: Path) -> None:
 def test_the_layers_are_small(layers: Path) -> None:
     assert unzipped_size(layers / "DependenciesLayer") < DEPENDENCIES_LIMIT
     assert unzipped_size(layers) < LAMBDA_LIMIT
+
+
+def test_the_code_knows_its_release(layers: Path) -> None:
+    release = json.loads((layers / "CommonLayer" / "python" / "users" / "release.json").read_text())
+    assert re.fullmatch(r"[0-9a-f]{8,}(-dirty)?", release["commit"])
 
 
 def test_an_unchanged_layer_is_built_the_same(layers: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ not take them in time is left alone for a while: spans of that while are lost, r
 """
 
 import logging
-import os
 import secrets
 import threading
 import time
@@ -25,6 +24,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from users.log import logger
 from users.metrics import Outcome
+from users.release import release
 
 _TIMEOUT = 0.25  # seconds, for the collector
 _LONGEST_WAIT = 0.3  # seconds, for a name server too
@@ -52,7 +52,7 @@ class Traces(SpanProcessor):
 
     def __init__(self, url: str, ratio: float) -> None:
         """Sample ``ratio`` of the traces that begin here; a caller's trace is sampled if the caller's part is."""
-        resource = Resource({"service.name": "users", "service.version": os.environ.get("SERVICE_VERSION", "0.0.0")})
+        resource = Resource({"service.name": "users", "service.version": release().version})
         sampler = ParentBased(TraceIdRatioBased(ratio))
         provider = TracerProvider(sampler, resource, shutdown_on_exit=False, id_generator=_Ids())
         provider.add_span_processor(self)
