@@ -71,17 +71,10 @@ def lambda_context(milliseconds: int = 60_000) -> SimpleNamespace:
 
 def forget() -> None:
     """Make the next call find what a new execution environment finds: settings unread, nothing connected."""
-    from users import auth_client, database, dependencies, domains, jwt, passwords, policies, settings, tracing
+    from users import dependencies, passwords, snapstart
 
-    auth_client.close()
-    domains.close()
-    policies._permissions.cache_clear()
-    policies._channel.cache_clear()
-    database.close()
-    jwt.forget_keys()
+    snapstart.forget()
     passwords.password_pattern.cache_clear()
-    settings.settings.cache_clear()
-    tracing.forget()
     dependencies.forget()
 
 

@@ -4,13 +4,12 @@ The whole report is ``{"service": "users", "version": "<version>"}``. It holds n
 report a day is one installation.
 """
 
-import http.client
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from operations.local import in_local_mode
+from users.http_client import send
 from users.internal import internal
 from users.log import logger
 from users.release import release
@@ -29,23 +28,11 @@ def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, bool]:  
         raise SettingsError("MG_CALLHOME_URL: must start with https://")
     report = {"service": "users", "version": release().version}
     try:
-        status = _post(url, json.dumps(report).encode())
-    except (OSError, http.client.HTTPException) as error:
+        headers = {"Content-Type": "application/json"}
+        status, _ = send("POST", url, headers, json.dumps(report).encode(), timeout=_TIMEOUT)
+    except OSError as error:
         logger.warning("telemetry was not reported", exception_type=type(error).__name__)
         return {"reported": False}
     if not 200 <= status < 300:
         logger.warning("telemetry was not reported", status=status)
     return {"reported": 200 <= status < 300}
-
-
-def _post(url: str, body: bytes) -> int:
-    """The status of the answer, which is not read; redirects are not followed."""
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=_TIMEOUT)
-    try:
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("POST", path, body, {"Content-Type": "application/json"})
-        return connection.getresponse().status
-    finally:
-        connection.close()

@@ -51,22 +51,19 @@ def test_outside_of_a_developers_machine_https_is_asked_for(service: Service) ->
     assert receiver.received == []
 
 
-def test_the_receivers_certificate_must_be_good(
-    service: Service, log_output: io.StringIO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_receivers_certificate_must_be_good(service: Service, log_output: io.StringIO, tmp_path: Path) -> None:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    with (
-        http_server(tls=context) as receiver,
-        service.configured(MG_CALLHOME_URL=receiver.url, AWS_SAM_LOCAL="false"),
-    ):
-        assert report() == {"reported": False}
-        assert receiver.received == []
-        assert '"exception_type":"SSLCertVerificationError"' in log_output.getvalue()
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-        assert report() == {"reported": True}
+    with http_server(tls=context) as receiver:
+        variables = {"MG_CALLHOME_URL": receiver.url, "AWS_SAM_LOCAL": "false"}
+        with service.configured(**variables):
+            assert report() == {"reported": False}
+            assert receiver.received == []
+            assert '"exception_type":"SSLCertVerificationError"' in log_output.getvalue()
+        with service.configured(**variables, SSL_CERT_FILE=str(tmp_path / "authority.pem")):
+            assert report() == {"reported": True}
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
 from users.snapstart import not_in_snapshots
 
@@ -49,21 +48,14 @@ def forget_credentials() -> None:
 
 
 def _get(url: str) -> Mapping[str, str]:
-    import http.client  # most functions get theirs as variables
+    from users.http_client import send  # most functions get theirs as variables
 
-    address = urlsplit(url)
-    connection = http.client.HTTPConnection(address.netloc, timeout=_TIMEOUT)
+    headers = {"Authorization": os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")}
+    status, body = send("GET", url, headers, timeout=_TIMEOUT)
+    if status != 200:
+        raise OSError(f"the credentials' address answers {status}")
     try:
-        path = f"{address.path}?{address.query}" if address.query else address.path
-        headers = {"Authorization": os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")}
-        connection.request("GET", path, headers=headers)
-        response = connection.getresponse()
-        body = response.read()
-        if response.status != 200:
-            raise OSError(f"the credentials' address answers {response.status}")
         answer: Mapping[str, str] = json.loads(body)
-    except (http.client.HTTPException, ValueError) as error:
+    except ValueError as error:
         raise OSError("the credentials' address cannot be read") from error
-    finally:
-        connection.close()
     return answer

@@ -147,15 +147,13 @@ def _decode(part: str) -> bytes:
 
 
 def _download(url: str) -> Mapping[str, bytes]:
-    from urllib.request import Request, urlopen  # once per environment; 30 ms at import
+    from users.http_client import send  # once per environment
 
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("MG_AUTH_JWKS_URL is no http(s) URL")
-    request = Request(url, headers={"Accept": "application/json"})  # noqa: S310 -- the scheme is checked above
-    with urlopen(request, timeout=_FETCH_TIMEOUT) as response:  # noqa: S310
-        document = json.load(response)
+    status, body = send("GET", url, {"Accept": "application/json"}, timeout=_FETCH_TIMEOUT)
+    if status != 200:
+        raise ValueError(f"the key set's address answers {status}")
     return {
         key["kid"]: _decode(key["x"])
-        for key in document["keys"]
+        for key in json.loads(body)["keys"]
         if key.get("kty") == "OKP" and key.get("crv") == "Ed25519"
     }

@@ -102,35 +102,32 @@ def _read(variable: str, reference: str) -> str:
 
 def _call(region: str, arn: str) -> str:
     """GetSecretValue's text; Unavailable when there is none to be had, with what tells why as its cause."""
-    import http.client  # nothing that a function without such a secret needs
-    from datetime import UTC, datetime
+    from datetime import UTC, datetime  # nothing that a function without such a secret needs
     from urllib.parse import urlsplit
 
     from users.credentials import credentials
+    from users.http_client import send
     from users.signature import signed_headers
 
     default = f"https://secretsmanager.{region}.amazonaws.com"
-    endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or default)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or default
     body = json.dumps({"SecretId": arn}).encode()
     target = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "secretsmanager.GetSecretValue"}
-    kind = http.client.HTTPSConnection if endpoint.scheme == "https" else http.client.HTTPConnection
     problem: Exception = OSError()
     for _ in range(_TRIES):
-        connection = kind(endpoint.netloc, timeout=_TIMEOUT)
         try:
             environment = {"AWS_REGION": region, **credentials()}
             moment = datetime.now(UTC)
-            headers = signed_headers("secretsmanager", endpoint.netloc, "/", target, body, environment, moment)
-            connection.request("POST", "/", body=body, headers=headers)
-            answer = connection.getresponse()
-            document = json.loads(answer.read())
-            if answer.status == 200:
+            headers = signed_headers(
+                "secretsmanager", urlsplit(endpoint).netloc, "/", target, body, environment, moment
+            )
+            status, answer = send("POST", endpoint, headers, body, timeout=_TIMEOUT)
+            document = json.loads(answer)
+            if status == 200:
                 return str(document["SecretString"])
-            problem = OSError(f"{answer.status} {document.get('__type', '')}")
-            if answer.status < 500 and "Throttl" not in str(problem):
+            problem = OSError(f"{status} {document.get('__type', '')}")
+            if status < 500 and "Throttl" not in str(problem):
                 break
-        except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError) as error:
             problem = error
-        finally:
-            connection.close()
     raise Unavailable("secrets manager") from problem

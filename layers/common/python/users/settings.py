@@ -200,7 +200,7 @@ class Settings:
         one_of("EdDSA", "HS256", "HS384", "HS512"),
     )
     auth_jwks_url: str = variable(
-        "MG_AUTH_JWKS_URL", "http://auth:9001/keys/.well-known/jwks.json", "Auth's public keys."
+        "MG_AUTH_JWKS_URL", "http://auth:9001/keys/.well-known/jwks.json", "Auth's public keys.", web_address
     )
 
     domains_grpc_url: str = variable(

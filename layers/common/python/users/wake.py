@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
 from users.credentials import credentials
+from users.http_client import open_connection
 from users.log import logger
 from users.signature import signed_headers
 from users.snapstart import not_in_snapshots
@@ -61,8 +62,7 @@ def _post(scheme: str, netloc: str, path: str, headers: Mapping[str, str]) -> in
     global _connection  # noqa: PLW0603 -- kept between requests of this execution environment
     for fresh in (_connection is None, True):
         if fresh or _connection is None:
-            kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
-            _connection = kind(netloc, timeout=_TIMEOUT)
+            _connection = open_connection(scheme, netloc, _TIMEOUT)
         try:
             _connection.request("POST", path, body=_EMPTY_EVENT, headers=dict(headers))
             response = _connection.getresponse()
