@@ -33,7 +33,7 @@ def compile_all(packages: Path, python: str) -> None:
         return
     print("bytecode by", *compiler, flush=True)  # standard output is what sam shows
     paths: list[str | Path] = ["-s", packages.parent, "-p", LAYER_ROOT, packages]
-    # The seed, and one process: the same source gives the same bytes, so that an unchanged layer is not deployed again.
+    # The seed, and one process: the same source gives the same bytes, so that an unchanged layer is not uploaded again.
     command = [*compiler, "-q", "--invalidation-mode", "unchecked-hash", *paths]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": "0"})
 

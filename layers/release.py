@@ -1,38 +1,33 @@
-"""Which release a build is of, by git: what ``users.release`` reads."""
+"""Which release a build is of: the newest tag and the commit, and when it was built. ``users.release`` reads it.
+
+The time makes each build another layer, and so, when it is deployed, another version of every function. Without it a
+deployment that changes parameters alone would change nothing that runs: SAM makes no new version for another value of a
+parameter (aws/serverless-application-model issue 3820), and the alias would lead to the one with the old variables.
+"""
 
 import json
-import os
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# A commit that changes neither leaves the layer, and so the functions, as they are.
-_SOURCES = ("functions", "layers")
+_SOURCES = ("functions", "layers")  # what is deployed
 
 
 def write_release(users: Path) -> None:
-    """Write ``release.json`` into the package ``users``; nothing where ROOT is no checkout, or git is not installed.
-
-    The newest tag, and the last commit that changed what is deployed: the same source gives the same bytes.
-    """
-    try:
-        commit, build_time = _git(
-            "log", "-1", "--abbrev=8", "--format=%h %cd", "--date=format-local:%Y-%m-%d_%H:%M:%S", "--", *_SOURCES
-        ).split()
-        changed = _git("status", "--porcelain", "--", *_SOURCES)
-    except (OSError, subprocess.CalledProcessError, ValueError):
-        return
-    try:
-        version = _git("describe", "--tags", "--abbrev=0")
-    except subprocess.CalledProcessError:  # no tag yet
-        version = "0.0.0"
-    release = {"version": version, "commit": commit + ("-dirty" if changed else ""), "build_time": build_time}
+    """Write ``release.json`` into the package ``users``: without a commit where ROOT is no checkout."""
+    release = {"build_time": f"{datetime.now(UTC):%Y-%m-%d_%H:%M:%S}"}
+    if commit := _git("log", "-1", "--abbrev=8", "--format=%h", "--", *_SOURCES):
+        release["commit"] = commit + ("-dirty" if _git("status", "--porcelain", "--", *_SOURCES) else "")
+    if version := _git("describe", "--tags", "--abbrev=0"):
+        release["version"] = version
     (users / "release.json").write_text(json.dumps(release))
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", ROOT, *arguments],
-        env={**os.environ, "TZ": "UTC"}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return done.stdout.strip()
+    """What git prints; nothing where it cannot tell."""
+    try:
+        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -63,6 +63,7 @@ class Intrinsics:
             "Fn::FindInMap": self._find_in_map,
             "Fn::Base64": self._base64,
             "Fn::Equals": self._equals,
+            "Fn::Contains": lambda values: self.resolve(values[1]) in self.resolve(values[0]),
             "Fn::And": lambda values: all(map(self._truth, values)),
             "Fn::Or": lambda values: any(map(self._truth, values)),
             "Fn::Not": lambda values: not self._truth(values[0]),

@@ -17,7 +17,7 @@ import pytest
 from moto import mock_aws
 from moto.cloudformation.parsing import get_model_map
 
-from tests.template.cloudformation import REGION, made, parameters, references, template
+from tests.template.cloudformation import REGION, intrinsics, made, parameters, references, template
 
 UNMODELLED = {
     "AWS::ApiGatewayV2::Api",
@@ -79,10 +79,14 @@ def deployable() -> dict[str, Any]:
 
 def _without(value: Any, known: Any) -> Any:
     """The value without what it names of the resources that are left out."""
-    if isinstance(value, list):
-        return [_without(member, known) for member in value]
+    if isinstance(value, list):  # moto leaves a null where a member is AWS::NoValue
+        kept = [member for member in value if intrinsics().choose(member) != {"Ref": "AWS::NoValue"}]
+        return [_without(member, known) for member in kept]
     if not isinstance(value, dict):
         return value
+    if "Fn::If" in value:
+        condition, *branches = value["Fn::If"]
+        return {"Fn::If": [condition, *(_without(branch, known) for branch in branches)]}
     if "Fn::Select" in value and isinstance(value["Fn::Select"][1], dict):
         number, chosen = value["Fn::Select"]  # moto knows neither of these two functions
         if chosen.keys() & {"Fn::GetAZs", "Fn::Cidr"}:

@@ -114,7 +114,7 @@ def test_the_code_knows_its_release(layers: Path) -> None:
 
 
 def test_an_unchanged_layer_is_built_the_same(layers: Path, tmp_path: Path) -> None:
-    """A layer that differs is a new version, and deploying it replaces the execution environments of all functions."""
+    """A layer that differs is uploaded again."""
     built = layers / "CommonLayer" / "python"
     shutil.copytree(built, tmp_path / "python", ignore=shutil.ignore_patterns("__pycache__"))
     compile_all(tmp_path / "python", LAMBDA_PYTHON)

@@ -1,8 +1,10 @@
 """The stack is what it promises: small enough, least privilege, no secret in a variable, everything watched."""
 
+import ast
 import re
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -148,6 +150,7 @@ def test_what_is_off_is_not_made(given: dict[str, str], absent: set[str]) -> Non
 def test_the_way_of_the_bootstraps_answer_is_always_there() -> None:
     assert "S3Endpoint" in made() & made(Egress="endpoints") & made(Egress="none")
     assert "S3Endpoint" in made(VpcId="vpc-1", RouteTableIds="rtb-1")
+    assert "S3Endpoint" not in made(VpcId="vpc-1", RouteTableIds="none")  # the VPC has one
 
 
 def test_bootstrap_waits_for_every_way_out() -> None:
@@ -184,6 +187,11 @@ ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:users/x-AbCdEf"
         ({}, ""),
         ({"VpcId": "vpc-1", "SubnetIds": "subnet-1,subnet-2", "Egress": "none"}, ""),
         ({"DbHost": "db", "DbPassSecretArn": ARN, "DbSecurityGroupId": "sg-1"}, ""),
+        ({"VpcId": "vpc-1", "SubnetIds": "subnet-1", "Egress": "endpoints", "RouteTableIds": "rtb-1"}, ""),
+        ({"VpcId": "vpc-1", "SubnetIds": "subnet-1", "Egress": "endpoints"}, "needs RouteTableIds"),
+        ({"VpcId": "vpc-1", "SubnetIds": "subnet-1"}, "Egress=nat is for the VPC that is made"),
+        ({"AWS::Region": "il-central-1"}, "DbSslRootCert is needed"),
+        ({"AWS::Region": "il-central-1", "DbSslRootCert": "/opt/python/users/certificates/il.pem"}, ""),
         ({"VpcId": "vpc-1"}, "VpcId needs SubnetIds"),
         ({"SubnetIds": "subnet-1,subnet-2"}, "need VpcId"),
         ({"RouteTableIds": "rtb-1"}, "need VpcId"),
@@ -206,6 +214,12 @@ def test_what_does_not_go_together_is_refused_at_once(given: dict[str, str], ref
     ]
     assert bool(refusals) == bool(refusal)
     assert any(refusal in text for text in refusals) or not refusal
+
+
+def test_the_regions_that_need_no_authorities_are_those_of_the_layer() -> None:
+    (assertion,) = template()["Rules"]["RegionHasAuthorities"]["Assertions"]
+    files = {path.stem for path in ROOT.glob("layers/common/python/users/certificates/*.pem")}
+    assert set(assertion["Assert"]["Fn::Contains"][0]) == files - {"rds-proxy"}
 
 
 @pytest.mark.parametrize(
@@ -244,10 +258,23 @@ def test_a_function_has_a_role_and_a_log_group_of_its_own(operation: str) -> Non
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_function_is_watched(operation: str) -> None:
     alarm = template()["Resources"][f"{operation}Errors"]["Properties"]
-    assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("AWS/Lambda", "Errors", 0)
-    assert {"Name": "FunctionName", "Value": {"Ref": f"{operation}Function"}} in alarm["Dimensions"]
+    name = alarm["AlarmDescription"].split()[0]
+    # A function without a route raises; one behind the API answers 500 to what nobody foresaw, no error to Lambda.
+    told = [alarm] if operation in INTERNAL else [each["MetricStat"]["Metric"] for each in alarm["Metrics"][1:]]
+    assert [(metric["Namespace"], metric["MetricName"]) for metric in told] == [
+        ("AWS/Lambda", "Errors"),
+        ("Users", "InternalErrors"),
+    ][: len(told)]
+    assert {"Name": "FunctionName", "Value": {"Ref": f"{operation}Function"}} in told[0]["Dimensions"]
+    if operation not in INTERNAL:
+        assert told[1]["Dimensions"] == [
+            {"Name": "service", "Value": {"Ref": "AWS::StackName"}},
+            {"Name": "operation", "Value": name},
+        ]
+        assert alarm["Metrics"][0]["Expression"] == "SUM([raised, answered])"
+    assert alarm["Threshold"] == 0
     assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
-    assert operation in {"".join(word.capitalize() for word in alarm["AlarmDescription"].split()[0].split("_"))}
+    assert operation == "".join(word.capitalize() for word in name.split("_"))
     assert function(operation)["TracingConfig"] == {"Mode": "Active"}
 
 
@@ -330,26 +357,64 @@ def test_no_parameter_takes_a_secret() -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_function_may_read_the_secrets_that_it_is_given(operation: str) -> None:
-    assert {name for name in variables(operation) if name.endswith("_SECRET_ARN")} - _readable(operation) == set()
+def test_a_function_may_read_the_secrets_that_its_code_asks_for_and_no_others(operation: str) -> None:
+    asked = _asked_for(operation)
+    given = {name.removesuffix("_SECRET_ARN") for name in variables(operation) if name.endswith("_SECRET_ARN")}
+    readable = _readable(operation)
+    assert asked <= given
+    assert asked <= readable
+    # Any request may reach the database and Auth: these two stand among the Globals.
+    assert given - asked <= {"MG_USERS_DB_PASS", "MG_AUTH_GRPC_CLIENT_KEY"}
+    assert readable - asked <= {"MG_AUTH_GRPC_CLIENT_KEY"}
+
+
+_VARIABLES = {spec.name: spec.metadata["name"] for spec in fields(Settings)}
+# What a function could reach by its imports and does not: openapi has no caller; the key makes tokens, it reads none.
+_OUT_OF_REACH = {
+    "Openapi": {"db_pass", "auth_grpc_client_key"},
+    "ResetPassword": {"secret_key"},
+    "VerifyEmail": {"secret_key"},
+}
+
+
+def _asked_for(operation: str) -> set[str]:
+    """The secrets that the function's code, and all that it may ever import, asks for."""
+    snake = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
+    waiting, seen, asked = {ROOT / "functions" / snake / "app.py"}, set[Path](), set[str]()
+    while waiting := waiting - seen:
+        source = waiting.pop()
+        seen.add(source)
+        text = source.read_text()
+        waiting |= set(_imported(ast.parse(text)))
+        asked |= set(re.findall(r"\bsecret\([\"'](\w+)[\"']\)", text)) - {"origin_secret"}  # see Request.address
+        if source.name == "app.py" and "request.address" in text:
+            asked.add("origin_secret")
+    return {_VARIABLES[name] for name in asked - _OUT_OF_REACH.get(operation, set())}
+
+
+def _imported(tree: ast.Module) -> Iterator[Path]:
+    """The service's own modules that a module imports anywhere."""
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        for name in names:
+            whole = f"{node.module}.{name}" if isinstance(node, ast.ImportFrom) else name
+            for module in (whole, whole.rpartition(".")[0]):
+                for layer in ("common", "operations"):
+                    path = ROOT / "layers" / layer / "python" / module.replace(".", "/")
+                    yield from (file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists())
 
 
 def _readable(operation: str) -> set[str]:
-    """The variables whose secrets the function's role may read, as far as it can ever want them."""
+    """The variables whose secrets the function's role may read."""
     role = template()["Resources"][f"{operation}Role"]["Properties"]
     allowed = set(references(role))
     for policy in set(references(role["ManagedPolicyArns"])):
         allowed |= set(references(template()["Resources"].get(policy, {}).get("Properties", {})))
-    readable = {
-        name
+    return {
+        name.removesuffix("_SECRET_ARN")
         for name, value in variables(operation).items()
         if name.endswith("_SECRET_ARN") and set(references(value)) - {"AWS::NoValue"} <= allowed
     }
-    if operation == "Openapi":  # answers a file
-        return set(variables(operation))
-    if operation not in {"DeleteUser", "SweepAccounts"}:  # only these tell Domains
-        readable.add("MG_DOMAINS_GRPC_CLIENT_KEY_SECRET_ARN")
-    return readable
 
 
 # ---------------------------------------------------------------------------------------------------- parameters

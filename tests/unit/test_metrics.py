@@ -53,7 +53,8 @@ def answering(reply: Reply | Exception) -> Any:
         (Conflict("email_taken", "taken"), 409, {"ClientErrors Count": [1.0]}),
         (TooManyRequests(3), 429, {"ClientErrors Count": [1.0], "Throttled Count": [1.0]}),
         (Unavailable("database"), 503, {"ServerErrors Count": [1.0]}),
-        (ZeroDivisionError(), 500, {"ServerErrors Count": [1.0]}),
+        (ZeroDivisionError(), 500, {"ServerErrors Count": [1.0], "InternalErrors Count": [1.0]}),
+        (SettingsError(), 500, {"ServerErrors Count": [1.0], "InternalErrors Count": [1.0]}),
     ],
 )
 def test_an_operation(

@@ -221,10 +221,12 @@ def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) ->
         return answer
     except SettingsError as error:
         logger.error("misconfigured", cause=str(error))
+        count("InternalErrors")
         return _INTERNAL_ERROR
     except Exception as error:  # noqa: BLE001 -- the edge
         # The text of a foreign exception may hold what the caller sent: its type and place are told, not its text.
         logger.error("failed", exception_type=type(error).__name__, place=place(error))
+        count("InternalErrors")
         return _INTERNAL_ERROR
 
 

@@ -4,6 +4,7 @@ Namespace ``Users``, dimensions ``service`` and ``operation`` alone, so that the
 are operations times names; a metric that never has a value costs nothing. The names:
 
     Requests, Latency (ms), ClientErrors (4xx), ServerErrors (5xx)    every operation and internal function
+    InternalErrors                                                    requests that met a defect (500)
     Throttled                                                         requests that a limit refused (429)
     LoginsFailed                                                      issue_token: no such account, wrong password, …
     MailsSent, MailsFailed, MailsSuppressed (to nobody)               deliver_outbox

@@ -9,7 +9,7 @@ _FILE = Path(__file__).with_name("release.json")
 
 
 class Release(NamedTuple):
-    """As ``/health`` tells it (contract §1.6.25); ``build_time`` is when the commit was made."""
+    """As ``/health`` tells it (contract §1.6.25); ``build_time`` is in UTC."""
 
     version: str = "0.0.0"
     commit: str = "ffffffff"
