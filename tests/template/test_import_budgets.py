@@ -58,15 +58,21 @@ BUDGETS = {
 }
 
 
-def loaded(operation: str) -> set[str]:
-    """The heavy modules that are there once a new process has imported the function."""
+def told(operation: str, expressions: str) -> list[str]:
+    """What a new process that has imported the function as Lambda does prints of it."""
     folder = ROOT / "functions" / operation
     path = [folder, *(ROOT / "layers" / layer / "python" for layer in ("common", "operations"))]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)), "AWS_REGION": "eu-central-1"}
-    code = f"import sys, app; print(*{set(HEAVY)!r} & sys.modules.keys())"
+    variables = {"AWS_REGION": "eu-central-1", "AWS_LAMBDA_FUNCTION_NAME": operation}
+    environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(map(str, path))}
+    code = f"import gc, sys, app; print({expressions})"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.split())
+    return done.stdout.split()
+
+
+def loaded(operation: str) -> set[str]:
+    """The heavy modules that are there once the function is imported."""
+    return set(told(operation, f"*{set(HEAVY)!r} & sys.modules.keys()"))
 
 
 def test_every_function_has_a_budget() -> None:
@@ -80,6 +86,12 @@ def test_budgets_name_what_is_watched() -> None:
 @pytest.mark.parametrize("operation", sorted(BUDGETS))
 def test_a_function_loads_no_more_than_its_budget(operation: str) -> None:
     assert loaded(operation) <= BUDGETS[operation]
+
+
+@pytest.mark.parametrize("operation", ["view_profile", "deliver_outbox"])
+def test_garbage_is_looked_for_once_all_is_imported(operation: str) -> None:
+    """Not before (users/__init__.py), and what was imported is no part of it."""
+    assert told(operation, "gc.isenabled(), gc.get_freeze_count() > 10_000") == ["True", "True"]
 
 
 def test_the_watch_sees_what_is_loaded() -> None:

@@ -6,6 +6,7 @@ that no TLS library has seeded its randomness yet; argon2's salts, UUIDs and tok
 Modules that requests import late are imported before the snapshot, where they cost nothing.
 """
 
+import gc
 import importlib
 import os
 import sys
@@ -35,7 +36,9 @@ def forget() -> None:
 
 
 def prepare() -> None:
-    """During init: register what Lambda runs around the snapshot, if it is going to take one."""
+    """At the end of init: look for garbage again, and register what Lambda runs around a snapshot, if it takes one."""
+    gc.freeze()
+    gc.enable()
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         from snapshot_restore_py import register_after_restore, register_before_snapshot  # the runtime's
 
