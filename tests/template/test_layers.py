@@ -197,6 +197,17 @@ def imported(file: Path) -> Iterator[str]:
             yield node.module
 
 
+def test_psycopg_need_not_look_for_its_version(python313: Callable[..., str], layers: Path) -> None:
+    told = python313(
+        "import sys, psycopg, psycopg_binary\n"
+        "print('importlib.metadata' in sys.modules, psycopg.__version__, psycopg_binary.__version__)\n"
+        "from importlib.metadata import version; print(version('psycopg'), version('psycopg-binary'))"
+    )
+    (searched, *written), found = (line.split() for line in told.splitlines())
+    assert searched == "False"
+    assert written == found
+
+
 def test_bytecode_is_what_runs(python313: Callable[..., str], layers: Path, tmp_path: Path) -> None:
     """A source that was changed behind its bytecode is not noticed: neither read nor compared."""
     shutil.copytree(layers / "CommonLayer" / "python" / "users", tmp_path / "users")
