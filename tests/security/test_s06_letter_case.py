@@ -5,6 +5,7 @@ import uuid
 import psycopg
 import pytest
 
+from tests.people import person, row
 from tests.service import Service, registration
 from users import jwt
 
@@ -32,8 +33,19 @@ def test_s06_uniqueness_is_the_databases(service: Service, column: str) -> None:
     assert caught.value.diag.constraint_name == f"users_{column}_folded_key"
 
 
-@pytest.mark.parametrize("username", ["ada@example.com", "a@b", "ada.l@example.com", "@ada", "ada@"])
+ADDRESSES = ["ada@example.com", "a@b", "ada.l@example.com", "@ada", "ada@"]
+
+
+@pytest.mark.parametrize("username", ADDRESSES)
 def test_s07_a_username_like_an_address_is_refused_at_registration(service: Service, username: str) -> None:
     body = registration()
     body["credentials"]["username"] = username
     assert service.call("register_user", body).error == (400, "invalid_username")
+
+
+@pytest.mark.parametrize("username", ADDRESSES)
+def test_s07_a_username_like_an_address_is_refused_at_change(service: Service, username: str) -> None:
+    ada = person(service)
+    answer = service.call("update_username", {"username": username}, token=ada.token, user_id=ada.id)
+    assert answer.error == (400, "invalid_username")
+    assert row(service, ada.id)["username"] == ada.username
