@@ -191,7 +191,7 @@ ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:users/x-AbCdEf"
         ({"VpcId": "vpc-1", "SubnetIds": "subnet-1", "Egress": "endpoints"}, "needs RouteTableIds"),
         ({"VpcId": "vpc-1", "SubnetIds": "subnet-1"}, "Egress=nat is for the VPC that is made"),
         ({"AWS::Region": "il-central-1"}, "DbSslRootCert is needed"),
-        ({"AWS::Region": "il-central-1", "DbSslRootCert": "/opt/python/users/certificates/il.pem"}, ""),
+        ({"AWS::Region": "il-central-1", "DbSslRootCert": "/opt/python/certificates/il.pem"}, ""),
         ({"VpcId": "vpc-1"}, "VpcId needs SubnetIds"),
         ({"SubnetIds": "subnet-1,subnet-2"}, "need VpcId"),
         ({"RouteTableIds": "rtb-1"}, "need VpcId"),
