@@ -280,7 +280,7 @@ def _lambda_api() -> Iterator[str]:
 
 
 @contextmanager
-def _surroundings(server: PostgresServer, folder: Path) -> Iterator[dict[str, str]]:
+def surroundings(server: PostgresServer, folder: Path) -> Iterator[dict[str, str]]:
     """Auth with its SpiceDB calls, NATS, and a migrated database; the variables that name them."""
     auth = AuthServer(server.create_database("auth"), folder / "keys")
     nats = NatsServer(folder / "nats")
@@ -354,6 +354,16 @@ class Builds:
         return Code(self.python, self.tasks / name, [*packages, self.runtime], variables)
 
 
+@contextmanager
+def accounts(builds: Builds, server: PostgresServer, variables: Mapping[str, str]) -> Iterator[People]:
+    """A maker of accounts, by environments of its own."""
+    with (
+        Emulator(builds.code("register_user", variables)) as register,
+        Emulator(builds.code("issue_token", variables)) as log_in,
+    ):
+        yield People(register, log_in, f"host={server.host} port={server.port} user=postgres dbname=users")
+
+
 def _print(figures: Mapping[str, Figures], names: list[str]) -> None:
     def row(name: str, kind: str = "") -> None:
         start, importing, memory = (statistics.median(values) for values in vars(figures[name]).values())
@@ -382,7 +392,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary, temporary_postgres() as server:
         folder = Path(temporary)
         builds = Builds.make(folder)
-        with _surroundings(server, folder) as variables:
+        with surroundings(server, folder) as variables:
             _run(builds, server, variables, names, options.runs)
 
 
@@ -394,13 +404,8 @@ def _run(builds: Builds, server: PostgresServer, variables: dict[str, str], name
         [builds.python, "-S", "-s", "-c", "import asyncio, app; asyncio.run(app.create_tables())"],
         env=code.environment(), cwd=code.folder, check=True,
     )  # fmt: skip
-    users = f"host={server.host} port={server.port} user=postgres dbname=users"
     monolith = Monolith(code, conninfo)
-    with (
-        Emulator(builds.code("register_user", variables)) as register,
-        Emulator(builds.code("issue_token", variables)) as log_in,
-    ):
-        people = People(register, log_in, users)
+    with accounts(builds, server, variables) as people:
         kinds = ["register", "login", "profile", "list", "search", "change", "health"]
         subjects = {"bare handler": Subject(builds.code("bare", {}), dict)}
         subjects |= {f"monolith: {kind}": Subject(code, lambda kind=kind: monolith.event(kind)) for kind in kinds}  # type: ignore[misc]
