@@ -54,10 +54,11 @@ def bootstrap(event: dict[str, Any] | None = None, milliseconds: int = 300_000) 
 
 
 def start_bootstrap(service: Service) -> "subprocess.Popen[str]":
-    """Bootstrap in a process of its own, which prints what was done as its last line."""
+    """Bootstrap in a process of its own, which prints what was done as its last line; before it, what it has loaded."""
     program = (
-        "import json; from tests.service import handler, lambda_context;"
-        " print(json.dumps(handler('bootstrap')({}, lambda_context(300_000))))"
+        "import json, sys; from tests.service import handler, lambda_context;"
+        " done = handler('bootstrap')({}, lambda_context(300_000));"
+        " print(*sys.modules); print(json.dumps(done))"
     )
     path = ":".join(str(ROOT / part) for part in (".", "layers/common/python", "layers/operations/python"))
     return subprocess.Popen(

@@ -25,7 +25,7 @@ AUTH = ROWS | {"grpc", "google.protobuf"}
 SESSIONS = AUTH | {"nacl"}  # sessions end or begin: Auth, and the ids in its tokens
 
 BUDGETS = {
-    "bootstrap": ROWS | {"alembic", "sqlalchemy", "nacl", "urllib.request"},
+    "bootstrap": ROWS | {"nacl"},
     "delete_user": SESSIONS,
     "deliver_outbox": ROWS,
     "disable_user": SESSIONS,

@@ -4,15 +4,12 @@ What the function ``bootstrap`` and the command ``python -m users bootstrap`` do
 """
 
 import psycopg
-from alembic.util import CommandError
-from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from operations import takeover
 from operations.admin import ensure_administrator
 from operations.database_errors import advice
 from operations.preflight import DatabaseUnfit
-from operations.schema import exclusive, patiently, statement_by_statement, upgrade
+from operations.schema import UnknownVersion, exclusive, patiently, upgrade
 from operations.time_limit import OutOfTime
 from users.database import close
 from users.errors import UsersError
@@ -44,28 +41,27 @@ def bootstrap(seconds: float | None = None) -> dict[str, str | int]:
             version = upgrade(connection)
             close()  # the role's time limits hold for new connections
             administrator = ensure_administrator()
-            with statement_by_statement(connection):
-                patiently(connection, lambda: takeover.complete_accounts(connection))
-                _release(connection)
-                report = takeover.report(connection)
+            patiently(connection, lambda: takeover.complete_accounts(connection))
+            _release(connection)
+            report = takeover.report(connection)
     except (SettingsError, DatabaseUnfit) as error:
         raise _failed(error, str(error)) from error
     except OutOfTime as error:
         message = f"there was not enough time: {_AGAIN}; `python -m users bootstrap` has no limit"
         raise _failed(error, message) from error
-    except CommandError as error:
+    except UnknownVersion as error:
         message = f"this database is of a newer release, or not of this service: deploy that release ({error})"
         raise NewerRelease(message) from error
-    except (UsersError, SQLAlchemyError, psycopg.Error) as error:
+    except (UsersError, psycopg.Error) as error:
         raise _failed(error, f"{advice(error)}; {_AGAIN}") from error
     logger.info("bootstrapped", schema=version, administrator=administrator)
     return {"schema": version, "administrator": administrator, **report.as_values()}
 
 
-def _release(connection: Connection) -> None:
+def _release(connection: psycopg.Connection) -> None:
     try:
         takeover.release_case_conflicts(connection)
-    except IntegrityError:  # somebody took such a name at this moment
+    except psycopg.IntegrityError:  # somebody took such a name at this moment
         logger.warning("case conflicts are looked at again by the next bootstrap")
 
 

@@ -2,7 +2,6 @@
 
 import psycopg
 from psycopg import errors as pg
-from sqlalchemy.exc import DBAPIError
 
 from users.settings import settings
 
@@ -20,9 +19,7 @@ _ADVICE: dict[type[psycopg.Error], str] = {
 
 def advice(error: Exception) -> str:
     """What is the matter with the database, and what to do, for any error that work on it ends with."""
-    cause = error.__cause__ if not isinstance(error, psycopg.Error | DBAPIError) and error.__cause__ else error
-    if isinstance(cause, DBAPIError):
-        cause = cause.orig or cause  # without the statement, its values and links
+    cause = error if isinstance(error, psycopg.Error) else error.__cause__
     if not isinstance(cause, psycopg.Error):
         return str(error)
     told = cause.diag.message_primary or " ".join(str(cause).split())

@@ -1,6 +1,9 @@
 """What must be true of a database before anything in it is changed; else DatabaseUnfit says what to do."""
 
-from sqlalchemy import Connection
+from types import SimpleNamespace
+
+import psycopg
+from psycopg.rows import kwargs_row, scalar_row
 
 OLDEST_SERVER = 150000  # as server_version_num says it
 OLDEST_UPSTREAM = "clients_07"
@@ -48,10 +51,9 @@ class DatabaseUnfit(Exception):
     """The database is none to work with as it is; the message says what to do, and nothing was changed yet."""
 
 
-def check_server(connection: Connection) -> None:
+def check_server(connection: psycopg.Connection) -> None:
     """Version, read-only state, and the role's privileges."""
-    found = connection.exec_driver_sql(_SERVER).one()
-    connection.rollback()
+    (found,) = connection.cursor(row_factory=kwargs_row(SimpleNamespace)).execute(_SERVER)
     grantee = f'"{found.role}"'
     complaints = {
         f"PostgreSQL {found.version // 10000} is too old: upgrade the server to {OLDEST_SERVER // 10000} or newer": (
@@ -73,10 +75,8 @@ def check_server(connection: Connection) -> None:
             raise DatabaseUnfit(complaint)
 
 
-def check_tables(connection: Connection, version_table: str) -> None:
-    """That tables, where there are any, are ours, or Magistrala's since ``OLDEST_UPSTREAM``."""
-    if _exists(connection, version_table) and connection.exec_driver_sql(f"SELECT FROM {version_table}").first():
-        return  # ours already
+def check_tables(connection: psycopg.Connection) -> None:
+    """That tables, where there are any before our first migration, are Magistrala's since ``OLDEST_UPSTREAM``."""
     advice = "let MG_USERS_DB_NAME name the database of Magistrala's Users service, or an empty one"
     if not _exists(connection, "users"):
         if upstream_migrations(connection) is not None:
@@ -87,7 +87,7 @@ def check_tables(connection: Connection, version_table: str) -> None:
         raise DatabaseUnfit(
             f"this database is of a Magistrala before {OLDEST_UPSTREAM}: let Magistrala's last release migrate it first"
         )
-    columns = {row.attname: row for row in connection.exec_driver_sql(_COLUMNS)}
+    columns = {row.attname: row for row in connection.cursor(row_factory=kwargs_row(SimpleNamespace)).execute(_COLUMNS)}
     for name, kind in _UPSTREAM_COLUMNS.items():
         if name not in columns or columns[name].type != kind:
             raise DatabaseUnfit(f"the table users is not Magistrala's, it has no column {name} {kind}: {advice}")
@@ -99,12 +99,13 @@ def check_tables(connection: Connection, version_table: str) -> None:
             )
 
 
-def upstream_migrations(connection: Connection) -> set[str] | None:
+def upstream_migrations(connection: psycopg.Connection) -> set[str] | None:
     """What upstream's ledger says was done; None without a ledger."""
     if not _exists(connection, "gorp_migrations"):
         return None
-    return set(connection.exec_driver_sql("SELECT id FROM gorp_migrations").scalars())
+    return set(connection.cursor(row_factory=scalar_row).execute("SELECT id FROM gorp_migrations"))
 
 
-def _exists(connection: Connection, table: str) -> bool:
-    return connection.exec_driver_sql("SELECT to_regclass(%s) IS NOT NULL", (table,)).scalar() is True
+def _exists(connection: psycopg.Connection, table: str) -> bool:
+    statement = "SELECT to_regclass(%s) IS NOT NULL"
+    return connection.cursor(row_factory=scalar_row).execute(statement, (table,)).fetchone() is True

@@ -1,7 +1,8 @@
 """Bringing the database to this version's schema (contract §6), by Alembic, with its own table ``users_migrations``.
 
 Forward only. An advisory lock makes two runs at once safe; every step can be repeated, so that a run goes on where a
-killed one ended. Upstream's ``gorp_migrations`` is read, never written.
+killed one ended. Upstream's ``gorp_migrations`` is read, never written. Alembic, which takes long to import, is asked
+only where the version in the table is not the newest there is.
 
 The tables may be in use: no statement waits longer than ``LOCK_TIMEOUT`` for a lock, because all later queries would
 queue up behind it. It gives up, lets them pass, and is tried again for ``PATIENCE`` seconds.
@@ -9,18 +10,13 @@ queue up behind it. It gives up, lets them pass, and is tried again for ``PATIEN
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 import psycopg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg import errors as pg
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from psycopg.rows import scalar_row
 
 from operations.live_tables import LOCK_TIMEOUT
 from operations.preflight import DatabaseUnfit, check_server, check_tables
@@ -28,10 +24,10 @@ from operations.time_limit import limited
 from users.database import conninfo
 from users.log import logger
 
+MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION_TABLE = "users_migrations"
 PATIENCE = 600.0  # seconds
 _PAUSE = 3.0  # seconds
-_SCRIPTS = Path(__file__).parent / "migrations"
 # Any constant: it names this work among the advisory locks of the database.
 _LOCK = 7_213_904_118
 _LOCK_POLL = 0.2  # seconds
@@ -46,79 +42,60 @@ _BLOCKERS = """
 T = TypeVar("T")
 
 
+class UnknownVersion(Exception):
+    """The database holds a migration that is none of MIGRATIONS; nothing was changed."""
+
+
 def migrate(target: str = "head") -> str:
     """Run what is missing up to ``target``, and set the role's time limits. The newest version there is.
 
-    Raises DatabaseUnfit, SQLAlchemyError, or what Alembic raises, when a step fails; steps done before it stay done.
+    Raises DatabaseUnfit, UnknownVersion, or psycopg.Error when a step fails; steps done before it stay done.
     """
     with exclusive() as connection:
         return upgrade(connection, target)
 
 
 @contextmanager
-def exclusive(seconds: float | None = None) -> Iterator[Connection]:
-    """A connection for work that nobody else does at the same time; OutOfTime when it takes more than ``seconds``.
+def exclusive(seconds: float | None = None) -> Iterator[psycopg.Connection]:
+    """A connection, in autocommit, for work that nobody else does at the same time.
 
-    DatabaseUnfit when the server is none to work with.
+    OutOfTime when it takes more than ``seconds``; DatabaseUnfit when the server is none to work with.
     """
-    engine = create_engine("postgresql+psycopg://", creator=_connect, poolclass=NullPool)
-    try:
-        with engine.connect() as connection:
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, psycopg.Connection)
-            with limited(driver, seconds):
-                check_server(connection)
-                with _locked(connection):
-                    yield connection
-    finally:
-        engine.dispose()
+    with closing(_connect()) as connection, limited(connection, seconds):
+        check_server(connection)
+        with _locked(connection):
+            yield connection
 
 
-def upgrade(connection: Connection, target: str = "head") -> str:
+def upgrade(connection: psycopg.Connection, target: str = "head") -> str:
     """What ``migrate`` does, on a connection of ``exclusive``."""
-    config = _config(connection)
-    check_tables(connection, VERSION_TABLE)
-    connection.commit()
-    patiently(connection, lambda: command.upgrade(config, target))
+    versions, newest = _versions(connection), newest_version()
+    if not versions:
+        check_tables(connection)
+    if versions != [newest]:
+        from operations.alembic_run import run
+
+        patiently(connection, lambda: run(connection, target))
     _limit_role(connection)
-    return ScriptDirectory.from_config(config).get_current_head() or ""
+    return newest
 
 
-def patiently(connection: Connection, work: Callable[[], T]) -> T:
+def newest_version() -> str:
+    """The last of MIGRATIONS by the number that its file begins with, which is its revision."""
+    return max(path.name.partition("_")[0] for path in MIGRATIONS.glob("versions/*.py"))
+
+
+def patiently(connection: psycopg.Connection, work: Callable[[], T]) -> T:
     """Do it again and again while locks of others are in its way; DatabaseUnfit tells whose, in the end."""
     end = time.monotonic() + PATIENCE
     while True:
         try:
             return work()
-        except OperationalError as error:
-            if not isinstance(error.orig, pg.LockNotAvailable | pg.DeadlockDetected):
-                raise
-            connection.rollback()
+        except (pg.LockNotAvailable, pg.DeadlockDetected) as error:
             if time.monotonic() > end:
                 raise DatabaseUnfit(_told_blocker(connection)) from error
             logger.warning("waiting for transactions of others to end")
             time.sleep(_PAUSE)
-
-
-@contextmanager
-def statement_by_statement(connection: Connection) -> Iterator[None]:
-    """Each statement of the block is a transaction of its own."""
-    connection.rollback()
-    level = connection.get_isolation_level()
-    connection.execution_options(isolation_level="AUTOCOMMIT")
-    try:
-        yield
-    finally:
-        with suppress(SQLAlchemyError):  # the connection may be gone, and that is told already
-            connection.rollback()
-            connection.execution_options(isolation_level=level)
-
-
-def _config(connection: Connection) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS))
-    config.attributes["connection"] = connection
-    return config
 
 
 def _connect() -> psycopg.Connection:
@@ -127,33 +104,35 @@ def _connect() -> psycopg.Connection:
     connection.execute(
         f"SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '{LOCK_TIMEOUT}'"
     )
-    connection.autocommit = False
     return connection
 
 
+def _versions(connection: psycopg.Connection) -> list[str]:
+    """What the database says was done last: one version, none before the first migration."""
+    try:
+        return connection.cursor(row_factory=scalar_row).execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall()
+    except pg.UndefinedTable:
+        return []
+
+
 @contextmanager
-def _locked(connection: Connection) -> Iterator[None]:
+def _locked(connection: psycopg.Connection) -> Iterator[None]:
     # Polled: a statement that waits for the lock would hold a snapshot, for which CREATE INDEX CONCURRENTLY waits.
     waits = False
-    while not connection.exec_driver_sql("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).scalar():
-        connection.commit()
+    while not connection.cursor(row_factory=scalar_row).execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone():
         if not waits:
             logger.warning("waiting for another bootstrap to end")
         waits = True
         time.sleep(_LOCK_POLL)
-    connection.commit()
     try:
         yield
     finally:
-        with suppress(SQLAlchemyError):  # the lock ends with the connection
-            connection.rollback()
-            connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (_LOCK,))
-            connection.commit()
+        with suppress(psycopg.Error):  # the lock ends with the connection
+            connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
 
 
-def _told_blocker(connection: Connection) -> str:
-    found = connection.exec_driver_sql(_BLOCKERS).first()
-    connection.rollback()
+def _told_blocker(connection: psycopg.Connection) -> str:
+    found = connection.execute(_BLOCKERS).fetchone()
     if found is None:
         return "the table users was locked by others again and again: run bootstrap when there is less to do"
     pid, application, since = found
@@ -164,12 +143,12 @@ def _told_blocker(connection: Connection) -> str:
     )
 
 
-def _limit_role(connection: Connection) -> None:
+def _limit_role(connection: psycopg.Connection) -> None:
     """Time limits belong to the role, so that functions need no SET (RDS Proxy would pin the connection)."""
-    database = connection.exec_driver_sql("SELECT quote_ident(current_database())").scalar()
-    for name, value in (
-        ("statement_timeout", _STATEMENT_TIMEOUT),
-        ("idle_in_transaction_session_timeout", _IDLE_IN_TRANSACTION_TIMEOUT),
-    ):
-        connection.exec_driver_sql(f"ALTER ROLE CURRENT_USER IN DATABASE {database} SET {name} = '{value}'")
-    connection.commit()
+    database = connection.cursor(row_factory=scalar_row).execute("SELECT quote_ident(current_database())").fetchone()
+    with connection.transaction():
+        for name, value in (
+            ("statement_timeout", _STATEMENT_TIMEOUT),
+            ("idle_in_transaction_session_timeout", _IDLE_IN_TRANSACTION_TIMEOUT),
+        ):
+            connection.execute(f"ALTER ROLE CURRENT_USER IN DATABASE {database} SET {name} = '{value}'")

@@ -7,7 +7,8 @@ put back for a day. Connections must be in autocommit.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, RowMapping
+import psycopg
+from psycopg.rows import DictRow, dict_row, scalar_row
 
 from operations.due import KINDS, kinds
 from operations.live_tables import update_by_id, update_in_batches
@@ -86,32 +87,32 @@ class Report:
         return values
 
 
-def complete_accounts(connection: Connection) -> int:
+def complete_accounts(connection: psycopg.Connection) -> int:
     """Give roles and the beginnings of grace periods to the accounts that lack them; how many did."""
     return update_in_batches(connection, _COMPLETED, _INCOMPLETE)
 
 
-def mark_case_conflicts(connection: Connection) -> int:
+def mark_case_conflicts(connection: psycopg.Connection) -> int:
     """Mark all but the senior one of the accounts that share a folded e-mail, then a folded username; how many."""
     marked = 0
     for name in ("email", "username"):
-        ids = connection.exec_driver_sql(_CONFLICTING.format(name=name)).scalars().all()
+        ids = connection.cursor(row_factory=scalar_row).execute(_CONFLICTING.format(name=name)).fetchall()
         marked += update_by_id(connection, "case_conflict = true", "NOT u.case_conflict", ids)
     return marked
 
 
-def release_case_conflicts(connection: Connection) -> int:
+def release_case_conflicts(connection: psycopg.Connection) -> int:
     """Unmark accounts that share no name any more, or are the senior ones now; how many.
 
     IntegrityError when somebody took such a name at this moment: the rest waits for the next time.
     """
     released = 0
-    while ids := connection.exec_driver_sql(_RELEASED).scalars().all():
+    while ids := connection.cursor(row_factory=scalar_row).execute(_RELEASED).fetchall():
         released += update_by_id(connection, "case_conflict = false", "u.case_conflict", ids)
     return released
 
 
-def report(connection: Connection) -> Report:
+def report(connection: psycopg.Connection) -> Report:
     """Count, in one pass over the accounts; and log the counts."""
     dues = ", ".join(
         f"count(*) FILTER (WHERE {condition}) AS {kind}, min({since}) FILTER (WHERE {condition}) AS {kind}_first,"
@@ -119,23 +120,23 @@ def report(connection: Connection) -> Report:
         for kind, (status, since) in KINDS.items()
         for condition in [f"status = {status} AND {since} IS NOT NULL"]
     )
-    row = connection.exec_driver_sql(
+    (row,) = connection.cursor(row_factory=dict_row).execute(
         "SELECT count(*) AS accounts, count(*) FILTER (WHERE secret_changed_at IS NULL) AS from_upstream,"
         " count(*) FILTER (WHERE case_conflict) AS case_conflicts,"
         f" count(*) FILTER (WHERE starts_with(secret, '$2')) AS bcrypt_hashes, {dues} FROM users"
-    ).one()
+    )
     grace = timedelta(seconds=settings().delete_after)
     found = Report(
-        accounts=row.accounts,
-        from_upstream=row.from_upstream,
-        case_conflicts=row.case_conflicts,
-        bcrypt_hashes=row.bcrypt_hashes,
-        due={kind: _due(row._mapping, kind, grace) for kind in kinds()},
+        accounts=row["accounts"],
+        from_upstream=row["from_upstream"],
+        case_conflicts=row["case_conflicts"],
+        bcrypt_hashes=row["bcrypt_hashes"],
+        due={kind: _due(row, kind, grace) for kind in kinds()},
     )
     logger.info("accounts", extra=found.as_values())
     return found
 
 
-def _due(row: RowMapping, kind: str, grace: timedelta) -> Due:
+def _due(row: DictRow, kind: str, grace: timedelta) -> Due:
     first, last = row[f"{kind}_first"], row[f"{kind}_last"]
     return Due(row[kind], first + grace if first else None, last + grace if last else None)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
-from sqlalchemy.exc import SQLAlchemyError
 
 _CANCEL_TIMEOUT = 3.0  # seconds
 _GRACE = 1.0  # seconds
@@ -42,7 +41,7 @@ def limited(connection: psycopg.Connection, seconds: float | None) -> Iterator[N
     timer.start()
     try:
         yield
-    except (psycopg.Error, SQLAlchemyError) as error:
+    except psycopg.Error as error:
         if over.is_set():
             raise OutOfTime("the time that there was is over") from error
         raise

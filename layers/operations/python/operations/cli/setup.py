@@ -25,7 +25,7 @@ def add_to(cli: click.Group) -> None:
         The same as the stack's bootstrap function: forward only, and safe to run again and at any time. After a run
         that was killed it goes on from there; two runs at once wait for each other.
         """
-        from operations.bootstrap import BootstrapFailed  # Alembic takes long to import
+        from operations.bootstrap import BootstrapFailed
         from operations.bootstrap import bootstrap as set_up
 
         try:
@@ -68,11 +68,9 @@ def add_to(cli: click.Group) -> None:
 
 
 def _exit_code(cause: BaseException | None) -> Exit:
-    from sqlalchemy.exc import OperationalError
-
     if isinstance(cause, SettingsError):
         return Exit.USAGE
-    is_away = isinstance(cause, Unavailable | psycopg.OperationalError | OperationalError)
+    is_away = isinstance(cause, Unavailable | psycopg.OperationalError)
     return Exit.UNAVAILABLE if is_away else Exit.FAILED
 
 

@@ -7,6 +7,7 @@ SQL works on what this makes of its tables, too.
 import sqlalchemy as sa
 from alembic import op
 
+from operations.alembic_run import driver_connection
 from operations.live_tables import update_in_batches
 from operations.preflight import upstream_migrations
 
@@ -54,31 +55,30 @@ _FLATTENED = {"clients_11": "ui", "clients_12": "admin"}
 
 def upgrade() -> None:
     """Make the tables, or do what upstream's migrations since ``clients_08`` would, as far as it was not done."""
-    connection = op.get_bind()
-    if not sa.inspect(connection).has_table("users"):
+    if not sa.inspect(op.get_bind()).has_table("users"):
         op.execute(_USERS)
         op.execute(_VERIFICATIONS)
         return
-    done = upstream_migrations(connection)
-    if not sa.inspect(connection).has_table("users_verifications"):
+    done = upstream_migrations(driver_connection())
+    if not sa.inspect(op.get_bind()).has_table("users_verifications"):
         op.execute(_VERIFICATIONS)
     with op.get_context().autocommit_block():
-        _complete(op.get_bind(), done)
+        _complete(done)
 
 
-def _complete(connection: sa.Connection, done: set[str] | None) -> None:
-    inspector = sa.inspect(connection)
+def _complete(done: set[str] | None) -> None:
+    inspector = sa.inspect(op.get_bind())
     if any(unique["name"] == "clients_identity_key" for unique in inspector.get_unique_constraints("users")):
-        connection.exec_driver_sql("ALTER TABLE users RENAME CONSTRAINT clients_identity_key TO clients_email_key")
+        op.execute("ALTER TABLE users RENAME CONSTRAINT clients_identity_key TO clients_email_key")
     present = {column["name"] for column in inspector.get_columns("users")}
     missing = [f"ADD COLUMN {name} {kind}" for name, kind in _LATER_COLUMNS.items() if name not in present]
     if missing:
-        connection.exec_driver_sql(f"ALTER TABLE users {', '.join(missing)}")
+        op.execute(f"ALTER TABLE users {', '.join(missing)}")
     for migration, key in _FLATTENED.items():
         if done is not None and migration not in done:
             for column in ("metadata", "private_metadata"):
                 update_in_batches(
-                    connection,
+                    driver_connection(),
                     f"{column} = (u.{column} || (u.{column} -> '{key}')) - '{key}'",
                     f"jsonb_typeof(u.{column} -> '{key}') = 'object'",
                 )

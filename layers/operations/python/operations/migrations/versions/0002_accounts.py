@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from psycopg.errors import UniqueViolation
 
+from operations.alembic_run import driver_connection
 from operations.live_tables import build_index
 from operations.takeover import complete_accounts, mark_case_conflicts
 
@@ -32,16 +33,16 @@ def upgrade() -> None:
     if missing:
         op.execute(f"ALTER TABLE users {', '.join(missing)}")
     with op.get_context().autocommit_block():
-        connection = op.get_bind()
+        connection = driver_connection()
         complete_accounts(connection)
         for attempt in range(1, _ATTEMPTS + 1):
             mark_case_conflicts(connection)
             try:
                 for name, definition in _INDEXES.items():
                     build_index(connection, name, definition, unique=True)
-            except sa.exc.IntegrityError as error:
+            except UniqueViolation:
                 # Somebody, upstream perhaps, wrote another pair after the marking.
-                if not isinstance(error.orig, UniqueViolation) or attempt == _ATTEMPTS:
+                if attempt == _ATTEMPTS:
                     raise
             else:
                 return

@@ -2,6 +2,7 @@
 
 from alembic import op
 
+from operations.alembic_run import driver_connection
 from operations.live_tables import build_index
 
 revision = "0004"
@@ -11,4 +12,4 @@ down_revision = "0003"
 def upgrade() -> None:
     """Build it without blocking writers."""
     with op.get_context().autocommit_block():
-        build_index(op.get_bind(), "users_updated_order", "((COALESCE(updated_at, created_at, '-infinity')), id)")
+        build_index(driver_connection(), "users_updated_order", "((COALESCE(updated_at, created_at, '-infinity')), id)")

@@ -2,6 +2,7 @@
 
 from alembic import op
 
+from operations.alembic_run import driver_connection
 from operations.live_tables import build_index
 
 revision = "0007"
@@ -22,4 +23,4 @@ def upgrade() -> None:
     )
     with op.get_context().autocommit_block():
         for name, definition in _INDEXES.items():
-            build_index(op.get_bind(), name, definition)
+            build_index(driver_connection(), name, definition)

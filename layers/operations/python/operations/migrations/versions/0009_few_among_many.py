@@ -2,6 +2,7 @@
 
 from alembic import op
 
+from operations.alembic_run import driver_connection
 from operations.live_tables import build_index
 
 revision = "0009"
@@ -17,6 +18,6 @@ def upgrade() -> None:
     """Build each without blocking writers, and count what all indexes hold."""
     with op.get_context().autocommit_block():
         for name, definition in _INDEXES.items():
-            build_index(op.get_bind(), name, definition)
+            build_index(driver_connection(), name, definition)
         # Of expressions, such as folded names, nothing is known before; plans would rest on guesses.
         op.execute("ANALYZE users")
