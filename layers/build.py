@@ -55,7 +55,7 @@ _UNUSED = (
     "alembic/templates",
 )
 
-# psycopg asks importlib.metadata for its version, which takes a sixth of the time to import it; a layer's never changes.
+# psycopg asks importlib.metadata for its version, a sixth of the time to import it; a layer's never changes.
 _VERSIONS = {"psycopg": "psycopg/version.py", "psycopg_binary": "psycopg_binary/version.py"}
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from users.http_client import send
 from users.log import logger, place
 
 # What answering takes at most, in seconds: that much of the function's time must be left when the work ends.
@@ -42,9 +43,6 @@ def respond(
     event: Mapping[str, Any], log_stream: str, failure: str = "", data: Mapping[str, Any] | None = None
 ) -> None:
     """Tell CloudFormation that the request succeeded, or why it failed. OSError when its bucket is out of reach."""
-    from urllib.error import HTTPError
-    from urllib.request import Request, urlopen  # 10 ms at import
-
     document = {
         "Status": "FAILED" if failure else "SUCCESS",
         "Reason": f"{failure[:_REASON_CHARACTERS]} (log stream {log_stream})" if failure else "",
@@ -58,15 +56,15 @@ def respond(
     if not url.startswith(("https://", "http://127.0.0.1:")):
         raise ValueError("ResponseURL is no https URL")
     # The signature of the URL covers an empty content type.
-    request = Request(url, data=json.dumps(document).encode(), method="PUT", headers={"Content-Type": ""})  # noqa: S310
+    headers, body = {"Content-Type": ""}, json.dumps(document).encode()
     for attempt in range(1, _TRIES + 1):
         try:
-            with urlopen(request, timeout=_TIMEOUT):  # noqa: S310 -- the scheme is checked above
-                return
-        except HTTPError as error:
-            if error.code < 500 or attempt == _TRIES:
-                raise
-            error.close()
+            status, _ = send("PUT", url, headers, body, timeout=_TIMEOUT)
         except OSError:
             if attempt == _TRIES:
                 raise
+        else:
+            if status < 300:
+                return
+            if status < 500 or attempt == _TRIES:
+                raise OSError(f"CloudFormation's bucket answers {status}")
