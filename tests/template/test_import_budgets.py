@@ -30,7 +30,7 @@ BUDGETS = {
     "deliver_outbox": ROWS,
     "disable_user": SESSIONS,
     "enable_user": ROWS,
-    "health": frozenset[str](),
+    "health": AUTH,
     "issue_token": SESSIONS | {"pydantic"},
     "list_refresh_tokens": AUTH,
     "list_users": ROWS,

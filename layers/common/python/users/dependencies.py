@@ -10,8 +10,10 @@ from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import dataclass
 
+from users import auth_client, policies
 from users.errors import UsersError
 from users.log import logger
+from users.repository.outbox import oldest_age
 from users.settings import settings
 
 _LONGEST_WAIT = 0.7  # seconds; /health answers within one
@@ -87,10 +89,6 @@ def forget() -> None:
 
 
 def _ask_all() -> list[Check]:
-    # Here, and not in the threads: a cold start's imports are nobody's failure.
-    from users import auth_client, policies
-    from users.repository.outbox import oldest_age
-
     asked: dict[str, Callable[[], float | None]] = {"database": oldest_age, "auth": auth_client.check_health}
     if settings().spicedb_host:
         asked["spicedb"] = policies.check_health
