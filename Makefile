@@ -7,7 +7,7 @@ CODE := functions layers local
 # Of the functions and layers: arm64 or x86_64.
 ARCHITECTURE ?= arm64
 
-.PHONY: help run grpc mails test test-all lint build size benchmark cold-start generate lock clean
+.PHONY: help run grpc mails test test-all lint build size benchmark cold-start durations generate lock clean
 
 help:
 	@echo "make run       install what is missing and run the whole system on this machine (Ctrl-C stops it)"
@@ -20,6 +20,7 @@ help:
 	@echo "make size      build, and say how large each layer and package is, against Lambda's limits"
 	@echo "make benchmark  import times; searches over a million users, and removals, beside upstream's"
 	@echo "make cold-start  starts of every function beside a bare one's and a monolith's"
+	@echo "make durations   what Lambda would bill of warm calls, for docs/cost.md"
 	@echo "make generate  openapi.json, tables and picture of docs/, gRPC messages, authorities of RDS"
 	@echo "make lock      pin the newest versions that the requirements*.in files allow"
 	@echo "make clean     remove what was built and installed; the local database in .local stays"
@@ -73,6 +74,10 @@ lock:
 cold-start:
 	@$(PYTHON) local/install.py install dev sam
 	PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python benchmarks/cold_start.py
+
+durations:
+	@$(PYTHON) local/install.py install dev sam
+	PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python benchmarks/durations.py
 
 # A million users and ten minutes; on a machine that does nothing else.
 benchmark:

@@ -12,21 +12,22 @@ HOURS = 730  # of a month
 # USD, us-east-1, list prices as of June 2026.
 ACU_HOUR, STORAGE_GB, PROXY_ACU_HOUR = 0.12, 0.10, 0.015
 NAT_HOUR, ADDRESS_HOUR, ENDPOINT_HOUR, NETWORK_GB = 0.045, 0.005, 0.01, 0.045
-SECRET, ALARM, METRIC, DASHBOARD, LOG_GB, TRACE = 0.40, 0.10, 0.30, 3.00, 0.50, 5e-6
+SECRET, SECRET_READ, ALARM, METRIC, DASHBOARD, LOG_GB, TRACE = 0.40, 5e-6, 0.10, 0.30, 3.00, 0.50, 5e-6
 GB_SECOND, CALL, API_CALL, EVENT, MAIL, SCHEDULED = 13.3334e-6, 0.20e-6, 1e-6, 1e-6, 1e-4, 1e-6
 WEB_ACL, WEB_ACL_RULE, WEB_ACL_CALL, EDGE_CALL = 5.00, 1.00, 0.6e-6, 1e-6
 SNAPSHOT_GB_SECOND = 1.5046e-6
 
-# Sizes (MB) of the template's two classes, and milliseconds measured on one processor of 2.4 GHz, means of warm calls.
+# Sizes (MB) of the template's two classes, and milliseconds as `make durations` tells them, means of warm calls.
 MEMORY, HASHING_MEMORY, WHOLE_PROCESSOR = 512, 1769, 1769
 MEASURED = {
-    "read of one account": (MEMORY, 6),
-    "list, search": (MEMORY, 9),
-    "change of an account": (MEMORY, 16),
-    "login": (HASHING_MEMORY, 93),
-    "registration": (HASHING_MEMORY, 106),
+    "read of one account": (MEMORY, 2.7),
+    "list, search": (MEMORY, 4.0),
+    "change of an account": (MEMORY, 4.8),
+    "login": (HASHING_MEMORY, 24.1),
+    "registration": (HASHING_MEMORY, 17.7),
 }
-IDLE_RELAY = 5  # milliseconds of deliver_outbox with nothing to deliver
+RELAY, IDLE_RELAY = 8.2, 2.0  # of deliver_outbox with one event, and with nothing
+COLD_START = 200  # of a read, as `make cold-start` tells it
 # Bytes of a request's log: metrics line, `answered` with its trace, Lambda's own three lines, access log, and 26 of each
 # line that CloudWatch adds.
 LOG_BYTES = 340 + 300 + 400 + 350 + 6 * 26
@@ -52,10 +53,10 @@ def idle() -> dict[str, float]:
         "Aurora, 0.5 ACU and 10 GB": 0.5 * ACU_HOUR * HOURS + 10 * STORAGE_GB,
         "NAT gateway and its address (`Egress=nat`)": (NAT_HOUR + ADDRESS_HOUR) * HOURS,
         f"{ALARMS} alarmed metrics, a dashboard": ALARMS * ALARM + DASHBOARD,
-        "3 secrets": 3 * SECRET,
+        "3 secrets, one of which the relay reads every five minutes": 3 * SECRET + HOURS * 12 * SECRET_READ,
         "4 metrics that always have values": 4 * METRIC,
         "`deliver_outbox` each minute, with log and traces": HOURS * 60 * (run(MEMORY, IDLE_RELAY) + SCHEDULED + TRACE),
-        "traffic: the metrics `Requests` and `Latency` of all operations in every hour": 2 * FUNCTIONS * METRIC,
+        "traffic: the metrics `Requests` and `Latency` of all operations in every hour": 2 * (FUNCTIONS - 1) * METRIC,
         "option: 4 interface endpoints in two zones instead of NAT": 4 * 2 * ENDPOINT_HOUR * HOURS,
         "option: `DbStandby=true`": 0.5 * ACU_HOUR * HOURS,
         "option: each further 0.5 of `DbMinCapacity`": 0.5 * ACU_HOUR * HOURS,
@@ -75,13 +76,20 @@ if __name__ == "__main__":
     fixed = {part: price for part, price in parts.items() if not part.startswith(("option", "traffic"))}
     print("| idle | USD a month |", "|---|---:|", sep="\n")
     print(*(f"| {part} | {price:.2f} |" for part, price in fixed.items()), sep="\n")
-    print(f"| **the stack as it comes** | **{sum(fixed.values()):.2f}** |")
+    floor = sum(fixed.values())
+    print(f"| **the stack as it comes** | **{floor:.2f}** |")
+    print(
+        f"| **as `--config-env prod`**, with `DbStandby=true` | **{floor + parts['option: `DbStandby=true`']:.2f}** |"
+    )
     print(*(f"| {part} | {price:.2f} |" for part, price in parts.items() if part not in fixed), sep="\n")
     print("\n| a million requests | milliseconds measured | MB | USD |", "|---|---:|---:|---:|", sep="\n")
     for kind, price in requests().items():
         print(f"| {kind} | {MEASURED[kind][1]} | {MEASURED[kind][0]} | {price:.2f} |")
-    per_event = 1e6 * (EVENT + run(MEMORY, 16) / 10)
-    print(f"| an event on EventBridge, ten delivered by a run | | | {per_event:.2f} |")
+    cold = 1e4 * (run(MEMORY, COLD_START) - run(MEMORY, 0))
+    print(f"| cold starts, one in a hundred requests | {COLD_START} | {MEMORY} | {cold:.2f} |")
+    print(
+        f"| an event on EventBridge, delivered by a run of its own | {RELAY} | {MEMORY} | {1e6 * (EVENT + run(MEMORY, RELAY)):.2f} |"
+    )
     print(f"| a mail by SES | | | {1e6 * MAIL:.2f} |")
     print(f"| CloudFront and AWS WAF before it | | | {1e6 * (EDGE_CALL + WEB_ACL_CALL):.2f} |")
     print(f"| 1 GB through the NAT gateway | | | {NETWORK_GB:.3f} |")

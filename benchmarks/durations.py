@@ -1,6 +1,6 @@
 """What Lambda bills of warm calls, on this machine: the milliseconds that benchmarks/cost.py reckons with.
 
-    python benchmarks/durations.py [--calls 50], with the layers in PYTHONPATH (make benchmark)
+    make durations        or: python benchmarks/durations.py [--calls 200], with the layers in PYTHONPATH
 
 One environment of each function, in Lambda's Runtime Interface Emulator, with real PostgreSQL, Auth and NATS beside it; the
 first two calls are not counted. ``Duration`` is the emulator's own report of a call, the mean of all calls the bill.
@@ -44,7 +44,7 @@ def measured(code: Code, events: Callable[[], Event], calls: int) -> list[float]
 def main() -> None:
     """Measure each, print a table."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    arguments.add_argument("--calls", type=int, default=50)
+    arguments.add_argument("--calls", type=int, default=200)
     calls = arguments.parse_args().calls
     with tempfile.TemporaryDirectory() as temporary, temporary_postgres() as server:
         folder = Path(temporary)
