@@ -27,11 +27,12 @@ class Code:
     folder: Path
     packages: Sequence[Path]
     variables: Mapping[str, str]
+    suffix: str = ".log"
 
     @property
     def log(self) -> Path:
         """Where the function writes."""
-        return self.folder.with_suffix(".log")
+        return self.folder.with_suffix(self.suffix)
 
     def environment(self) -> dict[str, str]:
         """The variables as Lambda sets them. Code on Lambda lies on a read-only disk: no bytecode is written."""

@@ -23,7 +23,7 @@ def _seconds(code: str, folder: Path) -> tuple[float, str]:
     path = os.pathsep.join(
         [str(folder), *(str(ROOT / "layers" / name / "python") for name in ("common", "operations"))]
     )
-    environment = {**os.environ, "PYTHONPATH": path}
+    environment = {**os.environ, "PYTHONPATH": path, "AWS_LAMBDA_FUNCTION_NAME": folder.name}
     fastest, printed = float("inf"), ""
     for _ in range(_RUNS):
         started = time.perf_counter()

@@ -200,7 +200,10 @@ class Settings:
         one_of("EdDSA", "HS256", "HS384", "HS512"),
     )
     auth_jwks_url: str = variable(
-        "MG_AUTH_JWKS_URL", "http://auth:9001/keys/.well-known/jwks.json", "Auth's public keys.", web_address
+        "MG_AUTH_JWKS_URL",
+        "http://auth:9001/keys/.well-known/jwks.json",
+        "Auth's public keys; redirects are not followed.",
+        web_address,
     )
 
     domains_grpc_url: str = variable(
@@ -244,7 +247,7 @@ class Settings:
     email_host: str = variable(
         "MG_EMAIL_HOST",
         "",
-        "Mail server; empty: SES. Its certificate is verified; `SSL_CERT_FILE` names a private authority.",
+        "Mail server; empty: SES. Its certificate is verified, by `SSL_CERT_FILE` where it is set.",
     )
     email_port: int = variable(
         "MG_EMAIL_PORT", "25", "465: TLS from the start; else STARTTLS when offered. Lambda cannot reach port 25.", port

@@ -37,8 +37,9 @@ def forget() -> None:
 
 def prepare() -> None:
     """At the end of init: look for garbage again, and register what Lambda runs around a snapshot, if it takes one."""
-    gc.freeze()
-    gc.enable()
+    if not gc.isenabled():  # users/__init__.py
+        gc.freeze()
+        gc.enable()
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         from snapshot_restore_py import register_after_restore, register_before_snapshot  # the runtime's
 

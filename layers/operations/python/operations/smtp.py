@@ -78,7 +78,7 @@ class SmtpSender:
 
 def _connect(s: Settings) -> smtplib.SMTP:
     """Connect, with TLS on port 465 from the start, else when the server offers STARTTLS, and log in."""
-    context = ssl.create_default_context()  # verifies; SSL_CERT_FILE names further authorities
+    context = ssl.create_default_context()  # verifies, by SSL_CERT_FILE where it is set
     # Its own name, that smtplib would look up in DNS, tells a mail server nothing about a Lambda function.
     me = _parts(sender_address())[1]
     encrypted = s.email_port == _IMPLICIT_TLS_PORT
