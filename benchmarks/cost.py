@@ -20,13 +20,13 @@ SNAPSHOT_GB_SECOND = 1.5046e-6
 # Sizes (MB) of the template's two classes, and milliseconds as `make durations` tells them, means of warm calls.
 MEMORY, HASHING_MEMORY, WHOLE_PROCESSOR = 512, 1769, 1769
 MEASURED = {
-    "read of one account": (MEMORY, 2.7),
-    "list, search": (MEMORY, 4.0),
+    "read of one account": (MEMORY, 2.5),
+    "list, search": (MEMORY, 3.9),
     "change of an account": (MEMORY, 4.8),
-    "login": (HASHING_MEMORY, 24.1),
+    "login": (HASHING_MEMORY, 24.8),
     "registration": (HASHING_MEMORY, 17.7),
 }
-RELAY, IDLE_RELAY = 8.2, 2.0  # of deliver_outbox with one event, and with nothing
+RELAY, IDLE_RELAY = 8.1, 2.0  # of deliver_outbox with one event, and with nothing
 COLD_START = 200  # of a read, as `make cold-start` tells it
 # Bytes of a request's log: metrics line, `answered` with its trace, Lambda's own three lines, access log, and 26 of each
 # line that CloudWatch adds.
