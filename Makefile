@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv/bin
 SAM := SAM_CLI_TELEMETRY=0 .local/tools/sam/bin/sam
 PYTEST := $(VENV)/python -m pytest -n 2
+BENCHMARK := PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python
 CODE := functions layers local
 # Of the functions and layers: arm64 or x86_64.
 ARCHITECTURE ?= arm64
@@ -73,18 +74,18 @@ lock:
 # Every function's first answer beside a monolith's, five minutes; on a machine that does nothing else.
 cold-start:
 	@$(PYTHON) local/install.py install dev sam
-	PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python benchmarks/cold_start.py
+	$(BENCHMARK) benchmarks/cold_start.py
 
 durations:
 	@$(PYTHON) local/install.py install dev sam
-	PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python benchmarks/durations.py
+	$(BENCHMARK) benchmarks/durations.py
 
 # A million users and ten minutes; on a machine that does nothing else.
 benchmark:
 	@$(PYTHON) local/install.py install dev
 	$(VENV)/python benchmarks/imports.py
-	PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python benchmarks/search.py
-	PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python benchmarks/sweep.py
+	$(BENCHMARK) benchmarks/search.py
+	$(BENCHMARK) benchmarks/sweep.py
 
 # Generated files, which are committed: a test fails when they are not up to date.
 generate:

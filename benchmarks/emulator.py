@@ -108,6 +108,13 @@ class Emulator:
                 raise RuntimeError("the emulator does not start")
             time.sleep(0.001)
 
+    def succeed(self, event: Mapping[str, Any]) -> None:
+        """Invoke it; RuntimeError, with what it wrote, for an answer that is no success."""
+        answer = self.invoke(event)
+        status = answer.get("statusCode", 200) if isinstance(answer, dict) else 500
+        if status >= 300 or "errorType" in answer:
+            raise RuntimeError(f"{self._log.stem} answers {answer}\n{self._log.read_text()[-3000:]}")
+
     def peak_memory(self) -> float:
         """MiB that the function's own process has held at most."""
         (child,) = psutil.Process(self._process.pid).children()

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.metadata import distributions
 from pathlib import Path
 
 from layers.bytecode import compile_all
@@ -56,7 +57,7 @@ _UNUSED = (
 )
 
 # psycopg asks importlib.metadata for its version, a sixth of the time to import it; a layer's never changes.
-_VERSIONS = {"psycopg": "psycopg/version.py", "psycopg_binary": "psycopg_binary/version.py"}
+_VERSIONS = {"psycopg": "psycopg/version.py", "psycopg-binary": "psycopg_binary/version.py"}
 
 
 def build(source: Path, artifacts: Path, architecture: str, python: str) -> None:
@@ -71,9 +72,8 @@ def build(source: Path, artifacts: Path, architecture: str, python: str) -> None
     if (packages / "users").exists():
         write_release(packages / "users")
     for distribution, module in _VERSIONS.items():
-        for installed in packages.glob(f"{distribution}-*.dist-info"):
-            version = installed.name.removesuffix(".dist-info").rpartition("-")[2]
-            (packages / module).write_text(f'__version__ = "{version}"\n')
+        for installed in distributions(name=distribution, path=[str(packages)]):
+            (packages / module).write_text(f'__version__ = "{installed.version}"\n')
     for path in _matching(packages, _UNUSED):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     compile_all(packages, python)

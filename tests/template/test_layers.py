@@ -1,6 +1,5 @@
 """The layers as `sam build` makes them: for Lambda's architecture, C library and Python, with bytecode, and small."""
 
-import ast
 import json
 import os
 import platform
@@ -19,6 +18,7 @@ from layers.build import LAMBDA_PYTHON, MACHINES
 from layers.bytecode import compile_all, interpreter
 from layers.sizes import DEPENDENCIES_LIMIT, LAMBDA_LIMIT, unzipped_size
 from local.install import SAM
+from tests.template.imports import imports
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
@@ -183,18 +183,10 @@ def test_every_function_imports(python313: Callable[..., str]) -> None:
 def test_every_import_of_the_code_succeeds(python313: Callable[..., str]) -> None:
     """Also those in functions, which only a certain request or setting meets."""
     sources = [*ROOT.glob("functions/*/app.py"), *ROOT.glob("layers/*/python/**/*.py")]
-    wanted = sorted({module for file in sources if not AT_THE_OPERATORS & set(file.parts) for module in imported(file)})
+    files = [file for file in sources if not AT_THE_OPERATORS & set(file.parts)]
+    wanted = sorted({module for file in files for module, _ in imports(file)})
     assert {"users.database", "operations.schema", "psycopg", "re2", "bcrypt", "authzed.api.v1", "boto3"} <= set(wanted)
     python313(f"import importlib\nfor name in {wanted}: importlib.import_module(name)")
-
-
-def imported(file: Path) -> Iterator[str]:
-    """The modules that a file imports anywhere, by their full names."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield node.module
 
 
 def test_psycopg_need_not_look_for_its_version(python313: Callable[..., str], layers: Path) -> None:

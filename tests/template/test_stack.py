@@ -1,6 +1,5 @@
 """The stack is what it promises: small enough, least privilege, no secret in a variable, everything watched."""
 
-import ast
 import re
 import tomllib
 from collections import Counter
@@ -23,6 +22,7 @@ from tests.template.cloudformation import (
     statements,
     template,
 )
+from tests.template.imports import imports
 from users.settings import Settings
 
 FUNCTIONS = sorted(resources("AWS::Lambda::Function"))
@@ -386,23 +386,20 @@ def _asked_for(operation: str) -> set[str]:
         source = waiting.pop()
         seen.add(source)
         text = source.read_text()
-        waiting |= set(_imported(ast.parse(text)))
+        waiting |= set(_imported(source))
         asked |= set(re.findall(r"\bsecret\([\"'](\w+)[\"']\)", text)) - {"origin_secret"}  # see Request.address
         if source.name == "app.py" and "request.address" in text:
             asked.add("origin_secret")
     return {_VARIABLES[name] for name in asked - _OUT_OF_REACH.get(operation, set())}
 
 
-def _imported(tree: ast.Module) -> Iterator[Path]:
+def _imported(source: Path) -> Iterator[Path]:
     """The service's own modules that a module imports anywhere."""
-    for node in ast.walk(tree):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
-        for name in names:
-            whole = f"{node.module}.{name}" if isinstance(node, ast.ImportFrom) else name
-            for module in (whole, whole.rpartition(".")[0]):
-                for layer in ("common", "operations"):
-                    path = ROOT / "layers" / layer / "python" / module.replace(".", "/")
-                    yield from (file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists())
+    for module, name in imports(source):
+        for path in (module, f"{module}.{name}"):
+            for layer in ("common", "operations"):
+                place = ROOT / "layers" / layer / "python" / path.replace(".", "/")
+                yield from (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists())
 
 
 def _readable(operation: str) -> set[str]:

@@ -4,8 +4,7 @@ The connection must be in autocommit (``schema.exclusive``'s is; a migration's, 
 Everything here can be repeated after it was killed.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import psycopg
 from psycopg.rows import scalar_row
@@ -37,9 +36,7 @@ def build_index(connection: psycopg.Connection, name: str, definition: str, *, u
             connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
 
 
-def update_in_batches(
-    connection: psycopg.Connection, assignments: str, condition: str, parameters: Mapping[str, Any] | None = None
-) -> int:
+def update_in_batches(connection: psycopg.Connection, assignments: str, condition: str) -> int:
     """Update all rows of ``users u`` that meet the condition, in the order of their ids; how many there were."""
     statement = f"""
         WITH batch AS (
@@ -50,7 +47,7 @@ def update_in_batches(
         SELECT max(id) AS last, count(*) AS rows FROM batch"""
     after, total = "", 0
     while after is not None:
-        ((after, rows),) = connection.execute(statement, {**(parameters or {}), "after": after})
+        ((after, rows),) = connection.execute(statement, {"after": after})
         total += rows
     return total
 
