@@ -32,7 +32,7 @@ def lambda_handler(request: Request) -> Reply:
         token = bearer_token(request.headers) if "authorization" in request.headers else ""
         body = request.body(PasswordReset)
         token = token or body.token or bearer_token(request.headers)
-        _reset(token, body.password, body.confirm_password, request.request_id)
+        _reset(request, token, body.password, body.confirm_password)
         return Reply(201, {}, {"Cache-Control": "no-store"})
     if request.method == "POST":
         return _post(request)
@@ -43,7 +43,7 @@ def _post(request: Request) -> Reply:
     form = request.form()
     token = form.text("token")
     try:
-        _reset(token, form.text("password"), form.text("confirm_password"), request.request_id)
+        _reset(request, token, form.text("password"), form.text("confirm_password"))
     except BadRequest as error:
         if error.code in web.UNUSABLE:
             raise
@@ -61,7 +61,7 @@ def _form(request: Request, token: str, problem: str = "") -> Reply:
     )
 
 
-def _reset(token: str, password: str, confirmation: str, request_id: str) -> None:
+def _reset(request: Request, token: str, password: str, confirmation: str) -> None:
     """Check in the contract's order, then set; BadRequest for every token that cannot be used (any more)."""
     if not password:
         raise BadRequest("missing_password", "missing password")
@@ -74,13 +74,14 @@ def _reset(token: str, password: str, confirmation: str, request_id: str) -> Non
     if holder is None:
         raise _unusable(token)
     passwords.check_password_rules(password, username=holder.username, email=holder.email)
+    at = datetime.now(UTC)
     records = [
-        outbox.secret_reset(request_id),
-        outbox.notice_mail("password_changed", holder.email),
+        outbox.secret_reset(request.request_id),
+        outbox.notice_mail("password_changed", holder.email, at=at, address=request.address),
         *revocations(holder.user_id),
     ]
     new_hash = passwords.hash_password(password)
-    if not one_time_tokens.use_for_reset(token, new_hash, records, at=datetime.now(UTC)):
+    if not one_time_tokens.use_for_reset(token, new_hash, records, at=at):
         raise _unusable(token)
     wake_delivery()
 

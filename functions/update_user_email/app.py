@@ -28,6 +28,7 @@ def lambda_handler(request: Request) -> Reply:
     check_external_provider(target.user, {"email": email})
     if email == target.user.email:
         raise BadRequest("same_email", "new email is similar to the current email")
-    records = [target.event, outbox.notice_mail("email_changed", target.user.email)]
+    notice = outbox.notice_mail("email_changed", target.user.email, at=target.at, address=request.address)
+    records = [target.event, notice]
     mails = [outbox.verification_mail(email)]
     return changed(changes.update_email(user_id, email, records, mails, by=target.caller.id, at=target.at))

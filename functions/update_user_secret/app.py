@@ -37,7 +37,8 @@ def lambda_handler(request: Request) -> Reply:
     event = outbox.user_changed(
         "user.update_secret", request.caller, request.request_id, at=at, super_admin=account.is_admin
     )
-    records = [event, outbox.notice_mail("password_changed", login.email), *revocations(account.id)]
+    notice = outbox.notice_mail("password_changed", login.email, at=at, address=request.address)
+    records = [event, notice, *revocations(account.id)]
     new_hash = passwords.hash_password(body.new_secret)
     user = changes.update_secret(account.id, login.secret_hash, new_hash, records, at=at)
     if user is None:

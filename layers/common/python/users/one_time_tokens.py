@@ -9,8 +9,8 @@ import hashlib
 import hmac
 from typing import Literal
 
+from users.secret_key import check_secret_key
 from users.secrets import secret
-from users.settings import SettingsError
 
 Purpose = Literal["verification", "password_reset"]
 
@@ -18,18 +18,11 @@ Purpose = Literal["verification", "password_reset"]
 LIFETIMES: dict[Purpose, int] = {"verification": 24 * 3600, "password_reset": 30 * 60}
 # What a token starts with, so that logs and secret scanners can recognise a leaked one.
 _PREFIXES: dict[Purpose, str] = {"verification": "mgverify_", "password_reset": "mgreset_"}
-_LEAST_SECRET_LENGTH = 32
-
-
-def check_secret() -> None:
-    """SettingsError when ``MG_USERS_SECRET_KEY`` is missing or short."""
-    if len(secret("secret_key")) < _LEAST_SECRET_LENGTH:
-        raise SettingsError(f"MG_USERS_SECRET_KEY: needs at least {_LEAST_SECRET_LENGTH} characters")
 
 
 def derive(purpose: Purpose, outbox_id: str, user_id: str) -> str:
     """The token of the mail that the outbox row ``outbox_id`` sends to the account: prefix and 256 bits, URL-safe."""
-    check_secret()
+    check_secret_key()
     message = f"{purpose}\0{outbox_id}\0{user_id}".encode()
     mac = hmac.digest(secret("secret_key").encode(), message, "sha256")
     return _PREFIXES[purpose] + base64.urlsafe_b64encode(mac).decode().rstrip("=")

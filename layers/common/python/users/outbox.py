@@ -178,9 +178,14 @@ def revocation(token_ids: list[str]) -> Record:
     return Record(channel="revocation", name="refresh_tokens", payload={"token_ids": token_ids})
 
 
-def notice_mail(name: Literal["password_changed", "email_changed"], email: str) -> Record:
-    """A mail that tells ``email`` of a change; it holds no link that does anything."""
-    return Record(channel="mail", name=name, payload={"email": email})
+def notice_mail(name: str, email: str, *, at: datetime, address: str = "", **details: str) -> Record:
+    """Return the mail that tells ``email`` of a change; it holds no link that does anything.
+
+    ``at`` is when the change was made, ``address`` the network address that asked for it, empty where nobody knows.
+    ``details`` are what this kind of mail needs beside (operations.mails).
+    """
+    payload = {"email": email, "at": at.isoformat(), "address": address, **details}
+    return Record(channel="mail", name=name, payload={key: value for key, value in payload.items() if value})
 
 
 def removal_warning(email: str, removal_at: datetime) -> Record:

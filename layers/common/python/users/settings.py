@@ -163,7 +163,7 @@ class Settings:
     secret_key: str = variable(
         "MG_USERS_SECRET_KEY",
         "",
-        "Key of the tokens in mail links, 32 characters or more. `make run` makes one.",
+        "Key of link tokens, cursors and digests of addresses, 32 characters or more. `make run` makes one.",
     )
 
     admin_email: str = variable("MG_USERS_ADMIN_EMAIL", "admin@example.com", "E-mail of the first administrator.")

@@ -172,7 +172,7 @@ def set_password(state: AccountState, password: str) -> None:
     at = datetime.now(UTC)
     records = [
         _told("user.update_secret", at),
-        outbox.notice_mail("password_changed", user.email),
+        outbox.notice_mail("password_changed", user.email, at=at),
         *revocations(user.id),
     ]
     new_hash = passwords.hash_password(password)

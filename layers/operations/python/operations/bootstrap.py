@@ -14,8 +14,8 @@ from operations.time_limit import OutOfTime
 from users.database import close
 from users.errors import UsersError
 from users.log import logger
-from users.one_time_tokens import check_secret
 from users.passwords import password_pattern
+from users.secret_key import check_secret_key
 from users.settings import SettingsError
 
 _AGAIN = "what was done stays done, and the same command goes on from there"
@@ -35,7 +35,7 @@ def bootstrap(seconds: float | None = None) -> dict[str, str | int]:
     BootstrapFailed says what to do; also when ``seconds`` do not suffice.
     """
     try:
-        check_secret()
+        check_secret_key()
         password_pattern()
         with exclusive(seconds) as connection:
             version = upgrade(connection)
