@@ -166,8 +166,23 @@ def test_s57_a_token_outlives_a_change_by_no_more_than_clocks_may_differ(service
     assert alive == {-60: False, 0: False, 30: True, 90: False}
 
 
+ACCOUNT = Account(id="7", status=0, role=0, verified=True, tokens_valid_from=0)
+
+
+def issued(at: int) -> auth_client.Tokens:
+    """What Auth's Issue gives when its clock says so."""
+    token = signed(claims("7", iat=at), KEY)
+    return auth_client.Tokens(token, token)
+
+
 def test_s57_a_login_takes_no_token_from_further_ahead() -> None:
-    account = Account(id="7", status=0, role=0, verified=True, tokens_valid_from=0)
-    ahead = signed(claims("7", iat=int(time.time()) + 90), KEY)
     with pytest.raises(Unavailable):
-        obtain_tokens(account, lambda: auth_client.Tokens(ahead, ahead))
+        obtain_tokens(ACCOUNT, lambda: issued(int(time.time()) + 90))
+
+
+def test_s57_a_login_ends_when_its_token_has_come(service: Service) -> None:
+    """Every change after the login is then younger than the token, although Auth's clock is a little ahead."""
+    issued_at = int(time.time()) + 1
+    obtain_tokens(ACCOUNT, lambda: issued(issued_at))
+    (change,) = service.execute("SELECT extract(epoch FROM date_trunc('second', now()))::bigint + 1 AS valid_from")
+    assert change["valid_from"] > issued_at

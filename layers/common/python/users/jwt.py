@@ -160,8 +160,9 @@ def unverified_claims(token: str) -> Mapping[str, Any]:
 def issued_at(claims: Mapping[str, Any]) -> int | None:
     """``iat`` in Unix seconds, None where the token carries none, or one that is further ahead than clocks may differ.
 
-    By as much as Auth's clock is ahead of the database's, a token from before a change of the password, role or status
-    outlives it: it looks younger than it is, and nothing here can tell. That is why the difference has a bound.
+    Where Auth's clock is ahead of the database's, a token that was issued within this difference before a change of the
+    password, role or status outlives it: it looks younger than it is, and nothing here can tell. That is why the
+    difference has a bound. A login waits until a small one is over (``sessions.obtain_tokens``).
     """
     value = claims.get("iat")
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
