@@ -105,6 +105,7 @@ class NatsChannel:
                 await _ask(client, f"UPDATE.{_STREAM.name}", config | wanted)
         except (NatsError, OSError, TimeoutError, ValueError, KeyError) as error:
             logger.warning("the stream is left as it is: upstream's services may refuse it", cause=self._cause(error))
+            self._complaint = ""  # it says nothing about the events
 
     async def _connected(self) -> Client:
         if self._client is None:
