@@ -4,9 +4,9 @@ The key set is kept for five minutes. The real Auth's key id is the name of its 
 an old id. A token that no held key has signed therefore asks for a fresh set, unless the token is older than the set.
 
 Whoever sends garbage can write any ``iat``, so a budget bounds these fetches: two at once, then one in 20 seconds,
-which is five a minute in each execution environment. What remains: while garbage comes in, a key that Auth began to
-use less than 20 seconds ago may be unknown here, and its tokens are refused until then. A flood fetches the new key
-just as well as a genuine token does, so it cannot keep a rotation away for longer.
+which is five a minute in each execution environment. What remains: when garbage or an earlier rotation has spent the
+budget, a key that Auth began to use less than 20 seconds ago may be unknown here, and its tokens are refused until
+then. A flood fetches the new key just as well as a genuine token does, so it cannot keep a rotation away for longer.
 """
 
 import base64
