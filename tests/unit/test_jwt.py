@@ -83,6 +83,8 @@ def test_an_api_key_may_never_expire(jwks: HttpServer) -> None:
 FORGERIES = {
     "another key": signed(claims("7"), OTHER_KEY),
     "an endless past": signed(claims("7", iat=float("-inf")), OTHER_KEY),
+    "a past beyond all floats": signed(claims("7", iat=-(10**400), exp=10**400), OTHER_KEY),
+    "no moment": signed(claims("7", iat=float("nan"), exp=float("nan")), OTHER_KEY),
     "an unknown key id": signed(claims("7"), KEY, kid="other"),
     "no key id": signed(claims("7"), KEY, kid=None),  # type: ignore[arg-type]
     "a list for a key id": signed(claims("7"), KEY, kid=["key"]),  # type: ignore[arg-type]
@@ -265,7 +267,9 @@ def test_the_url_must_be_http(configure: Callable[..., None]) -> None:
         ({"iat": "5"}, None),
         ({"iat": True}, None),
         ({"iat": None}, None),
+        ({"iat": -(10**400)}, -(10**400)),
         ({"iat": float("-inf")}, None),
+        ({"iat": float("inf")}, None),
         ({"iat": float("nan")}, None),
         ({"iat": 10**12}, None),
     ],

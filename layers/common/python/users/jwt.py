@@ -165,7 +165,7 @@ def issued_at(claims: Mapping[str, Any]) -> int | None:
     difference has a bound. A login waits until a small one is over (``sessions.obtain_tokens``).
     """
     value = claims.get("iat")
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value in {-math.inf, math.inf}:
         return None
     return int(value) if _has_come(value, time.time()) else None
 
@@ -184,7 +184,7 @@ def _check_claims(claims: Mapping[str, Any]) -> None:
         and isinstance(claims.get("verified"), bool)
         and isinstance(expires_at, int | float)
     )
-    if not complete or expires_at <= now or not all(_has_come(claims.get(name), now) for name in ("iat", "nbf")):
+    if not (complete and expires_at > now and all(_has_come(claims.get(name), now) for name in ("iat", "nbf"))):
         raise Unauthenticated
 
 
