@@ -10,7 +10,8 @@ from grpc_reflection.v1alpha import reflection
 
 from local.auth import wire
 from local.auth.domains_api import domains_service
-from local.auth.errors import AccessDenied
+from local.auth.errors import AccessDenied, IssueFailed, policy_store_failure
+from local.auth.faults import CHECK_PERMISSION
 from local.auth.grpc_edge import Edge
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def _token_service(auth: Auth, faults: Faults) -> grpc.GenericRpcHandler:
     edge = Edge(wire.TOKEN_SERVICE, database_away=grpc.StatusCode.INTERNAL, faults=faults)
 
     def issue(request: wire.IssueReq) -> wire.Token:
+        if faults.next(CHECK_PERMISSION):
+            raise IssueFailed  # as for a missing relation: the real service drops the cause (auth/service.go:377-404)
         return _token(
             auth.issue(
                 request.user_id,
@@ -87,6 +90,8 @@ def _auth_service(auth: Auth, faults: Faults) -> grpc.GenericRpcHandler:
     def authorize(request: wire.AuthZReq) -> wire.AuthZRes:
         if request.HasField("pat_req"):  # a PAT cannot have a scope for users, so it never permits (contract §5.4)
             raise AccessDenied
+        if fault := faults.next(CHECK_PERMISSION):
+            raise policy_store_failure(grpc.StatusCode[fault.status])
         policy = request.policy_req
         auth.authorize((policy.subject_type, policy.subject), policy.permission, (policy.object_type, policy.object))
         return wire.AuthZRes(authorized=True)

@@ -44,11 +44,17 @@ class TokenRevoked(Unauthenticated):
     text = "token is revoked"
 
 
+_NOT_AUTHORIZED = "failed to perform authorization over the entity"
+_REFUSED_CONNECTION = (
+    'connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:50051: connect: connection refused"'
+)
+
+
 class AccessDenied(AuthError):
-    """No relation grants what was asked."""
+    """No relation grants what was asked. The text is the one of a SpiceDB that answered so."""
 
     status = grpc.StatusCode.PERMISSION_DENIED
-    text = "failed to perform authorization over the entity"
+    text = f"{_NOT_AUTHORIZED} : {_NOT_AUTHORIZED} : PERMISSIONSHIP_NO_PERMISSION"
 
 
 class NotFound(AuthError):
@@ -56,6 +62,22 @@ class NotFound(AuthError):
 
     status = grpc.StatusCode.NOT_FOUND
     text = "entity not found"
+
+
+def policy_store_failure(status: grpc.StatusCode) -> AuthError:
+    """What Authorize answers where SpiceDB did not answer the question but failed with `status`.
+
+    The real service wraps the failure into the same status as a refusal; only the text tells them apart. A status that
+    blames the request or the key goes through (pkg/policies/spicedb/service.go:882-906, auth/api/grpc/utils.go:17-48).
+    """
+    if status in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION}:
+        return MalformedRequest(f"{_NOT_AUTHORIZED} : {MalformedRequest.text} : object definition not found")
+    if status is grpc.StatusCode.UNAUTHENTICATED:
+        return Unauthenticated(f"{_NOT_AUTHORIZED} : {Unauthenticated.text} : invalid preshared key")
+    code = status.name.title().replace("_", "")
+    return AccessDenied(
+        f"{_NOT_AUTHORIZED} : unexpected gRPC status: {code} (status code:{code}) : {_REFUSED_CONNECTION}"
+    )
 
 
 class IssueFailed(AuthError):

@@ -6,6 +6,8 @@
 
 `status` is a gRPC status, or HANG: no answer before the caller gives up. `calls` is how many calls it meets; left out,
 all until it is cleared. `after: true` lets the call do its work first: only its answer is lost.
+
+A fault of `CheckPermission` is one of SpiceDB: Authorize and Issue ask it, and answer what the real Auth answers then.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dataclasses import asdict, dataclass
 import grpc
 
 HANG = "HANG"
+CHECK_PERMISSION = "CheckPermission"
 _LONGEST_HANG = 60.0  # seconds, for callers without a deadline
 
 
@@ -38,6 +41,8 @@ class Fault:
             raise ValueError('expected {"method", "status"[, "calls"][, "after"]}') from error
         if fault.status != HANG and fault.status not in grpc.StatusCode.__members__:
             raise ValueError("status: HANG or the name of a gRPC status")
+        if fault.method == CHECK_PERMISSION and fault.status == HANG:
+            raise ValueError("CheckPermission does not hang: a caller's deadline ends Authorize, so let that one hang")
         if fault.calls is not None and (not isinstance(fault.calls, int) or fault.calls < 1):
             raise ValueError("calls: a number from 1 on")
         return fault

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 import grpc
 import psycopg
 
-from local.auth.errors import AuthError, MalformedRequest
+from local.auth.errors import AccessDenied, AuthError, MalformedRequest
 from local.auth.faults import HANG, Fault, Faults, hang
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ def _meet(fault: Fault, context: grpc.ServicerContext) -> Refusal:
     if fault.status == HANG:
         hang(context)
         return Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "fault on demand")
-    return Refusal(grpc.StatusCode[fault.status], "fault on demand")
+    status = grpc.StatusCode[fault.status]
+    return Refusal(status, AccessDenied.text if status is AccessDenied.status else "fault on demand")
 
 
 def _serialize(message: Message) -> bytes:

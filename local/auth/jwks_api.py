@@ -1,20 +1,26 @@
-"""HTTP: the public keys at ``/keys/.well-known/jwks.json`` (contract §5.6), ``/health``; ``/faults`` when allowed."""
+"""HTTP: the public keys at ``/keys/.well-known/jwks.json`` (contract §5.6) and ``/health``.
+
+Where AUTH_FAULTS=1 allows it, faults are made at ``/faults``, and ``/rotations`` replaces the key that signs:
+
+    curl -X POST localhost:9001/rotations -d '{}'               # a new key of the same key id
+    curl -X POST localhost:9001/rotations -d '{"kid": "2027"}'  # a new key id; the key of before retires
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import socketserver
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 from local.auth.faults import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from local.auth.faults import Faults
-    from local.auth.signing import Signer
 
 JWKS_PATH = "/keys/.well-known/jwks.json"
 _JSON = {"Content-Type": "application/json"}
@@ -23,24 +29,25 @@ _CACHE_CONTROL = "public, max-age=900, stale-while-revalidate=60"  # cmd/auth/ma
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """What tests and developers may do to the service: faults, and ``rotate_keys(kid)``, which may raise ValueError."""
+
+    faults: Faults
+    rotate_keys: Callable[[str], None]
+
+
 class JwksServer(ThreadingHTTPServer):
-    """Serves documents that do not change while the process runs."""
+    """Serves the keys that are valid at the moment."""
 
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], signer: Signer, faults: Faults | None = None) -> None:
-        """Bind the address; raises OSError when it is taken. With `faults`, they are made and cleared at /faults."""
-        self.faults = faults
-        self.documents = {
-            JWKS_PATH: (
-                _json({"keys": signer.jwks()}),
-                {"Content-Type": "application/json", "Cache-Control": _CACHE_CONTROL},
-            ),
-            "/health": (
-                _json({"status": "pass", "description": "auth service"}),
-                {"Content-Type": "application/health+json"},
-            ),
-        }
+    def __init__(
+        self, address: tuple[str, int], keys: Callable[[], list[dict[str, str]]], trials: Trials | None = None
+    ) -> None:
+        """Bind the address; raises OSError when it is taken. With `trials` there are /faults and /rotations."""
+        self.keys = keys
+        self.trials = trials
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -62,23 +69,31 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if faults := self._faults():
             self._answer(200, _json(faults.as_json()), _JSON)
-        elif path in self.server.documents:
-            self._answer(200, *self.server.documents[path])
+        elif path == JWKS_PATH:
+            self._answer(200, _json({"keys": self.server.keys()}), {**_JSON, "Cache-Control": _CACHE_CONTROL})
+        elif path == "/health":
+            health = {"status": "pass", "description": "auth service"}
+            self._answer(200, _json(health), {"Content-Type": "application/health+json"})
         else:
             self._not_found()
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        faults = self._faults()
-        if faults is None:
+        trials = self.server.trials
+        if trials is None or self.path not in {"/faults", "/rotations"}:
             self._not_found()
             return
         try:
-            faults.add(Fault.from_json(body))
+            if self.path == "/faults":
+                trials.faults.add(Fault.from_json(body))
+                made: object = trials.faults.as_json()
+            else:
+                trials.rotate_keys(_key_id(body))
+                made = self.server.keys()
         except ValueError as error:
             self._answer(400, _json({"message": str(error)}), _JSON)
         else:
-            self._answer(201, _json(faults.as_json()), _JSON)
+            self._answer(201, _json(made), _JSON)
 
     def do_DELETE(self) -> None:
         if faults := self._faults():
@@ -88,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._not_found()
 
     def _faults(self) -> Faults | None:
-        return self.server.faults if self.path == "/faults" else None
+        return self.server.trials.faults if self.server.trials and self.path == "/faults" else None
 
     def _not_found(self) -> None:
         self._answer(404, b"404 page not found\n", {"Content-Type": "text/plain"})
@@ -106,6 +121,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class' signature
         _log.info("http", extra={"error": format % args})
+
+
+def _key_id(order: bytes) -> str:
+    """The key id that a rotation asks for, "" for that of before. Raises ValueError for anything but such an order."""
+    document = json.loads(order)
+    kid = document.get("kid", "") if isinstance(document, dict) else None
+    if not isinstance(kid, str):
+        raise ValueError('expected {} or {"kid": "..."}')  # noqa: TRY004 - the caller knows bad text, not bad types
+    return kid
 
 
 def _json(document: object) -> bytes:

@@ -9,6 +9,8 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -16,14 +18,13 @@ import grpc
 from local.auth.auth_api import add_auth_services
 from local.auth.database import Database
 from local.auth.faults import Faults
-from local.auth.jwks_api import JwksServer
+from local.auth.jwks_api import JwksServer, Trials
 from local.auth.service import Auth
 from local.auth.signing import load_signer
 from local.auth.spicedb_api import add_permissions_service
 
 if TYPE_CHECKING:
     from local.auth.settings import Settings
-    from local.auth.signing import Signer
 
 _THREADS = 16  # shared by both gRPC servers: also the most database connections that are ever open
 _STOP_GRACE_SECONDS = 1.0
@@ -59,7 +60,7 @@ def serve(settings: Settings) -> None:
         add_permissions_service(spicedb_server, database, settings.spicedb_key, faults)
         ports = {
             "grpc_port": _bind(auth_server, settings.grpc_host, settings.grpc_port, "MG_AUTH_GRPC_PORT"),
-            "http_port": _start_http(running, signer, settings, faults),
+            "http_port": _start_http(running, auth, settings, faults),
             "spicedb_port": _bind(spicedb_server, settings.grpc_host, settings.spicedb_port, "MG_SPICEDB_PORT"),
         }
         running.callback(_stop, auth_server, spicedb_server)
@@ -90,11 +91,12 @@ def _probe(host: str, port: int) -> None:
         probe.bind(address)
 
 
-def _start_http(running: ExitStack, signer: Signer, settings: Settings, faults: Faults) -> int:
+def _start_http(running: ExitStack, auth: Auth, settings: Settings, faults: Faults) -> int:
     """Serve the public keys in a thread until `running` ends, and give the port. Raises PortUnavailable."""
     host, port = settings.http_host, settings.http_port
+    trials = Trials(faults, partial(auth.rotate_keys, Path(settings.keys_dir))) if settings.faults else None
     try:
-        server = running.enter_context(JwksServer((host, port), signer, faults if settings.faults else None))
+        server = running.enter_context(JwksServer((host, port), auth.jwks, trials))
     except OSError as error:
         raise PortUnavailable(host, port, "MG_AUTH_HTTP_PORT", error) from error
     threading.Thread(target=server.serve_forever, args=(0.1,), name="jwks", daemon=True).start()

@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import grpc
 import psycopg
 
 from local.auth import credentials, refresh_tokens, relationships
@@ -21,11 +22,14 @@ from local.auth.errors import (
     NotFound,
     NotInSchema,
     TokenRevoked,
+    policy_store_failure,
 )
+from local.auth.signing import KeyFileSigner
 from local.auth.tokens import Claims, Role, TokenType, decode, encode
 
 if TYPE_CHECKING:
     from datetime import timedelta
+    from pathlib import Path
 
     from local.auth.database import Connection, Database
     from local.auth.refresh_tokens import RefreshTokenRecord
@@ -58,11 +62,24 @@ class Auth:
     """The service over its records and keys."""
 
     def __init__(self, database: Database, signer: Signer, durations: TokenDurations, *, strict: bool) -> None:
-        """`strict` (AUTH_STRICT=1): Refresh rotates the token's id and Revoke asks for ownership."""
+        """`strict` (AUTH_STRICT=1): Refresh rotates the token's id, Revoke asks who owns it, API keys need no role."""
         self._database = database
         self._signer = signer
         self._durations = durations
         self._strict = strict
+
+    def rotate_keys(self, directory: Path, kid: str = "") -> None:
+        """Sign with a new key from here on; without `kid` under the key id of before (`KeyFileSigner.rotated`).
+
+        Raises ValueError for a bad key id, and where the keys are a shared secret.
+        """
+        if not isinstance(self._signer, KeyFileSigner):
+            raise ValueError("a shared secret is not rotated")  # noqa: TRY004 - the caller tells what was asked
+        self._signer = self._signer.rotated(directory, kid or self._signer.key_id)
+
+    def jwks(self) -> list[dict[str, str]]:
+        """The public keys, the active one first; empty for a shared secret."""
+        return self._signer.jwks()
 
     def issue(self, user_id: str, role: int, token_type: int, *, verified: bool, description: str = "") -> IssuedTokens:
         """Issue a token for a user whose role the relations grant.
@@ -131,7 +148,7 @@ class Auth:
             raise MalformedRequest
         if token.startswith("pat"):
             return self._authenticate_pat(credentials.PersonalAccessToken.parse(token))
-        claims = decode(token, self._signer, time.time())
+        claims = decode(token, self._signer, time.time(), api_keys_without_role=self._strict)
         if claims.type is TokenType.API_KEY:
             with self._database.transaction() as connection:
                 credentials.check_api_key(connection, claims.id)
@@ -155,8 +172,10 @@ class Auth:
         try:
             with self._database.transaction() as connection:
                 permitted = relationships.permits(connection, resource, permission, subject)
-        except (NotInSchema, psycopg.OperationalError) as error:
+        except NotInSchema as error:
             raise AccessDenied from error
+        except psycopg.OperationalError as error:
+            raise policy_store_failure(grpc.StatusCode.UNAVAILABLE) from error
         if not permitted:
             raise AccessDenied
 

@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import hmac
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +23,7 @@ from local.auth.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HMAC_DIGESTS = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}
 
 # An Ed25519 private key in PKCS #8 (RFC 8410 §7) is this and the 32-byte seed; PyNaCl reads only the seed.
@@ -91,6 +93,26 @@ class KeyFileSigner:
         except (BadSignatureError, ValueError):  # ValueError: not 64 bytes
             return False
         return True
+
+    def rotated(self, directory: Path, kid: str) -> KeyFileSigner:
+        """The signer after a rotation: a new active key, which is written to ``<kid>.key`` in `directory`.
+
+        With another key id the key of before retires, and its tokens stay good. With the same key id its file is
+        replaced, and its tokens are good no more. The real service does the same when it is started with such files.
+        Raises ValueError for a key id that makes no file name.
+        """
+        if not _KEY_ID.fullmatch(kid):
+            raise ValueError("kid: letters, digits, - and _")
+        path = directory / f"{kid}.key"
+        path.unlink(missing_ok=True)
+        _create_key_file(path)
+        retiring = None if kid == self._active_id else (self._active_id, self._active)
+        return KeyFileSigner((kid, _read_key_file(path)), retiring)
+
+    @property
+    def key_id(self) -> str:
+        """The active key's id."""
+        return self._active_id
 
     def jwks(self) -> list[dict[str, str]]:
         """The public keys as contract §5.6 lists them."""

@@ -65,10 +65,11 @@ def encode(claims: Claims, signer: Signer) -> str:
     return f"{data}.{_segment(signer.sign(data.encode()))}"
 
 
-def decode(token: str, signer: Signer, now: float) -> Claims:
+def decode(token: str, signer: Signer, now: float, *, api_keys_without_role: bool = False) -> Claims:
     """Check signature, expiry, issuer and the presence of the claims, in this order; never which type it is.
 
-    No leeway, as upstream (contract §5.6). Raises TokenExpired or Unauthenticated.
+    No leeway, as upstream (contract §5.6). `api_keys_without_role` takes API keys of role 0, which upstream signs at
+    ``POST /keys`` and then refuses. Raises TokenExpired or Unauthenticated.
     """
     try:
         header_part, payload_part, signature_part = token.split(".")
@@ -83,13 +84,18 @@ def decode(token: str, signer: Signer, now: float) -> Claims:
         raise TokenExpired
     if payload.get("iss") != ISSUER or not _is_number(issued_at) or issued_at > now:
         raise Unauthenticated
-    return _claims(payload)
+    without_role = api_keys_without_role and payload.get("type") == TokenType.API_KEY
+    return _claims(payload, least_role=0 if without_role else Role.USER)
 
 
-def _claims(payload: dict[str, Any]) -> Claims:
+def _claims(payload: dict[str, Any], *, least_role: int) -> Claims:
     type_, role, verified = payload.get("type"), payload.get("role"), payload.get("verified")
     if not (
-        _is_number(type_) and 0 <= type_ <= 5 and _is_number(role) and 1 <= role <= 2 and isinstance(verified, bool)
+        _is_number(type_)
+        and 0 <= type_ <= 5
+        and _is_number(role)
+        and least_role <= role <= Role.ADMIN
+        and isinstance(verified, bool)
     ):
         raise Unauthenticated
     return Claims(

@@ -13,12 +13,13 @@ from tests.service import Service
 from tests.tokens import claims, signed
 from users import jwt
 
+HS512 = {"MG_AUTH_KEYS_ALGORITHM": "HS512", "MG_AUTH_SECRET_KEY": "k" * 64}
+
 
 @pytest.fixture
 def hs512(service: Service, make_auth: Callable[..., AuthServer]) -> Iterator[Service]:
     """The service with an Auth whose keys are symmetric."""
-    variables = {"MG_AUTH_KEYS_ALGORITHM": "HS512", "MG_AUTH_SECRET_KEY": "k" * 64}
-    elsewhere = service.asking(make_auth(**variables), **variables)
+    elsewhere = service.asking(make_auth(**HS512), **HS512)
     with elsewhere.configured():
         yield elsewhere
 
@@ -40,6 +41,22 @@ def test_api_keys_work_until_they_are_revoked(service: Service, expires: str) ->
     assert (answer.status, answer.json["id"]) == (200, user["id"])
     service.auth_command("revoke-api-key", jwt.unverified_claims(key)["jti"])
     assert service.call("view_profile", token=key).error == (401, "unauthenticated")
+
+
+@pytest.mark.parametrize("variables", [{}, HS512], ids=["EdDSA", "HS512"])
+@pytest.mark.parametrize(("strict", "status"), [("", 401), ("1", 200)], ids=["the real Auth", "one that takes them"])
+def test_api_keys_without_a_role_are_good_where_auth_says_so(
+    service: Service, make_auth: Callable[..., AuthServer], variables: dict[str, str], strict: str, status: int
+) -> None:
+    """The real Auth signs its API keys with role 0, and refuses that itself. The claim counts for nothing here."""
+    elsewhere = service.asking(make_auth(AUTH_STRICT=strict, **variables), **variables)
+    with elsewhere.configured():
+        user = elsewhere.register()
+        key = elsewhere.auth_command("api-key", user["id"], "--role", "none", "--expires", "1h")
+        assert jwt.unverified_claims(key)["role"] == 0
+        assert elsewhere.call("view_profile", token=key).status == status
+        with elsewhere.configured(MG_AUTH_GRPC_URL="127.0.0.1:1"):
+            assert elsewhere.call("view_profile", token=key).error == (503, "service_unavailable"), "Auth was asked"
 
 
 def test_a_pat_lists_for_an_administrator_and_outlives_his_password(service: Service) -> None:
@@ -107,7 +124,7 @@ def test_garbage_does_not_make_it_fetch_the_key_set_again(service: Service) -> N
             token = signed(claims(user["id"]), key, kid=f"kid-{number}")
             assert service.call("view_profile", token=token).status == 401
         assert service.call("view_profile", token=genuine).status == 200
-        assert len(server.received) == 1
+        assert len(server.received) == 2
 
 
 def test_the_key_set_away_is_503_not_401(service: Service) -> None:

@@ -143,6 +143,112 @@ def test_a_stream_that_was_deleted_meanwhile_is_made_again(own_nats: NatsServer)
     assert [event.payload["number"] for event in events(own_nats.url)] == [2]
 
 
+# What upstream's services send (pkg/events/nats/subscriber.go:22-35), as nats.go writes its jetstream.StreamConfig.
+UPSTREAMS_STREAM = {
+    "name": "events",
+    "description": "Magistrala stream for sending and receiving messages in between Magistrala events",
+    "subjects": ["events.>"],
+    "retention": "limits",
+    "max_consumers": 0,
+    "max_msgs": 0,
+    "max_bytes": 0,
+    "discard": "old",
+    "max_age": 24 * 3600 * 10**9,
+    "max_msgs_per_subject": 10**9,
+    "max_msg_size": 1024 * 1024,
+    "storage": "file",
+    "num_replicas": 0,
+    "compression": "none",
+    "allow_direct": False,
+    "mirror_direct": False,
+}
+# What the first release of this service made.
+FIRST_STREAM = {"name": "events", "subjects": ["events.>"], "max_age": 24 * 3600, "max_msg_size": 1024 * 1024}
+
+
+def ask_jetstream(url: str, request: str, body: Any = None) -> dict[str, Any]:
+    """What JetStream's API answers."""
+
+    async def run() -> dict[str, Any]:
+        client = await nats.connect(url)
+        try:
+            answer = await client.request(f"$JS.API.STREAM.{request}", json.dumps(body).encode() if body else b"")
+            found: dict[str, Any] = json.loads(answer.data)
+            return found
+        finally:
+            await client.close()
+
+    return asyncio.run(run())
+
+
+def publish(url: str) -> None:
+    with closing(NatsChannel(url)) as channel:
+        assert [outcome.refusal for outcome in channel.deliver([row()])] == [""]
+
+
+def test_upstreams_services_find_the_stream_that_they_would_make(own_nats: NatsServer) -> None:
+    publish(own_nats.url)
+    answer = ask_jetstream(own_nats.url, "CREATE.events", UPSTREAMS_STREAM)
+    assert "error" not in answer, answer
+    assert answer["config"]["description"] == UPSTREAMS_STREAM["description"]
+    assert len(events(own_nats.url)) == 1
+
+
+def test_a_stream_that_upstreams_services_made_is_used_as_it_is(own_nats: NatsServer) -> None:
+    made = ask_jetstream(own_nats.url, "CREATE.events", UPSTREAMS_STREAM)["config"]
+    publish(own_nats.url)
+    assert ask_jetstream(own_nats.url, "INFO.events")["config"] == made
+    with_stream(own_nats.url, lambda stream: stream.delete_stream("events"))
+    publish(own_nats.url)
+    assert ask_jetstream(own_nats.url, "INFO.events")["config"] == made, "the same to the last field"
+
+
+def test_a_stream_of_the_first_release_becomes_upstreams(own_nats: NatsServer) -> None:
+    with_stream(own_nats.url, lambda stream: stream.add_stream(**FIRST_STREAM))
+    assert ask_jetstream(own_nats.url, "CREATE.events", UPSTREAMS_STREAM)["error"]["err_code"] == 10058
+    publish(own_nats.url)
+    answer = ask_jetstream(own_nats.url, "CREATE.events", UPSTREAMS_STREAM)
+    assert "error" not in answer, answer
+    assert len(events(own_nats.url)) == 1, "with what it held"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"description": "ours"}, {"max_age": 3600}, {"max_msgs_per_subject": 5}, {"subjects": ["events.*.>"]}]
+)
+def test_a_stream_of_an_operator_stays_as_it_is(own_nats: NatsServer, changes: dict[str, Any]) -> None:
+    with_stream(own_nats.url, lambda stream: stream.add_stream(**(FIRST_STREAM | changes)))
+    before = ask_jetstream(own_nats.url, "INFO.events")["config"]
+    publish(own_nats.url)
+    assert ask_jetstream(own_nats.url, "INFO.events")["config"] == before
+
+
+def test_what_an_operator_added_to_a_stream_of_the_first_release_is_kept(own_nats: NatsServer) -> None:
+    added = {"max_bytes": 10**6, "deny_delete": True, "metadata": {"team": "users"}}
+    with_stream(own_nats.url, lambda stream: stream.add_stream(**FIRST_STREAM, **added))
+    before = ask_jetstream(own_nats.url, "INFO.events")["config"]
+    publish(own_nats.url)
+    wanted = {name: UPSTREAMS_STREAM[name] for name in ("description", "max_msgs_per_subject")}
+    assert ask_jetstream(own_nats.url, "INFO.events")["config"] == before | wanted
+
+
+@pytest.mark.parametrize("denied", ["INFO", "UPDATE"])
+def test_who_may_not_change_streams_delivers_and_says_it_once(
+    tmp_path: Path, log_output: io.StringIO, denied: str
+) -> None:
+    users = (
+        "authorization { users: [ { user: boss, password: b }, { user: a, password: b,"
+        f' permissions: {{ publish: {{ deny: "$JS.API.STREAM.{denied}.events" }} }} }} ] }}'
+    )
+    with configured_nats(tmp_path, users) as port:
+        with_stream(f"nats://boss:b@127.0.0.1:{port}", lambda stream: stream.add_stream(**FIRST_STREAM))
+        for _ in range(3):
+            publish(f"nats://a:b@127.0.0.1:{port}")
+        assert len(events(f"nats://boss:b@127.0.0.1:{port}")) == 3
+    told = [line for line in log_output.getvalue().splitlines() if "stream is left as it is" in line]
+    assert len(told) == 1
+    assert "ermissions" in told[0], "and why"
+
+
 def test_a_stream_of_another_name_that_takes_the_subjects_is_enough(own_nats: NatsServer) -> None:
     with_stream(own_nats.url, lambda stream: stream.add_stream(name="all", subjects=["events.magistrala.>"]))
     with closing(NatsChannel(own_nats.url)) as channel:

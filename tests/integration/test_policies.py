@@ -427,6 +427,79 @@ def test_who_is_no_administrator_there_is_none_here(service: Service, faults: Fa
     assert set_role(service, boss, ada.id, "admin").status == 200
 
 
+# What asks the policy store about an administrator that acts on somebody else, with a body that is good.
+ASKING: dict[str, dict[str, Any]] = {
+    "list_users": {"query": "limit=1"},
+    "view_user": {},
+    "update_user": {"body": {"first_name": "Ada"}},
+    "update_user_tags": {"body": {"tags": ["a"]}},
+    "update_profile_picture": {"body": {"profile_picture": "https://example.com/p.png"}},
+    "update_username": {"body": {"username": "another_name"}},
+    "update_user_email": {"body": {"email": "another@example.com"}},
+    "update_user_role": {"body": {"role": "admin"}},
+    "disable_user": {},
+    "enable_user": {},
+    "delete_user": {},
+    "register_user": {"body": registration(role="admin")},
+}
+
+
+def ask(service: Service, operation: str, boss: Person, user_id: str) -> Answer:
+    path = {} if operation in {"list_users", "register_user"} else {"user_id": user_id}
+    return service.call(operation, token=boss.token, **path, **ASKING[operation])
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        pytest.param(name, marks=[] if name in {"list_users", "register_user", "delete_user"} else pytest.mark.long)
+        for name in ASKING
+    ],
+)
+def test_a_policy_store_that_is_away_refuses_no_administrator(service: Service, faults: Faults, operation: str) -> None:
+    """The real Auth answers PERMISSION_DENIED then, as for a refusal."""
+    ada, boss = person(service), administrator(service)
+    accounts = service.execute("SELECT * FROM users ORDER BY id")
+    faults.add("CheckPermission", "UNAVAILABLE")
+    unavailable(ask(service, operation, boss, ada.id))
+    assert service.execute("SELECT * FROM users ORDER BY id") == accounts
+    faults.clear()
+    policies.revoke_administration(boss.id)
+    assert ask(service, operation, boss, ada.id).error == (403, "forbidden")
+    assert service.execute("SELECT * FROM users ORDER BY id") == accounts
+    policies.grant(boss.id, 1)
+    assert ask(service, operation, boss, ada.id).status in {200, 201, 204, 409}
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        "FAILED_PRECONDITION",
+        *(
+            pytest.param(status, marks=pytest.mark.long)
+            for status in ("DEADLINE_EXCEEDED", "INTERNAL", "UNAUTHENTICATED")
+        ),
+    ],
+)
+def test_every_failure_of_the_policy_store_is_no_refusal(service: Service, faults: Faults, status: str) -> None:
+    """Also where Auth tells it as a fault of the request or of the caller: no schema, or another key."""
+    boss = administrator(service)
+    faults.add("CheckPermission", status, calls=1)
+    unavailable(service.call("list_users", token=boss.token, query="limit=1"))
+    assert service.call("list_users", token=boss.token, query="limit=1").status == 200
+
+
+def test_a_login_while_the_policy_store_is_away(service: Service, faults: Faults) -> None:
+    """Auth's Issue fails in the same way for a relation that is missing, which the login then writes."""
+    ada = person(service)
+    faults.add("CheckPermission", "UNAVAILABLE")
+    faults.add(WRITE, "UNAVAILABLE")
+    for _ in range(7):  # more than a limit on failed logins would let through
+        unavailable(log_in(service, ada.email, ada.secret))
+    faults.clear()
+    assert log_in(service, ada.email, ada.secret).status == 201
+
+
 def test_without_a_policy_store_grpc_is_not_imported(service: Service, tmp_path: Path) -> None:
     code = (
         "import sys\n"

@@ -249,6 +249,15 @@ def test_limits_and_offsets_of_any_size(server: Server, people: Callable[..., li
     assert (beyond.total, beyond.offset, beyond.limit, len(beyond.users)) == (2, largest, largest, 0)
 
 
+def test_empty_metadata_is_an_empty_struct(server: Server, people: Callable[..., list[str]]) -> None:
+    """On the wire the field is there, with nothing in it."""
+    (ada,) = people(1, metadata="{}")
+    with server.channel() as channel:
+        assert retrieve(channel, [ada]).users[0].HasField("metadata")
+        raw = channel.unary_unary(METHOD)(b"\x0a\x24" + ada.encode(), timeout=10, wait_for_ready=True)
+    assert b"\x2a\x00" in raw
+
+
 def test_metadata_that_no_struct_holds_hides_nobody(server: Server, people: Callable[..., list[str]]) -> None:
     good, bad = people(1, metadata='{"a": 1}') + people(1, metadata='{"b": 1' + "0" * 400 + "}")
     with server.channel() as channel:

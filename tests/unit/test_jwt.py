@@ -82,6 +82,9 @@ def test_an_api_key_may_never_expire(jwks: HttpServer) -> None:
 
 FORGERIES = {
     "another key": signed(claims("7"), OTHER_KEY),
+    "an endless past": signed(claims("7", iat=float("-inf")), OTHER_KEY),
+    "a past beyond all floats": signed(claims("7", iat=-(10**400), exp=10**400), OTHER_KEY),
+    "no moment": signed(claims("7", iat=float("nan"), exp=float("nan")), OTHER_KEY),
     "an unknown key id": signed(claims("7"), KEY, kid="other"),
     "no key id": signed(claims("7"), KEY, kid=None),  # type: ignore[arg-type]
     "a list for a key id": signed(claims("7"), KEY, kid=["key"]),  # type: ignore[arg-type]
@@ -120,6 +123,7 @@ def test_forgeries(jwks: HttpServer, token: str) -> None:
     with pytest.raises(Unauthenticated):
         jwt.verified_claims(token)
     assert len(jwks.received) <= 1
+    jwt.verified_claims(signed(claims("7"), KEY))
 
 
 @given(st.text(max_size=300) | st.from_regex(r"[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*", fullmatch=True))
@@ -133,21 +137,69 @@ def test_garbage_does_not_make_it_fetch_again(jwks: HttpServer) -> None:
     for number in range(100):
         with pytest.raises(Unauthenticated):
             jwt.verified_claims(signed(claims("7"), OTHER_KEY, kid=f"kid-{number}"))
+    assert len(jwks.received) == 2
+
+
+@pytest.mark.parametrize("changes", [{"exp": 1}, {"iss": "somebody"}, {"iat": ...}, {"iat": 1}], ids=str)
+def test_what_cannot_be_of_a_newer_key_fetches_none(jwks: HttpServer, changes: dict[str, Any]) -> None:
+    jwt.verified_claims(signed(claims("7"), KEY))
+    with pytest.raises(Unauthenticated):
+        jwt.verified_claims(signed(claims("7", **changes), OTHER_KEY, kid="fresh"))
     assert len(jwks.received) == 1
 
 
-def test_a_new_key_is_found_half_a_minute_after_the_last_fetch(
-    jwks: HttpServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("kid", ["key", "fresh"])
+@pytest.mark.parametrize("behind", [0, 55])
+def test_a_new_key_is_found_at_once(jwks: HttpServer, kid: str, behind: int) -> None:
+    """Also when Auth's clock is behind."""
     jwt.verified_claims(signed(claims("7"), KEY))
-    jwks.body = key_set(key=KEY, fresh=OTHER_KEY)
-    fresh = signed(claims("7"), OTHER_KEY, kid="fresh")
-    with pytest.raises(Unauthenticated):
-        jwt.verified_claims(fresh)
-    later = time.monotonic() + 31
-    monkeypatch.setattr(time, "monotonic", lambda: later)
+    jwks.body = key_set(**{"key": KEY, kid: OTHER_KEY})
+    fresh = signed(claims("7", iat=int(time.time()) - behind), OTHER_KEY, kid=kid)
     assert jwt.verified_claims(fresh)["sub"] == "7"
     assert len(jwks.received) == 2
+
+
+def test_a_set_that_was_fetched_for_the_token_is_not_fetched_twice(jwks: HttpServer) -> None:
+    with pytest.raises(Unauthenticated):
+        jwt.verified_claims(signed(claims("7"), OTHER_KEY))
+    assert len(jwks.received) == 1
+
+
+def test_a_set_without_keys_is_fetched_no_more_often(jwks: HttpServer) -> None:
+    """As of an Auth whose keys are symmetric."""
+    jwks.body = key_set()
+    for _ in range(20):
+        with pytest.raises(Unauthenticated):
+            jwt.verified_claims(signed(claims("7"), KEY))
+    assert len(jwks.received) == 2
+
+
+def test_caches_are_asked_for_no_old_keys(jwks: HttpServer) -> None:
+    jwt.verified_claims(signed(claims("7"), KEY))
+    assert jwks.received[0].headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+@pytest.mark.parametrize(("ahead", "good"), [(55, True), (65, False)])
+def test_clocks_may_differ_by_a_minute(jwks: HttpServer, claim: str, ahead: int, good: bool) -> None:
+    token = signed(claims("7", **{claim: int(time.time()) + ahead}), KEY)
+    if good:
+        assert jwt.verified_claims(token)["sub"] == "7"
+    else:
+        with pytest.raises(Unauthenticated):
+            jwt.verified_claims(token)
+
+
+def test_an_expiry_has_no_leeway(jwks: HttpServer) -> None:
+    with pytest.raises(Unauthenticated):
+        jwt.verified_claims(signed(claims("7", exp=int(time.time())), KEY))
+
+
+def test_api_keys_alone_need_no_role(jwks: HttpServer) -> None:
+    assert jwt.verified_claims(signed(claims("7", type=3, role=0, exp=...), KEY))["role"] == 0
+    for kind in (0, 1, 2, 4, 5):
+        with pytest.raises(Unauthenticated):
+            jwt.verified_claims(signed(claims("7", type=kind, role=0), KEY))
 
 
 def test_a_retired_key_is_forgotten_after_five_minutes(jwks: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +215,8 @@ def test_a_retired_key_is_forgotten_after_five_minutes(jwks: HttpServer, monkeyp
     ("status", "body"),
     [(500, b""), (404, b"{}"), (200, b""), (200, b"[]"), (200, b'{"keys":1}'),
      (200, b'{"keys":[{"kty":"OKP","crv":"Ed25519"}]}'),
-     (200, b'{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"key","x":"!"}]}')],
+     (200, b'{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"key","x":"!"}]}'),
+     (200, b'{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"key","x":"AAAA"}]}')],
 )  # fmt: skip
 def test_a_key_set_that_cannot_be_had_is_auth_being_away(jwks: HttpServer, status: int, body: bytes) -> None:
     jwks.status, jwks.body = status, body
@@ -177,8 +230,10 @@ def test_known_keys_outlive_auth_being_away(jwks: HttpServer, monkeypatch: pytes
     later = time.monotonic() + 301
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert jwt.verified_claims(signed(claims("7"), KEY))["sub"] == "7"
-    with pytest.raises(Unavailable):
-        jwt.verified_claims(signed(claims("7"), OTHER_KEY, kid="fresh"))
+    for kid in ("key", "fresh"):  # a new key may have the old one's id
+        with pytest.raises(Unavailable):
+            jwt.verified_claims(signed(claims("7"), OTHER_KEY, kid=kid))
+    assert jwt.verified_claims(signed(claims("7"), KEY))["sub"] == "7"
 
 
 def test_auth_being_away_is_asked_once_a_second(jwks: HttpServer) -> None:
@@ -212,6 +267,11 @@ def test_the_url_must_be_http(configure: Callable[..., None]) -> None:
         ({"iat": "5"}, None),
         ({"iat": True}, None),
         ({"iat": None}, None),
+        ({"iat": -(10**400)}, -(10**400)),
+        ({"iat": float("-inf")}, None),
+        ({"iat": float("inf")}, None),
+        ({"iat": float("nan")}, None),
+        ({"iat": 10**12}, None),
     ],
 )
 def test_issued_at(payload: dict[str, Any], seconds: int | None) -> None:

@@ -170,6 +170,16 @@ def test_api_key_with_an_end(auth: AuthProcess, member: str) -> None:
     assert refused(lambda: auth.authenticate(token)) is grpc.StatusCode.UNAUTHENTICATED
 
 
+def test_api_key_without_a_role_is_refused_by_who_signed_it(
+    auth: AuthProcess, strict: AuthProcess, member: str
+) -> None:
+    """`POST /keys` of the real service signs role 0, which no reader of its tokens takes (tokenizer/util/jwt.go)."""
+    for service, code in ((auth, grpc.StatusCode.UNAUTHENTICATED), (strict, grpc.StatusCode.OK)):
+        token = service.command("api-key", member, "--role", "none").stdout.strip()
+        assert claims(token)["role"] == 0
+        assert refused(lambda token=token, service=service: service.authenticate(token)) is code  # type: ignore[misc]
+
+
 def test_issued_api_key_can_be_revoked(auth: AuthProcess, member: str) -> None:
     """An API key that Issue gave is on record like one of the command."""
     token = auth.issue(member, kind=3, description="sensor").access_token

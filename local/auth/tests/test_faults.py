@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from local.auth import wire
-from local.auth.tests.process import new_user
+from local.auth.tests.process import new_user, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,10 +85,52 @@ def test_after_the_work_is_done(failing: AuthProcess) -> None:
     assert failing.refresh(token).access_token
 
 
+def _authorize(auth: AuthProcess, user: str) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as raised:
+        auth.authorize(user)
+    return raised.value.code(), str(raised.value.details())
+
+
+def test_a_refusal_and_an_outage_of_the_policy_store_share_a_status(failing: AuthProcess) -> None:
+    """As with the real service, only the text of PERMISSION_DENIED tells whether SpiceDB has answered."""
+    member = new_user()
+    failing.grant(member, "member")
+    status, refusal = _authorize(failing, member)
+    assert status is grpc.StatusCode.PERMISSION_DENIED
+    assert refusal.endswith(" : PERMISSIONSHIP_NO_PERMISSION")
+    post(failing, method="CheckPermission", status="UNAVAILABLE", calls=2)
+    status, outage = _authorize(failing, member)
+    assert status is grpc.StatusCode.PERMISSION_DENIED
+    assert "unexpected gRPC status: Unavailable (status code:Unavailable)" in outage
+    assert "connection refused" in outage
+    assert refused(lambda: failing.issue(member)) is grpc.StatusCode.INTERNAL
+    assert failing.issue(member).access_token
+    assert _authorize(failing, member) == (grpc.StatusCode.PERMISSION_DENIED, refusal)
+
+
+@pytest.mark.parametrize(
+    ("status", "answered"),
+    [
+        ("DEADLINE_EXCEEDED", "PERMISSION_DENIED"),
+        ("INTERNAL", "PERMISSION_DENIED"),
+        ("PERMISSION_DENIED", "PERMISSION_DENIED"),
+        ("FAILED_PRECONDITION", "INVALID_ARGUMENT"),
+        ("UNAUTHENTICATED", "UNAUTHENTICATED"),
+    ],
+)
+def test_other_failures_of_the_policy_store(failing: AuthProcess, status: str, answered: str) -> None:
+    """SpiceDB without a schema, or with another key, is told as a fault of the request or the caller."""
+    post(failing, method="CheckPermission", status=status, calls=1)
+    code, text = _authorize(failing, new_user())
+    assert code is grpc.StatusCode[answered]
+    assert "PERMISSIONSHIP" not in text
+
+
 @pytest.mark.parametrize(
     "fault",
     [
         {"method": "Refresh"},
+        {"method": "CheckPermission", "status": "HANG"},
         {"method": "Refresh", "status": "BROKEN"},
         {"method": "Refresh", "status": "INTERNAL", "calls": 0},
         {"method": "Refresh", "status": "INTERNAL", "more": 1},

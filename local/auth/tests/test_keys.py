@@ -103,6 +103,45 @@ def test_rotation_keeps_the_retiring_keys_tokens_good(start_auth: Starter) -> No
     assert refused(lambda: retired.authenticate(token)) is grpc.StatusCode.UNAUTHENTICATED
 
 
+def _rotate(auth: AuthProcess, **order: object) -> httpx.Response:
+    return httpx.post(f"http://127.0.0.1:{auth.ready['http_port']}/rotations", json=order, trust_env=False)
+
+
+@pytest.mark.parametrize("kid", ["active", "2027"])
+def test_rotation_on_demand(start_auth: Starter, kid: str) -> None:
+    """A running service signs with another key from the next token on; a key of another id leaves the old one good."""
+    auth = start_auth(AUTH_FAULTS="1")
+    user = new_user()
+    auth.grant(user, "member")
+    before, old_keys = auth.issue(user).access_token, auth.jwks().json()["keys"]
+    answer = _rotate(auth, **({} if kid == "active" else {"kid": kid}))
+    keys = auth.jwks().json()["keys"]
+    assert (answer.status_code, answer.json()) == (201, keys)
+    assert [key["kid"] for key in keys] == list(dict.fromkeys([kid, "active"]))
+    assert keys[0]["x"] != old_keys[0]["x"]
+    after = auth.issue(user).access_token
+    assert header(after)["kid"] == kid
+    _verify(after, keys)
+    assert refused(lambda: auth.authenticate(after)) is grpc.StatusCode.OK
+    same_id = kid == "active"
+    assert (refused(lambda: auth.authenticate(before)) is grpc.StatusCode.UNAUTHENTICATED) is same_id
+    # The file is the new key's: a command over the same files makes tokens that the service takes.
+    auth.variables["MG_AUTH_KEYS_ACTIVE"] = f"{kid}.key"
+    made = auth.command("token", user).stdout.strip()
+    assert refused(lambda: auth.authenticate(made)) is grpc.StatusCode.OK
+
+
+def test_rotation_only_where_it_is_allowed_and_possible(auth: AuthProcess, start_auth: Starter) -> None:
+    """By default there is nothing at /rotations; a bad order and a shared secret are told."""
+    assert _rotate(auth).status_code == 404
+    allowed = start_auth(AUTH_FAULTS="1")
+    keys = allowed.jwks().json()
+    assert [_rotate(allowed, kid=kid).status_code for kid in ("../x", "a/b", 7, "x" * 65)] == [400] * 4
+    assert allowed.jwks().json() == keys
+    secret = start_auth(AUTH_FAULTS="1", MG_AUTH_KEYS_ALGORITHM="HS256", MG_AUTH_SECRET_KEY="s3cret")  # noqa: S106
+    assert _rotate(secret).status_code == 400
+
+
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 def test_shared_secret_signs(start_auth: Starter, algorithm: str) -> None:
     """§5.5: HMAC with MG_AUTH_SECRET_KEY, no kid; no public keys."""

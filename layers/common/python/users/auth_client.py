@@ -60,7 +60,11 @@ def authenticate(token: str) -> tuple[str, TokenType]:
 
 
 def authorize_administrator(user_id: str) -> None:
-    """Ask whether the policy store, too, holds the user for an administrator; Forbidden when not (contract §5.4)."""
+    """Ask whether the policy store, too, holds the user for an administrator (contract §5.4).
+
+    Forbidden when it says no, Unavailable when it says nothing: the real Auth answers both with PERMISSION_DENIED. A
+    complaint about the request or its key is Auth's about SpiceDB, too, because this request is always the same.
+    """
     policy = auth_pb2.PolicyReq(
         subject_type="user",
         subject=user_id,
@@ -68,9 +72,25 @@ def authorize_administrator(user_id: str) -> None:
         object_type="platform",
         object="magistrala",
     )
-    answer = _call("/auth.v1.AuthService/Authorize", auth_pb2.AuthZReq(policy_req=policy), auth_pb2.AuthZRes)
+    try:
+        answer = _call("/auth.v1.AuthService/Authorize", auth_pb2.AuthZReq(policy_req=policy), auth_pb2.AuthZRes)
+    except (BadRequest, Forbidden, NotFound, Unauthenticated) as error:
+        if isinstance(error, Forbidden) and _is_answer_of_policy_store(error.__cause__):
+            raise
+        raise Unavailable("spicedb") from error.__cause__
     if not answer.authorized:
         raise Forbidden
+
+
+def _is_answer_of_policy_store(error: BaseException | None) -> bool:
+    """Whether PERMISSION_DENIED tells what SpiceDB answered, and not that SpiceDB could not be asked.
+
+    Auth joins causes by " : ". An answer ends in its name (PERMISSIONSHIP_NO_PERMISSION) or has no further cause. Every
+    other text counts as a failure. Neither lets the caller in, but a 503 is tried again and raises an alarm. A 403
+    would tell an administrator that it is none.
+    """
+    cause = str(error.details() if isinstance(error, grpc.Call) else "").rpartition(" : ")[2]
+    return cause.startswith("PERMISSIONSHIP_") or cause == Forbidden().message
 
 
 def issue(user_id: str, *, role: int, verified: bool, description: str = "") -> Tokens:

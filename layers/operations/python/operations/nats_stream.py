@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -16,19 +16,33 @@ from nats.js.errors import APIError, NoStreamResponseError
 
 from operations.proto.messaging_pb2 import Message
 from operations.relay import DestinationUnavailable, Outcome, Row
+from users.log import logger
 from users.settings import SettingsError
 
-_STREAM = "events"
-_SUBJECTS = "events.>"
-_MAX_AGE = 24 * 3600  # seconds
-_MAX_MESSAGE = 1024 * 1024  # bytes
-_TOO_LARGE = 10054  # JetStream's error code: "message size exceeds maximum allowed"
+# Upstream's whole configuration: its services ask for this stream when they start, and do not start where they find
+# another of that name (pkg/events/nats/subscriber.go:22-35). What is not named here has the server's default there too.
+_STREAM = StreamConfig(
+    name="events",
+    description="Magistrala stream for sending and receiving messages in between Magistrala events",
+    subjects=["events.>"],
+    max_age=24 * 3600,  # seconds
+    max_msgs_per_subject=10**9,
+    max_msg_size=1024 * 1024,  # bytes
+)
+# JetStream's error codes.
+_TOO_LARGE = 10054  # "message size exceeds maximum allowed"
+_NO_STREAM = 10059  # "stream not found"
 _LARGER = "the event is larger than NATS takes"
 _CONNECT_TIMEOUT = 2  # seconds, for one server
 _TIMEOUT = 3.0  # seconds, for one answer
+_LOOK_TIMEOUT = 1.0  # seconds, for an answer about the stream itself, which no event waits for
 _CLOSE_TIMEOUT = 0.3  # seconds: after a failed TLS handshake asyncio waits for ever
 # For all that a group may need, so that the function has time left to settle.
 _GROUP_TIMEOUT = 8.0
+
+
+# The servers whose stream this process has looked at.
+_looked_at: set[str] = set()
 
 
 class NatsChannel:
@@ -43,6 +57,7 @@ class NatsChannel:
 
     def __init__(self, url: str) -> None:
         """``url``: servers by commas, each with ``user:password@`` or ``token@`` where it asks for them."""
+        self._url = url
         self._servers = url.split(",")
         self._credentials = _credentials(self._servers)
         self._runner = asyncio.Runner()
@@ -60,6 +75,9 @@ class NatsChannel:
             if isinstance(failure, NatsError | OSError | TimeoutError):
                 raise DestinationUnavailable(self._cause(failure)) from failure
             raise failure
+        if self._url not in _looked_at:
+            _looked_at.add(self._url)
+            self._runner.run(self._bring_up_to_date())
 
     def close(self) -> None:
         """Close the connection."""
@@ -76,6 +94,18 @@ class NatsChannel:
             # What was taken meanwhile is dropped by its id.
             results = await asyncio.gather(*(_publish(stream, row) for row in rows), return_exceptions=True)
         return results
+
+    async def _bring_up_to_date(self) -> None:
+        """Give a stream that our first release made what it lacked; a failure is logged, and changes nothing else."""
+        try:
+            client = await self._connected()
+            config = await _ask(client, f"INFO.{_STREAM.name}")
+            if config is not None and _is_of_first_release(config):
+                wanted = {"description": _STREAM.description, "max_msgs_per_subject": _STREAM.max_msgs_per_subject}
+                await _ask(client, f"UPDATE.{_STREAM.name}", config | wanted)
+        except (NatsError, OSError, TimeoutError, ValueError, KeyError) as error:
+            logger.warning("the stream is left as it is: upstream's services may refuse it", cause=self._cause(error))
+            self._complaint = ""  # it says nothing about the events
 
     async def _connected(self) -> Client:
         if self._client is None:
@@ -136,6 +166,29 @@ async def _publish(stream: JetStreamContext, row: Row) -> Outcome:
 async def _make_stream(stream: JetStreamContext) -> None:
     """Make the stream that takes events; one that is there already belongs to its operator and stays as it is."""
     with contextlib.suppress(APIError):  # another relay made it just now, or it is there and takes other subjects
-        await stream.add_stream(
-            StreamConfig(name=_STREAM, subjects=[_SUBJECTS], max_age=_MAX_AGE, max_msg_size=_MAX_MESSAGE)
-        )
+        await stream.add_stream(_STREAM)
+
+
+async def _ask(client: Client, request: str, config: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    """The stream's configuration as JetStream answers it to a request about it, None where there is no such stream.
+
+    nats-py's own calls would lose what they do not know, which an update would then take away.
+    """
+    body = json.dumps(config).encode() if config else b""
+    answer = json.loads((await client.request(f"$JS.API.STREAM.{request}", body, timeout=_LOOK_TIMEOUT)).data)
+    if "error" not in answer:
+        return dict(answer["config"])
+    if answer["error"].get("err_code") == _NO_STREAM:
+        return None
+    raise APIError.from_error(answer["error"])
+
+
+def _is_of_first_release(config: Mapping[str, Any]) -> bool:
+    """Whether it is the stream that our first release made, whatever its operator has added since."""
+    return (
+        "description" not in config
+        and config["max_msgs_per_subject"] == -1
+        and config["subjects"] == _STREAM.subjects
+        and config["max_age"] == _STREAM.as_dict()["max_age"]
+        and config["max_msg_size"] == _STREAM.max_msg_size
+    )

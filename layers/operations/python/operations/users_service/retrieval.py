@@ -105,6 +105,8 @@ def _message(user: User) -> users_pb2.User:
         updated_at=_timestamp(user.updated_at),
         updated_by=user.updated_by,
     )
+    # Upstream sends an empty Struct for empty metadata. It leaves the field out for NULL, which neither service writes.
+    message.metadata.SetInParent()
     if user.metadata:
         try:
             message.metadata.update(user.metadata)
