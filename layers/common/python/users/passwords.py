@@ -83,6 +83,22 @@ def check_password_rules(password: str, *, username: str, email: str) -> None:
             raise BadRequest("password_contains_name", "password contains the username or the e-mail's name")
 
 
+def check_changed(password: str, stored_hash: str, *, old: str = "") -> None:
+    """BadRequest when a new password is the one of ``stored_hash``, in whatever spelling (security.md S59).
+
+    ``old`` is the password that was just verified against the hash, empty where nobody gave it. With it, argon2id costs
+    nothing here; without it, one verification. bcrypt has hashed one of the spellings, and only its first 72 bytes.
+    """
+    same = _bytes(password) == _bytes(old)
+    if not same and is_bcrypt(stored_hash):
+        spellings = {password, *(unicodedata.normalize(form, password) for form in ("NFC", "NFD"))}
+        same = any(verify_password(stored_hash, spelling) for spelling in sorted(spellings))
+    elif not same and stored_hash and not old:
+        same = verify_password(stored_hash, password)
+    if same:
+        raise BadRequest("password_unchanged", "new password is the current one")
+
+
 @cache
 def password_pattern() -> Any:
     """``MG_USERS_PASS_REGEX`` compiled by RE2, whose ``$`` is the end of the text; SettingsError for a bad one."""

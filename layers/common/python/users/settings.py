@@ -129,7 +129,10 @@ class Settings:
     pass_regex: str = variable("MG_USERS_PASS_REGEX", "^.{8,}$", "RE2 pattern that a password must match.")
     pass_common_check: bool = variable("MG_USERS_PASS_COMMON_CHECK", "true", "Refuse very common passwords.", boolean)
     pass_max_age: float = variable(
-        "MG_USERS_PASS_MAX_AGE", "0s", "Age at which a password expires (Go duration); `0s`: never.", duration
+        "MG_USERS_PASS_MAX_AGE",
+        "0s",
+        "Age at which a password expires (Go duration), until `new_secret` at a login replaces it; `0s`: never.",
+        duration,
     )
     rehash: bool = variable(
         "MG_USERS_REHASH", "true", "Replace a bcrypt or weaker argon2id hash at the next login.", boolean
