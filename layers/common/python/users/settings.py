@@ -127,7 +127,9 @@ class Settings:
         "MG_USERS_VERIFY_ON_REGISTER", "true", "Self-registration sends the verification mail.", boolean
     )
     pass_regex: str = variable("MG_USERS_PASS_REGEX", "^.{8,}$", "RE2 pattern that a password must match.")
-    pass_common_check: bool = variable("MG_USERS_PASS_COMMON_CHECK", "true", "Refuse very common passwords.", boolean)
+    pass_common_check: bool = variable(
+        "MG_USERS_PASS_COMMON_CHECK", "true", "Refuse very common passwords, decorated ones too.", boolean
+    )
     pass_max_age: float = variable(
         "MG_USERS_PASS_MAX_AGE",
         "0s",
