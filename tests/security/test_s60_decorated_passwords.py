@@ -23,7 +23,8 @@ DECORATED = [
 GOOD = [
     DOCUMENTED, NEW_PASSWORD, "correct horse 7 battery", "correcthorsebatterystaple", "an operator chose this",
     "a-longer-Passphrase-7", "password manager of mine", "summer rain 2020", "xkqzwvrt", "Tr4-kuz-Bol-97",
-    "q7Wv!zp2Lm#x", "another password 8", "is it this 1 password", "9f86d081884c7d65", "love3910582746172", "summer-winter-1987-xkq",
+    "q7Wv!zp2Lm#x", "another password 8", "is it this 1 password", "9f86d081884c7d65", "love3910582746172",
+    "summer-winter-1987-xkq",
     "         ", "ßßßßßßßß", "😀😃😄😁😆😅😂🤣", "xq" * 512, "Владимирский 1987 централ",
 ]  # fmt: skip
 
