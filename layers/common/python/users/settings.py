@@ -183,6 +183,13 @@ class Settings:
     db_port: str = variable("MG_USERS_DB_PORT", "5432", "PostgreSQL port.")
     db_user: str = variable("MG_USERS_DB_USER", "magistrala", "PostgreSQL role.")
     db_pass: str = variable("MG_USERS_DB_PASS", "magistrala", "Its password.")
+    db_owner: str = variable(
+        "MG_USERS_DB_OWNER",
+        "",
+        "Role that owns the tables. `bootstrap` migrates by it, and makes `MG_USERS_DB_USER`, which reads and writes"
+        " rows only. Empty: `MG_USERS_DB_USER` owns them.",
+    )
+    db_owner_pass: str = variable("MG_USERS_DB_OWNER_PASS", "", "Its password.")
     db_name: str = variable("MG_USERS_DB_NAME", "users", "Database.")
     db_ssl_mode: str = variable("MG_USERS_DB_SSL_MODE", "disable", "libpq `sslmode`; on AWS `verify-full`.")
     db_ssl_cert: str = variable("MG_USERS_DB_SSL_CERT", "", "Path of the client certificate.")
