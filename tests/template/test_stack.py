@@ -209,6 +209,9 @@ ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:users/x-AbCdEf"
         ({"DbPassSecretArn": ARN}, "are for DbHost"),
         ({"DbHost": "db", "DbPassSecretArn": ARN, "DbProxy": "true"}, "not for DbHost"),
         ({"DbSecurityGroupId": "sg-1"}, "needs DbHost"),
+        ({"AuthGrpcServerCaCerts": "/opt/ca.pem"}, "AuthGrpcServerCaCerts needs AuthJwksUrl with https"),
+        ({"AuthGrpcServerCaCerts": "/opt/ca.pem", "AuthJwksUrl": "https://auth.internal:9001/keys"}, ""),
+        ({"AuthGrpcServerCaCerts": "/opt/ca.pem", "AuthKeysAlgorithm": "HS512"}, ""),
         ({"DomainName": "users.example.com"}, "needs CertificateArn"),
         ({"CloudFront": "true"}, "CloudFront needs DomainName"),
     ],
@@ -230,6 +233,36 @@ def test_the_regions_that_need_no_authorities_are_those_of_the_layer() -> None:
     (assertion,) = template()["Rules"]["RegionHasAuthorities"]["Assertions"]
     files = {path.stem for path in ROOT.glob("layers/common/python/users/certificates/*.pem")}
     assert set(assertion["Assert"]["Fn::Contains"][0]) == files - {"rds-proxy"}
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("", True),
+        ("https://auth.example.com/keys", True),
+        ("http://auth:9001/keys/.well-known/jwks.json", True),
+        ("http://auth.internal:9001/keys", True),
+        ("http://auth.prod.corp/keys", True),
+        ("http://10.1.2.3:9001/keys", True),
+        ("http://172.31.0.9/keys", True),
+        ("http://100.127.0.1/keys", True),
+        ("http://[fd12:3456::1]:9001/keys", True),
+        ("http://auth.example.com/keys", False),
+        ("http://8.8.8.8/keys", False),
+        ("http://172.32.0.9/keys", False),
+        ("http://134744072/keys", False),
+        ("http://10.1.2.3.example.com/keys", False),
+        ("http://auth.internal@example.com/keys", False),
+        ("http://auth:9001@example.com/keys", False),
+        ("http://[2001:db8::1]/keys", False),
+        ("HTTP://auth/keys", False),
+        ("ftp://auth/keys", False),
+    ],
+)
+def test_keys_by_http_come_from_what_looks_private(url: str, taken: bool) -> None:
+    """Security.md S67. What a name really leads to is found out by bootstrap."""
+    pattern = template()["Parameters"]["AuthJwksUrl"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, url)) == taken
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,8 @@ def _decode(part: str) -> bytes:
 def _download(url: str) -> Mapping[str, bytes]:
     from users.http_client import send  # once per environment
 
-    status, body = send("GET", url, {"Accept": "application/json"}, timeout=_FETCH_TIMEOUT)
+    authority = settings().auth_grpc_server_ca_certs  # Auth's own, which the system need not know
+    status, body = send("GET", url, {"Accept": "application/json"}, timeout=_FETCH_TIMEOUT, authority=authority)
     if status != 200:
         raise ValueError(f"the key set's address answers {status}")
     return {

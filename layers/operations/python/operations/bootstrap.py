@@ -7,6 +7,7 @@ import psycopg
 
 from operations import takeover
 from operations.admin import ensure_administrator
+from operations.auth_keys import check_address_of_keys
 from operations.database_errors import advice
 from operations.preflight import DatabaseUnfit
 from operations.restricted_role import ensure_restricted_role
@@ -40,6 +41,7 @@ def bootstrap(seconds: float | None = None) -> dict[str, str | int]:
     try:
         check_secret_key()
         password_pattern()
+        check_address_of_keys()
         with exclusive(seconds) as connection:
             version = upgrade(connection)
             if settings().db_owner:
