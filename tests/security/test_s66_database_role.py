@@ -6,6 +6,7 @@ All tests run the service as this role (tests/conftest.py), so that an operation
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,10 +14,11 @@ from psycopg import errors as pg
 from psycopg import sql
 
 from local.parts.postgres import PostgresServer, temporary_postgres
+from tests.aws_server import AwsServer
 from tests.bootstrapping import ADMINISTRATOR, bootstrap, refused
 from tests.people import person
 from tests.service import Service
-from users import database
+from users import database, secrets
 
 OWNER = "tables_owner"
 
@@ -257,6 +259,42 @@ def test_s66_two_roles_are_two(
                 bootstrap()
         else:  # empty counts as unset, and the documented default is a password
             bootstrap()
+
+
+def test_s66_an_owner_of_the_tables_need_not_own_the_database(
+    password_server: PostgresServer, shared_service: Service
+) -> None:
+    """With the privileges that docs/deploy.md names."""
+    with deployed(password_server, shared_service) as service:
+        name = service.environment["MG_USERS_DB_NAME"]
+        service.execute(f"ALTER DATABASE {name} OWNER TO postgres")
+        service.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER}")
+        service.execute(f"GRANT ALL ON DATABASE {name} TO {OWNER} WITH GRANT OPTION")
+        service.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+        bootstrap()
+        assert person(service).token
+
+
+def test_s66_a_rotated_secret_is_set_at_once(
+    password_server: PostgresServer, shared_service: Service, tmp_path: Path
+) -> None:
+    """Though a bootstrap of a moment ago still knows the value before."""
+    aws = AwsServer(tmp_path / "log")
+    aws.start()
+    try:
+        aws.wait_ready()
+        client = aws.client("secretsmanager")
+        arn = client.create_secret(Name="functions", SecretString='{"password": "one"}')["ARN"]
+        variables = {"MG_USERS_DB_PASS_SECRET_ARN": f"{arn}:password", "AWS_ENDPOINT_URL_SECRETS_MANAGER": aws.url}
+        with deployed(password_server, shared_service, **variables) as service:
+            bootstrap()
+            client.put_secret_value(SecretId=arn, SecretString='{"password": "two"}')
+            bootstrap()
+            secrets.forget()
+            database.close()
+            assert service.call("health").status == 200
+    finally:
+        aws.stop()
 
 
 def test_s66_a_name_that_needs_quotes(password_server: PostgresServer, shared_service: Service) -> None:
