@@ -53,7 +53,7 @@ def idle() -> dict[str, float]:
         "Aurora, 0.5 ACU and 10 GB": 0.5 * ACU_HOUR * HOURS + 10 * STORAGE_GB,
         "NAT gateway and its address (`Egress=nat`)": (NAT_HOUR + ADDRESS_HOUR) * HOURS,
         f"{ALARMS} alarmed metrics, a dashboard": ALARMS * ALARM + DASHBOARD,
-        "3 secrets, one of which the relay reads every five minutes": 3 * SECRET + HOURS * 12 * SECRET_READ,
+        "4 secrets, one of which the relay reads every five minutes": 4 * SECRET + HOURS * 12 * SECRET_READ,
         "4 metrics that always have values": 4 * METRIC,
         "`deliver_outbox` each minute, with log and traces": HOURS * 60 * (run(MEMORY, IDLE_RELAY) + SCHEDULED + TRACE),
         "traffic: the metrics `Requests` and `Latency` of all operations in every hour": 2 * (FUNCTIONS - 1) * METRIC,

@@ -17,6 +17,7 @@ ADMIN_EMAIL = "admin@example.com"
 ADMIN_PASSWORD = "12345678"  # noqa: S105 - the documented default of the first login
 DATABASE_USER = "magistrala"
 DATABASE_PASSWORD = "magistrala"  # noqa: S105 - the documented default; the bundled server lets in by user, not by password
+FUNCTIONS_USER = "magistrala_functions"  # bootstrap makes it, as in the stack: it reads and writes rows only
 DATABASE = "users"
 ENVIRONMENT_FILE = "environment"
 _REGION = "eu-central-1"
@@ -88,7 +89,10 @@ def functions_environment(
         "AWS_ENDPOINT_URL_LAMBDA": _url(ports["MG_LOCAL_LAMBDA_PORT"]),
     }
     if socket_dir is not None:
-        defaults |= {**_DATABASE_DEFAULTS, "MG_USERS_DB_HOST": socket_dir}
+        defaults |= {**_DATABASE_DEFAULTS, "MG_USERS_DB_HOST": socket_dir, "MG_USERS_DB_USER": FUNCTIONS_USER}
+        defaults |= {"MG_USERS_DB_OWNER": DATABASE_USER, "MG_USERS_DB_OWNER_PASS": DATABASE_PASSWORD}
+    else:  # not the template's, which are of the database that a stack makes
+        defaults |= {"MG_USERS_DB_USER": DATABASE_USER, "MG_USERS_DB_OWNER": ""}
     if parts.auth:
         defaults |= {
             "MG_AUTH_GRPC_URL": f"127.0.0.1:{ports['MG_AUTH_GRPC_PORT'].number}",

@@ -155,7 +155,8 @@ class Supervisor:
         if database.relocated:
             _say(f"  the database lies in {database.data_dir}: PostgreSQL does not run as root, and the user"
                  f" {database.home.account and database.home.account.name} cannot enter {ROOT}")  # fmt: skip
-        database.ensure_role(local_environment.DATABASE_USER, local_environment.DATABASE_PASSWORD)
+        owner, password = local_environment.DATABASE_USER, local_environment.DATABASE_PASSWORD
+        database.ensure_role(owner, password, makes_roles=True)
         database.ensure_database(local_environment.DATABASE, local_environment.DATABASE_USER)
         database.ensure_role(_AUTH_DATABASE, local_environment.kept_secret(self._local / "auth-database-key"))
         database.ensure_database(_AUTH_DATABASE, _AUTH_DATABASE)

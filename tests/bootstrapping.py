@@ -39,7 +39,9 @@ def empty_service(
     """A service on a database without anything in it, or on a copy of one, as the role ``owner``."""
     name = f"empty_{uuid.uuid4().hex}"
     service = Service(
-        shared.environment | ADMINISTRATOR | {"MG_USERS_DB_NAME": name, "MG_USERS_DB_USER": owner},
+        shared.environment
+        | ADMINISTRATOR
+        | {"MG_USERS_DB_NAME": name, "MG_USERS_DB_USER": owner, "MG_USERS_DB_OWNER": ""},
         postgres.create_database(name, template=template, owner=owner),
         shared.auth_environment,
     )

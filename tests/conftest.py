@@ -27,6 +27,8 @@ AWS = {
     "AWS_SAM_LOCAL": "true",
 }
 SECRET_KEY = "0123456789abcdef0123456789abcdef"
+# For a service on a server of its own, where no bootstrap has made the role that the others use.
+AS_OWNER = {"MG_USERS_DB_USER": "postgres", "MG_USERS_DB_OWNER": ""}
 
 
 @pytest.fixture(scope="session")
@@ -68,11 +70,13 @@ def mail_server(parts_folder: Path) -> Iterator[MailServer]:
 
 
 def database_variables(postgres: PostgresServer, name: str) -> dict[str, str]:
+    """Where the database is. The service uses the role that may read and write rows only, as in a deployed stack."""
     return {
         "MG_USERS_DB_HOST": postgres.host,
         "MG_USERS_DB_PORT": str(postgres.port),
-        "MG_USERS_DB_USER": "postgres",
+        "MG_USERS_DB_USER": "users_functions",
         "MG_USERS_DB_PASS": "unused",
+        "MG_USERS_DB_OWNER": "postgres",
         "MG_USERS_DB_NAME": name,
         "MG_USERS_DB_SSL_MODE": "disable",
     }
@@ -100,13 +104,16 @@ def environment(
 @pytest.fixture(scope="session")
 def template_database(postgres: PostgresServer, environment: dict[str, str]) -> str:
     """A migrated database to copy, to which nobody is connected."""
-    from operations.schema import migrate
+    from operations.restricted_role import ensure_restricted_role
+    from operations.schema import exclusive, upgrade
 
     name = "template_users"
     postgres.create_database(name)
     os.environ.update(environment | {"MG_USERS_DB_NAME": name})
     forget()
-    migrate()
+    with exclusive() as connection:
+        upgrade(connection)
+        ensure_restricted_role(connection)
     return name
 
 

@@ -19,12 +19,16 @@ from users.wake import wake_delivery
 
 
 class Credentials(Body):
-    """``identity`` and ``secret`` as documented, or ``username`` and ``password`` as the SDKs send them."""
+    """``identity`` and ``secret`` as documented, or ``username`` and ``password`` as the SDKs send them.
+
+    ``new_secret`` replaces a password that has expired (security.md S59).
+    """
 
     identity: str = ""
     secret: str = ""
     username: str = ""
     password: str = ""
+    new_secret: str = ""
     description: str = ""
 
 
@@ -40,7 +44,7 @@ def lambda_handler(request: Request) -> Reply:
         raise BadRequest("missing_password", "missing password")
     if len(password.encode()) > passwords.MAX_BYTES:
         raise BadRequest("password_too_long", f"password is longer than {passwords.MAX_BYTES} bytes")
-    login = _log_in(identity, password, request)
+    login = _log_in(identity, password, credentials.new_secret, request)
     try:
         tokens = obtain_tokens(login.account, lambda: _issue_repairing(login.account, credentials.description))
     except Unavailable:
@@ -55,15 +59,22 @@ def lambda_handler(request: Request) -> Reply:
     return Reply(201, tokens._asdict(), {"Cache-Control": "no-store"})
 
 
-def _log_in(identity: str, password: str, request: Request) -> logins.Login:
-    """The login of an enabled account with its right password, that is not too old."""
+def _log_in(identity: str, password: str, new_password: str, request: Request) -> logins.Login:
+    """The login of an enabled account with its right password, that is not too old, or no more."""
     login = begin(lambda: logins.begin_login(identity, request.address))
     right = passwords.verify_password(login.secret_hash if login else "", password)
     if login is None or not right or login.account.status != Status.ENABLED:
         count("LoginsFailed")
         raise Unauthenticated("invalid_credentials", "invalid credentials")
     max_age = settings().pass_max_age
-    if max_age and login.secret_age > max_age:
+    expired = bool(max_age) and login.secret_age > max_age
+    if new_password:
+        from users import expired_passwords  # few logins change a password
+
+        if not expired:
+            expired_passwords.refuse_change(login, request)
+        return expired_passwords.change_expired(login, request, old=password, new=new_password)
+    if expired:
         wish = outbox.reset_request(login.email, request.request_id)
         logins.record_login(login, request.address, None, [wish])
         wake_delivery()

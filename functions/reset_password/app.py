@@ -74,6 +74,7 @@ def _reset(request: Request, token: str, password: str, confirmation: str) -> No
     if holder is None:
         raise _unusable(token)
     passwords.check_password_rules(password, username=holder.username, email=holder.email)
+    passwords.check_changed(password, holder.secret_hash)  # after the token: without one, nothing is told (S59)
     at = datetime.now(UTC)
     records = [
         outbox.secret_reset(request.request_id),

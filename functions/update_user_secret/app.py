@@ -1,4 +1,4 @@
-"""PATCH /users/secret: change one's own password (contract §1.6.18; decisions.md 15; security.md S20)."""
+"""PATCH /users/secret: change one's own password (contract §1.6.18; decisions.md 15; security.md S20, S59)."""
 
 from datetime import UTC, datetime
 
@@ -33,6 +33,7 @@ def lambda_handler(request: Request) -> Reply:
         raise Forbidden("wrong_password", "current password is wrong")
     logins.record_login(login, request.address, None, [])  # the right password gives its attempt back
     passwords.check_password_rules(body.new_secret, username=login.username, email=login.email)
+    passwords.check_changed(body.new_secret, login.secret_hash, old=body.old_secret)
     at = datetime.now(UTC)
     event = outbox.user_changed(
         "user.update_secret", request.caller, request.request_id, at=at, super_admin=account.is_admin

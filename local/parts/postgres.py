@@ -93,13 +93,18 @@ class PostgresServer(Part):
         """Return the libpq connection string for `database`, as any `user`: the socket asks for no password."""
         return make_conninfo(host=self.host, port=self.port, user=user, dbname=database, connect_timeout=_PROBE_SECONDS)
 
-    def ensure_role(self, name: str, password: str) -> None:
-        """Make the login role `name`, without any privilege, unless it exists; the password counts for TCP only."""
+    def ensure_role(self, name: str, password: str, *, makes_roles: bool = False) -> None:
+        """Make the login role `name`, unless it exists; the password counts for TCP only.
+
+        It has no privilege, except that it may make other roles with `makes_roles`.
+        """
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone()
             if found is None:
                 statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
                 connection.execute(statement.format(sql.Identifier(name), sql.Literal(password)))
+            if makes_roles:
+                connection.execute(sql.SQL("ALTER ROLE {} CREATEROLE").format(sql.Identifier(name)))
 
     def ensure_database(self, name: str, owner: str) -> None:
         """Make the database `name` of `owner`, closed to other roles, unless it exists."""

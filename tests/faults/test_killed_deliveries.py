@@ -16,7 +16,7 @@ import pytest
 from local.parts.nats import NatsServer
 from local.parts.postgres import PostgresServer, temporary_postgres
 from local.parts.process import ROOT
-from tests.conftest import AWS, database_variables
+from tests.conftest import AS_OWNER, AWS, database_variables
 from tests.deliveries import events
 
 pytestmark = pytest.mark.long
@@ -84,6 +84,7 @@ def delivery(tmp_path: Path) -> Iterator[Delivery]:
             **inherited,
             **AWS,
             **database_variables(postgres, "users"),
+            **AS_OWNER,
             "MG_USERS_ES_URL": nats.url,
             "PYTHONPATH": f"{ROOT}/layers/common/python:{ROOT}/layers/operations/python",
         }

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from local.parts.postgres import PostgresServer, temporary_postgres
+from tests.conftest import AS_OWNER
 from tests.service import PASSWORD, Service, eventually, registration
 from users import database
 from users.errors import BadRequest, Unavailable
@@ -115,6 +116,7 @@ def on_own_postgres(own_postgres: PostgresServer, shared_service: Service) -> It
         "MG_USERS_DB_HOST": own_postgres.host,
         "MG_USERS_DB_PORT": str(own_postgres.port),
         "MG_USERS_DB_NAME": name,
+        **AS_OWNER,
     }
     service = Service(environment, conninfo, shared_service.auth_environment)
     with service.configured():

@@ -451,7 +451,7 @@ def test_the_boundary_is_ten_thousand() -> None:
 def test_a_list_that_takes_too_long_says_what_to_do(alone: Population) -> None:
     service = alone.service
     name = service.environment["MG_USERS_DB_NAME"]
-    service.execute(f"ALTER ROLE postgres IN DATABASE {name} SET statement_timeout = '150ms'")
+    service.execute(f"ALTER DATABASE {name} SET statement_timeout = '150ms'")
     forget()
     with psycopg.connect(service.conninfo, options="-c statement_timeout=0") as blocking:
         blocking.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
@@ -474,7 +474,7 @@ def test_a_query_that_takes_too_long_is_told_what_would_not(own_service: Service
         " SELECT 'id' || n, n || '@example.com', 'name' || n, 'Ada', 'L' FROM generate_series(1, 50000) n"
     )
     (row,) = own_service.execute("SELECT current_database() AS name")
-    own_service.execute(f"ALTER ROLE CURRENT_USER IN DATABASE \"{row['name']}\" SET statement_timeout = '1ms'")
+    own_service.execute(f"ALTER DATABASE \"{row['name']}\" SET statement_timeout = '1ms'")
     with own_service.configured():
         answer = own_service.call("list_users", token=token, query="first_name=zq")
     assert answer.error == (400, "query_too_expensive")

@@ -30,7 +30,7 @@ from local.parts.postgres import PostgresServer, free_port, temporary_postgres
 from local.parts.process import ROOT
 from operations.proto.users_pb2 import RetrieveUsersReq, RetrieveUsersRes
 from operations.users_service.certificates import server_credentials
-from tests.conftest import database_variables
+from tests.conftest import AS_OWNER, database_variables
 from tests.service import eventually
 from users.settings import Settings, SettingsError
 
@@ -380,7 +380,7 @@ def test_idle_streams_hold_nobody_up(server: Server, people: Callable[..., list[
 def test_a_database_that_is_away(template_database: str, start: Start) -> None:
     with temporary_postgres() as own:
         own.create_database("users")
-        server = start(database_variables(own, "users"))
+        server = start(database_variables(own, "users") | AS_OWNER)
         with server.channel() as channel:
             # no table yet
             assert refusal(channel, ["a"])[0] is Status.UNAVAILABLE

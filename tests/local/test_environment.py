@@ -32,6 +32,20 @@ def test_everything_runs_here_by_default(tmp_path: Path) -> None:
     assert "MG_LOCAL_RIE" not in found
 
 
+def test_the_functions_role_is_not_the_owner_of_the_bundled_database(tmp_path: Path) -> None:
+    found = functions({}, tmp_path)
+    assert (found["MG_USERS_DB_USER"], found["MG_USERS_DB_OWNER"]) == ("magistrala_functions", "magistrala")
+
+
+def test_another_database_has_the_roles_that_are_told(tmp_path: Path) -> None:
+    """And not those that the template gives to the database that a stack makes."""
+    found = functions({"MG_USERS_DB_HOST": "db.example.com"}, tmp_path, None)
+    assert (found["MG_USERS_DB_USER"], found["MG_USERS_DB_OWNER"]) == ("magistrala", "")
+    told = {"MG_USERS_DB_HOST": "db.example.com", "MG_USERS_DB_USER": "f", "MG_USERS_DB_OWNER": "o"}
+    found = functions(told, tmp_path, None)
+    assert (found["MG_USERS_DB_USER"], found["MG_USERS_DB_OWNER"]) == ("f", "o")
+
+
 def test_a_free_port_is_told_to_the_functions(tmp_path: Path) -> None:
     found = functions({"MG_SPICEDB_PORT": "0"}, tmp_path)
     assert int(found["MG_SPICEDB_PORT"]) > 0
@@ -93,7 +107,11 @@ def test_another_auth_brings_its_own_keys_and_relations(tmp_path: Path) -> None:
 def test_an_external_database_is_left_as_the_user_names_it(tmp_path: Path) -> None:
     user = {"MG_USERS_DB_HOST": "db.example.com", "MG_USERS_DB_PASS": "it's", "MG_USERS_DB_SSL_ROOT_CERT": "/ca.pem"}
     found = functions(user, tmp_path, socket_dir=None)
-    assert {name: value for name, value in found.items() if name.startswith("MG_USERS_DB_")} == user
+    assert {name: value for name, value in found.items() if name.startswith("MG_USERS_DB_")} == {
+        **user,
+        "MG_USERS_DB_USER": "magistrala",  # the default, and not the template's
+        "MG_USERS_DB_OWNER": "",
+    }
     assert conninfo_to_dict(environment.external_database(user)) == {
         "host": "db.example.com",
         "port": "5432",

@@ -149,9 +149,9 @@ def test_s08_a_statement_that_the_server_undid_is_sent_again(own_service: Servic
     """Two statements that wait for each other's limits: PostgreSQL ends the one whose patience ends first."""
     service = own_service
     (database,) = service.execute("SELECT current_database() AS name")
-    role = f'ALTER ROLE CURRENT_USER IN DATABASE "{database["name"]}"'
-    service.execute(f"{role} SET statement_timeout = 0")
-    service.execute(f"{role} SET deadlock_timeout = '3s'")  # time for the other one, on a busy machine, too
+    alter = f'ALTER DATABASE "{database["name"]}"'
+    service.execute(f"{alter} SET statement_timeout = 0")
+    service.execute(f"{alter} SET deadlock_timeout = '3s'")  # time for the other one, on a busy machine, too
     forget()
     ada, source = person(service), address()
     assert fail(service, ada.email, source).status == 401

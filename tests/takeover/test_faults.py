@@ -48,6 +48,7 @@ def test_a_wrong_password_and_a_closed_port(shared_service: Service) -> None:
             "MG_USERS_DB_HOST": "127.0.0.1",
             "MG_USERS_DB_PORT": str(server.port),
             "MG_USERS_DB_USER": "magistrala",
+            "MG_USERS_DB_OWNER": "",
             "MG_USERS_DB_PASS": "wrong",
             "MG_USERS_DB_NAME": "users",
             "MG_USERS_ADMIN_PASSWORD": "an operator chose this",

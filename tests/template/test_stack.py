@@ -1,5 +1,6 @@
 """The stack is what it promises: small enough, least privilege, no secret in a variable, everything watched."""
 
+import json
 import re
 import tomllib
 from collections import Counter
@@ -31,6 +32,7 @@ INTERNAL = {"Bootstrap", "DeliverOutbox", "SweepAccounts", "ReportTelemetry", "R
 HASHING = {"RegisterUser", "IssueToken", "UpdateUserSecret", "ResetPassword", "Bootstrap"}
 SECRETS = {
     "MG_USERS_DB_PASS",
+    "MG_USERS_DB_OWNER_PASS",
     "MG_USERS_SECRET_KEY",
     "MG_USERS_ADMIN_PASSWORD",
     "MG_USERS_ORIGIN_SECRET",
@@ -82,6 +84,7 @@ def test_nothing_names_what_is_not_there_when_it_is_made() -> None:
     for given in (
         {},
         {"VpcId": "vpc-1", "SubnetIds": "subnet-1,subnet-2", "Egress": "none", "DbHost": "db", "DbPassSecretArn": arn},
+        {"DbHost": "db", "DbOwner": "owner", "DbOwnerPassSecretArn": arn},
         {"Egress": "endpoints", "DbProxy": "true", "EsUrl": "nats://nats:4222", "EmailHost": "mail"},
         {
             "CloudFront": "true",
@@ -198,8 +201,17 @@ ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:users/x-AbCdEf"
         ({"RouteTableIds": "rtb-1"}, "need VpcId"),
         ({"Egress": "none"}, "Egress=none needs VpcId"),
         ({"DbHost": "db"}, "DbHost needs DbPassSecretArn"),
+        ({"DbHost": "db", "DbOwner": "owner", "DbOwnerPassSecretArn": ARN}, ""),
+        ({"DbHost": "db", "DbOwner": "owner", "DbOwnerPassSecretArn": ARN, "DbPassSecretArn": ARN}, ""),
+        ({"DbHost": "db", "DbOwner": "owner", "DbPassSecretArn": ARN}, "DbOwner needs DbOwnerPassSecretArn"),
+        ({"DbHost": "db", "DbOwner": "magistrala", "DbOwnerPassSecretArn": ARN}, "another role than DbUser"),
+        ({"DbOwner": "owner", "DbOwnerPassSecretArn": ARN}, "are for DbHost"),
+        ({"DbPassSecretArn": ARN}, "are for DbHost"),
         ({"DbHost": "db", "DbPassSecretArn": ARN, "DbProxy": "true"}, "not for DbHost"),
         ({"DbSecurityGroupId": "sg-1"}, "needs DbHost"),
+        ({"AuthGrpcServerCaCerts": "/opt/ca.pem"}, "AuthGrpcServerCaCerts needs AuthJwksUrl with https"),
+        ({"AuthGrpcServerCaCerts": "/opt/ca.pem", "AuthJwksUrl": "https://auth.internal:9001/keys"}, ""),
+        ({"AuthGrpcServerCaCerts": "/opt/ca.pem", "AuthKeysAlgorithm": "HS512"}, ""),
         ({"DomainName": "users.example.com"}, "needs CertificateArn"),
         ({"CloudFront": "true"}, "CloudFront needs DomainName"),
     ],
@@ -221,6 +233,36 @@ def test_the_regions_that_need_no_authorities_are_those_of_the_layer() -> None:
     (assertion,) = template()["Rules"]["RegionHasAuthorities"]["Assertions"]
     files = {path.stem for path in ROOT.glob("layers/common/python/users/certificates/*.pem")}
     assert set(assertion["Assert"]["Fn::Contains"][0]) == files - {"rds-proxy"}
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("", True),
+        ("https://auth.example.com/keys", True),
+        ("http://auth:9001/keys/.well-known/jwks.json", True),
+        ("http://auth.internal:9001/keys", True),
+        ("http://auth.prod.corp/keys", True),
+        ("http://10.1.2.3:9001/keys", True),
+        ("http://172.31.0.9/keys", True),
+        ("http://100.127.0.1/keys", True),
+        ("http://[fd12:3456::1]:9001/keys", True),
+        ("http://auth.example.com/keys", False),
+        ("http://8.8.8.8/keys", False),
+        ("http://172.32.0.9/keys", False),
+        ("http://134744072/keys", False),
+        ("http://10.1.2.3.example.com/keys", False),
+        ("http://auth.internal@example.com/keys", False),
+        ("http://auth:9001@example.com/keys", False),
+        ("http://[2001:db8::1]/keys", False),
+        ("HTTP://auth/keys", False),
+        ("ftp://auth/keys", False),
+    ],
+)
+def test_keys_by_http_come_from_what_looks_private(url: str, taken: bool) -> None:
+    """Security.md S67. What a name really leads to is found out by bootstrap."""
+    pattern = template()["Parameters"]["AuthJwksUrl"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, url)) == taken
 
 
 @pytest.mark.parametrize(
@@ -367,6 +409,55 @@ def test_a_function_may_read_the_secrets_that_its_code_asks_for_and_no_others(op
     # Any request may reach the database and Auth: these two stand among the Globals.
     assert given - asked <= {"MG_USERS_DB_PASS", "MG_AUTH_GRPC_CLIENT_KEY"}
     assert readable - asked <= {"MG_AUTH_GRPC_CLIENT_KEY"}
+
+
+OWNERS_SECRETS = {"Database.MasterUserSecret.SecretArn", "DbOwnerPassSecretArn"}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(
+    "given", [{}, {"DbProxy": "true"}, {"DbHost": "db", "DbOwner": "o", "DbOwnerPassSecretArn": ARN}]
+)
+def test_bootstrap_alone_may_read_the_owners_password(operation: str, given: dict[str, str]) -> None:
+    """Security.md S66: a function that is taken over cannot become the owner of the tables."""
+    known = intrinsics(**given)
+    role = template()["Resources"][f"{operation}Role"]["Properties"]
+    attached = [each["Ref"] for each in _chosen(role["ManagedPolicyArns"], known) if each.get("Ref") != "AWS::NoValue"]
+    documents = [policy["PolicyDocument"] for policy in role["Policies"]]
+    documents += [template()["Resources"][name]["Properties"]["PolicyDocument"] for name in attached]
+    readable = dumped(_chosen(documents, known)).replace('"Database", "MasterUserSecret', '"Database.MasterUserSecret')
+    assert any(secret in readable for secret in OWNERS_SECRETS) == (operation == "Bootstrap")
+    told = dumped(_chosen(variables(operation), known))
+    assert any(secret in told for secret in OWNERS_SECRETS) == (operation == "Bootstrap")
+
+
+@pytest.mark.parametrize(
+    ("given", "user", "owner"),
+    [
+        ({}, "magistrala_functions", "magistrala"),
+        ({"DbProxy": "true"}, "magistrala_functions", "magistrala"),
+        ({"DbHost": "db", "DbPassSecretArn": ARN}, "magistrala", ""),
+        ({"DbHost": "db", "DbUser": "f", "DbOwner": "o", "DbOwnerPassSecretArn": ARN}, "f", "o"),
+    ],
+)
+def test_the_functions_role_is_not_the_owner(given: dict[str, str], user: str, owner: str) -> None:
+    known = intrinsics(**given)
+    assert {known.resolve(variables(operation)["MG_USERS_DB_USER"]) for operation in OPERATIONS} == {user}
+    assert known.resolve(variables("Bootstrap")["MG_USERS_DB_OWNER"]) == owner
+    assert [operation for operation in OPERATIONS if "MG_USERS_DB_OWNER" in variables(operation)] == ["Bootstrap"]
+
+
+def test_rds_proxy_knows_both_passwords() -> None:
+    """As the JSON that it reads, whose names are those that connect."""
+    known = intrinsics(DbProxy="true")
+    asked = [each["SecretArn"] for each in template()["Resources"]["DatabaseProxy"]["Properties"]["Auth"]]
+    assert [set(references(each)) for each in asked] == [{"Database"}, {"DbPassword"}]
+    (policy,) = template()["Resources"]["DatabaseProxyRole"]["Properties"]["Policies"]
+    assert policy["PolicyDocument"]["Statement"][0]["Resource"] == asked
+    made_secret = template()["Resources"]["DbPassword"]["Properties"]["GenerateSecretString"]
+    name = json.loads(known.resolve(made_secret["SecretStringTemplate"]))["username"]
+    assert name == known.resolve(variables("ViewProfile")["MG_USERS_DB_USER"])
+    assert made_secret["GenerateStringKey"] == "password"
 
 
 _VARIABLES = {spec.name: spec.metadata["name"] for spec in fields(Settings)}

@@ -117,7 +117,7 @@ def test_what_values_hold_is_text() -> None:
     "code",
     [
         "missing_password", "missing_confirmation", "passwords_differ", "weak_password", "common_password",
-        "password_contains_name", "password_too_long",
+        "password_contains_name", "password_too_long", "password_unchanged",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("language", sorted(TEXTS))

@@ -208,7 +208,8 @@ def _download(url: str) -> Mapping[str, bytes]:
 
     # Auth lets caches keep its keys for 15 minutes, which is too long after a rotation.
     headers = {"Accept": "application/json", "Cache-Control": "no-cache"}
-    status, body = send("GET", url, headers, timeout=_FETCH_TIMEOUT)
+    authority = settings().auth_grpc_server_ca_certs  # Auth's own, which the system need not know
+    status, body = send("GET", url, headers, timeout=_FETCH_TIMEOUT, authority=authority)
     if status != 200:
         raise ValueError(f"the key set's address answers {status}")
     keys = {

@@ -3,12 +3,12 @@
 import re
 import unicodedata
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from nacl import bindings
 from nacl.exceptions import InvalidkeyError
 
+from users.common_passwords import is_common
 from users.errors import BadRequest
 from users.settings import SettingsError, settings
 
@@ -22,7 +22,6 @@ _TELLING_LENGTH = 4
 _BCRYPT_BYTES = 72
 # A hash whose password nobody knows: 32 random bytes that were thrown away.
 _UNMATCHABLE = "$argon2id$v=19$m=19456,t=2,p=1$Kt0zu99WUz3WdCG0EYolCg$1pj4gaaGPlhnG+NzfdNafvkv83oNOtAFFLbBaD8Y7h0"
-_COMMON = Path(__file__).parent / "common_passwords.txt"
 
 
 def _bytes(password: str) -> bytes:
@@ -75,12 +74,28 @@ def check_password_rules(password: str, *, username: str, email: str) -> None:
         raise BadRequest("password_too_long", f"password is longer than {MAX_BYTES} bytes")
     if not password_pattern().search(password):
         raise BadRequest("weak_password", "password does not meet the requirements")
-    folded = unicodedata.normalize("NFC", password).casefold()
-    if settings().pass_common_check and folded in _common_passwords():
+    if settings().pass_common_check and is_common(password):
         raise BadRequest("common_password", "password is too common")
+    folded = unicodedata.normalize("NFC", password).casefold()
     for name in (username, email.partition("@")[0]):
         if len(name) >= _TELLING_LENGTH and name.casefold() in folded:
             raise BadRequest("password_contains_name", "password contains the username or the e-mail's name")
+
+
+def check_changed(password: str, stored_hash: str, *, old: str = "") -> None:
+    """BadRequest when a new password is the one of ``stored_hash``, in whatever spelling (security.md S59).
+
+    ``old`` is the password that was just verified against the hash, empty where nobody gave it. With it, argon2id costs
+    nothing here; without it, one verification. bcrypt has hashed one of the spellings, and only its first 72 bytes.
+    """
+    same = _bytes(password) == _bytes(old)
+    if not same and is_bcrypt(stored_hash):
+        spellings = {password, *(unicodedata.normalize(form, password) for form in ("NFC", "NFD"))}
+        same = any(verify_password(stored_hash, spelling) for spelling in sorted(spellings))
+    elif not same and stored_hash and not old:
+        same = verify_password(stored_hash, password)
+    if same:
+        raise BadRequest("password_unchanged", "new password is the current one")
 
 
 @cache
@@ -94,8 +109,3 @@ def password_pattern() -> Any:
         return re2.compile(settings().pass_regex, options)
     except re2.error as error:
         raise SettingsError(f"MG_USERS_PASS_REGEX: {error}") from error
-
-
-@cache
-def _common_passwords() -> frozenset[str]:
-    return frozenset(_COMMON.read_text(encoding="utf-8").split())

@@ -127,9 +127,14 @@ class Settings:
         "MG_USERS_VERIFY_ON_REGISTER", "true", "Self-registration sends the verification mail.", boolean
     )
     pass_regex: str = variable("MG_USERS_PASS_REGEX", "^.{8,}$", "RE2 pattern that a password must match.")
-    pass_common_check: bool = variable("MG_USERS_PASS_COMMON_CHECK", "true", "Refuse very common passwords.", boolean)
+    pass_common_check: bool = variable(
+        "MG_USERS_PASS_COMMON_CHECK", "true", "Refuse very common passwords, decorated ones too.", boolean
+    )
     pass_max_age: float = variable(
-        "MG_USERS_PASS_MAX_AGE", "0s", "Age at which a password expires (Go duration); `0s`: never.", duration
+        "MG_USERS_PASS_MAX_AGE",
+        "0s",
+        "Age at which a password expires (Go duration), until `new_secret` at a login replaces it; `0s`: never.",
+        duration,
     )
     rehash: bool = variable(
         "MG_USERS_REHASH", "true", "Replace a bcrypt or weaker argon2id hash at the next login.", boolean
@@ -178,6 +183,13 @@ class Settings:
     db_port: str = variable("MG_USERS_DB_PORT", "5432", "PostgreSQL port.")
     db_user: str = variable("MG_USERS_DB_USER", "magistrala", "PostgreSQL role.")
     db_pass: str = variable("MG_USERS_DB_PASS", "magistrala", "Its password.")
+    db_owner: str = variable(
+        "MG_USERS_DB_OWNER",
+        "",
+        "Role that owns the tables. `bootstrap` migrates by it, and makes `MG_USERS_DB_USER`, which reads and writes"
+        " rows only. Empty: `MG_USERS_DB_USER` owns them.",
+    )
+    db_owner_pass: str = variable("MG_USERS_DB_OWNER_PASS", "", "Its password.")
     db_name: str = variable("MG_USERS_DB_NAME", "users", "Database.")
     db_ssl_mode: str = variable("MG_USERS_DB_SSL_MODE", "disable", "libpq `sslmode`; on AWS `verify-full`.")
     db_ssl_cert: str = variable("MG_USERS_DB_SSL_CERT", "", "Path of the client certificate.")

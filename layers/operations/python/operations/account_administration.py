@@ -165,10 +165,11 @@ def reset_link(user: User) -> str:
 
 
 def set_password(state: AccountState, password: str) -> None:
-    """Set a password that the rules allow, end all sessions and reset links, and tell the account's address."""
+    """Set another password that the rules allow, end all sessions and reset links, and tell the account's address."""
     user = state.user
     _require_enabled(user)
     passwords.check_password_rules(password, username=user.username, email=user.email)
+    passwords.check_changed(password, state.secret_hash or "")
     at = datetime.now(UTC)
     records = [
         _told("user.update_secret", at),

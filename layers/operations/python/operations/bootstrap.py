@@ -7,8 +7,10 @@ import psycopg
 
 from operations import takeover
 from operations.admin import ensure_administrator
+from operations.auth_keys import check_address_of_keys
 from operations.database_errors import advice
 from operations.preflight import DatabaseUnfit
+from operations.restricted_role import ensure_restricted_role
 from operations.schema import UnknownVersion, exclusive, patiently, upgrade
 from operations.time_limit import OutOfTime
 from users.database import close
@@ -16,7 +18,8 @@ from users.errors import UsersError
 from users.log import logger
 from users.passwords import password_pattern
 from users.secret_key import check_secret_key
-from users.settings import SettingsError
+from users.secrets import forget
+from users.settings import SettingsError, settings
 
 _AGAIN = "what was done stays done, and the same command goes on from there"
 
@@ -34,11 +37,15 @@ def bootstrap(seconds: float | None = None) -> dict[str, str | int]:
 
     BootstrapFailed says what to do; also when ``seconds`` do not suffice.
     """
+    forget()  # a run right after a password was rotated sets the new one
     try:
         check_secret_key()
         password_pattern()
+        check_address_of_keys()
         with exclusive(seconds) as connection:
             version = upgrade(connection)
+            if settings().db_owner:
+                ensure_restricted_role(connection)
             close()  # the role's time limits hold for new connections
             administrator = ensure_administrator()
             patiently(connection, lambda: takeover.complete_accounts(connection))

@@ -10,8 +10,8 @@ _ADVICE: dict[type[psycopg.Error], str] = {
     pg.DiskFull: "the database's disk is full ({}): make room, or give it a bigger one",
     pg.TooManyConnections: "the database has no connection left ({}): end some, or raise max_connections",
     pg.ReadOnlySqlTransaction: "the database takes no changes ({}): let MG_USERS_DB_HOST name the primary",
-    pg.InsufficientPrivilege: "the role {role} may not do that ({}): let MG_USERS_DB_USER own the database's tables,"
-    " and create in its schema",
+    pg.InsufficientPrivilege: "the role {role} may not do that ({}): let the owner of the database's"
+    " tables do it (MG_USERS_DB_OWNER, else MG_USERS_DB_USER), who may create in its schema",
     pg.ConfigurationLimitExceeded: "a limit of the database is reached ({}): raise it, for example temp_file_limit",
     pg.OutOfMemory: "the database is out of memory ({}): give it more, or lower maintenance_work_mem",
 }
@@ -25,7 +25,7 @@ def advice(error: Exception) -> str:
     told = cause.diag.message_primary or " ".join(str(cause).split())
     for kind, text in _ADVICE.items():
         if isinstance(cause, kind):
-            return text.format(told, role=settings().db_user)
+            return text.format(told, role=settings().db_owner or settings().db_user)
     if isinstance(cause, psycopg.OperationalError) and (cause.sqlstate or "08").startswith(_OUT_OF_REACH):
         return f"the database cannot be used, check MG_USERS_DB_* and that it runs: {told}"
     return f"the database refused a step: {told}"

@@ -65,8 +65,8 @@ def check_server(connection: psycopg.Connection) -> None:
         "the database's encoding must be UTF8: move the data to one that was made so": found.encoding != "UTF8",
         f"the role {grantee} may not create tables: GRANT USAGE, CREATE ON SCHEMA {found.schema or 'public'} TO"
         f" {grantee}, by the database's owner": not found.may_create,
-        f"the role {grantee} does not own {found.foreign_tables}: name their owner in MG_USERS_DB_USER, or ALTER TABLE"
-        f" … OWNER TO {grantee}": found.foreign_tables,
+        f"the role {grantee} does not own {found.foreign_tables}: name their owner in MG_USERS_DB_OWNER (or"
+        f" MG_USERS_DB_USER), or ALTER TABLE … OWNER TO {grantee}": found.foreign_tables,
         "the extension pg_trgm is missing and cannot be made by this role: CREATE EXTENSION pg_trgm in this database"
         " by a superuser (the package postgresql-contrib has it)": not (found.has_trigrams or found.may_have_trigrams),
     }

@@ -16,6 +16,8 @@ from typing import TypeVar
 
 import psycopg
 from psycopg import errors as pg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import scalar_row
 
 from operations.live_tables import LOCK_TIMEOUT
@@ -23,6 +25,8 @@ from operations.preflight import DatabaseUnfit, check_server, check_tables
 from operations.time_limit import limited
 from users.database import conninfo
 from users.log import logger
+from users.secrets import secret
+from users.settings import settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION_TABLE = "users_migrations"
@@ -76,7 +80,7 @@ def upgrade(connection: psycopg.Connection, target: str = "head") -> str:
         from operations.alembic_run import run
 
         patiently(connection, lambda: run(connection, target))
-    _limit_role(connection)
+    limit_role(connection, sql.SQL("CURRENT_USER"))
     return newest
 
 
@@ -99,12 +103,18 @@ def patiently(connection: psycopg.Connection, work: Callable[[], T]) -> T:
 
 
 def _connect() -> psycopg.Connection:
-    """A connection without the role's limits: a migration takes the time it takes."""
-    connection = psycopg.connect(conninfo(), autocommit=True)
+    """A connection of the tables' owner without its limits: a migration takes the time it takes."""
+    connection = psycopg.connect(_owners_conninfo(), autocommit=True)
     connection.execute(
         f"SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '{LOCK_TIMEOUT}'"
     )
     return connection
+
+
+def _owners_conninfo() -> str:
+    """Where ``MG_USERS_DB_OWNER`` is set, that role; else the one that the functions use."""
+    owner = settings().db_owner
+    return make_conninfo(conninfo(), user=owner, password=secret("db_owner_pass")) if owner else conninfo()
 
 
 def _versions(connection: psycopg.Connection) -> list[str]:
@@ -143,12 +153,14 @@ def _told_blocker(connection: psycopg.Connection) -> str:
     )
 
 
-def _limit_role(connection: psycopg.Connection) -> None:
-    """Time limits belong to the role, so that functions need no SET (RDS Proxy would pin the connection)."""
-    database = connection.cursor(row_factory=scalar_row).execute("SELECT quote_ident(current_database())").fetchone()
+def limit_role(connection: psycopg.Connection, role: sql.Composable) -> None:
+    """Set the time limits of a role, so that functions need no SET (RDS Proxy would pin the connection)."""
+    database = connection.cursor(row_factory=scalar_row).execute("SELECT current_database()").fetchone() or ""
+    statement = sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}")
     with connection.transaction():
         for name, value in (
             ("statement_timeout", _STATEMENT_TIMEOUT),
             ("idle_in_transaction_session_timeout", _IDLE_IN_TRANSACTION_TIMEOUT),
         ):
-            connection.execute(f"ALTER ROLE CURRENT_USER IN DATABASE {database} SET {name} = '{value}'")
+            parts = (role, sql.Identifier(database), sql.Identifier(name), sql.Literal(value))
+            connection.execute(statement.format(*parts))

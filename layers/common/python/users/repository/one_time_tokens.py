@@ -13,17 +13,18 @@ from users.repository.outbox import INSERT_RECORDS, as_rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """The enabled account that an unused, unexpired token is for."""
+    """The enabled account that an unused, unexpired token is for; ``secret_hash`` is empty when it has no password."""
 
     user_id: str
     username: str
     email: str
+    secret_hash: str
 
 
 def find_holder(token: str, purpose: Purpose) -> Holder | None:
     """Whose token it is, while it can be used."""
     rows = query(
-        "SELECT u.id AS user_id, COALESCE(u.username, '') AS username, u.email"
+        "SELECT u.id AS user_id, COALESCE(u.username, '') AS username, u.email, COALESCE(u.secret, '') AS secret_hash"
         " FROM users_one_time_tokens t JOIN users u ON u.id = t.user_id"
         " WHERE t.digest = %(digest)s AND t.purpose = %(purpose)s AND t.used_at IS NULL AND t.expires_at > now()"
         " AND u.status = 0 AND (u.email = t.email OR t.purpose <> 'verification')",

@@ -39,6 +39,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "problem.passwords_differ": "The two passwords are not the same. Please type both again.",
         "problem.weak_password": "This password does not follow the rules. Please choose another one.",
         "problem.common_password": "This password is one of the very common ones. Please choose another one.",
+        "problem.password_unchanged": "This is the password that you have now. Please choose another one.",
         "problem.password_contains_name": "This password contains your username or the name in your e-mail address."
         " Please choose another one.",
         "problem.password_too_long": "This password is too long. Please choose a shorter one.",
@@ -79,6 +80,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "problem.passwords_differ": "Die beiden Passwörter sind nicht gleich. Bitte geben Sie beide neu ein.",
         "problem.weak_password": "Dieses Passwort erfüllt die Regeln nicht. Bitte wählen Sie ein anderes.",
         "problem.common_password": "Dieses Passwort ist eines der sehr häufigen. Bitte wählen Sie ein anderes.",
+        "problem.password_unchanged": "Das ist Ihr bisheriges Passwort. Bitte wählen Sie ein anderes.",
         "problem.password_contains_name": "Dieses Passwort enthält Ihren Benutzernamen oder den Namen in Ihrer"
         " E-Mail-Adresse. Bitte wählen Sie ein anderes.",
         "problem.password_too_long": "Dieses Passwort ist zu lang. Bitte wählen Sie ein kürzeres.",

@@ -1,0 +1,51 @@
+"""Changing an expired password inside the login, so that nobody needs a mail for it (decisions.md 12; security.md S59).
+
+Only an expired password is changed there. A young one has ``PATCH /users/secret``, which needs a session: a stolen
+password alone should not be enough to change it for as long as its owner can do so.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from users import outbox, passwords
+from users.access import Session, TokenType
+from users.edge import Request
+from users.errors import BadRequest, Unauthenticated
+from users.models import Status
+from users.repository import changes, logins
+from users.repository.accounts import find_account
+from users.sessions import revocations
+
+
+def refuse_change(login: logins.Login, request: Request) -> None:
+    """Give the attempt of a right password back, and raise BadRequest: it has not expired."""
+    logins.record_login(login, request.address, None, [])
+    raise BadRequest("password_not_expired", "password has not expired, change it by PATCH /users/secret")
+
+
+def change_expired(login: logins.Login, request: Request, *, old: str, new: str) -> logins.Login:
+    """Replace the expired password ``old``, which was verified, and return the login by the new one.
+
+    It does what ``PATCH /users/secret`` does: the event, the notice, the end of all sessions. BadRequest when the new
+    password breaks a rule; Unauthenticated when the password was changed meanwhile, so that ``old`` is wrong.
+    """
+    try:
+        passwords.check_password_rules(new, username=login.username, email=login.email)
+        passwords.check_changed(new, login.secret_hash, old=old)
+    except BadRequest:
+        logins.record_login(login, request.address, None, [])  # the old one was right: no failed login
+        raise
+    account, at = login.account, datetime.now(UTC)
+    session = Session(user_id=account.id, token_type=TokenType.ACCESS)
+    records = [
+        outbox.user_changed("user.update_secret", session, request.request_id, at=at, super_admin=account.is_admin),
+        outbox.notice_mail("password_changed", login.email, at=at, address=request.address),
+        *revocations(account.id),
+    ]
+    new_hash = passwords.hash_password(new)
+    if changes.update_secret(account.id, login.secret_hash, new_hash, records, at=at) is None:
+        raise Unauthenticated("invalid_credentials", "invalid credentials")
+    changed = find_account(account.id)  # its tokens_valid_from is another one now
+    if changed is None or changed.status != Status.ENABLED:
+        raise Unauthenticated("invalid_credentials", "invalid credentials")
+    return replace(login, account=changed, secret_hash=new_hash, secret_age=0.0)
