@@ -11,9 +11,10 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from users.access import Account
+from users.cursor import Cursor, Place
 from users.database import QueryTooExpensive, query
 from users.errors import BadRequest
-from users.listing import Cursor, Listing
+from users.listing import Listing
 from users.models import Page, User
 from users.repository.accounts import STANDING_COLUMNS
 
@@ -70,17 +71,20 @@ _ENABLED_ADMIN = "EXISTS (SELECT FROM caller c WHERE c.status = 0 AND c.role = 1
 def list_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
     """The caller's account, and the page that ``listing`` asks for; the page is empty for one who is no admin.
 
-    BadRequest when the role's statement timeout ended it.
+    BadRequest when the role's statement timeout ended it, or for a cursor that is not of this list.
     """
-    return _find(caller_id, listing, columns=_COLUMNS, admitted=_ENABLED_ADMIN)
+    return _find(caller_id, listing, operation="list_users", columns=_COLUMNS, admitted=_ENABLED_ADMIN)
 
 
 def search_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
     """The same for anybody enabled, with less of each account."""
-    return _find(caller_id, listing, columns=_CARD_COLUMNS, admitted=_ENABLED)
+    return _find(caller_id, listing, operation="search_users", columns=_CARD_COLUMNS, admitted=_ENABLED)
 
 
-def _find(caller_id: str, listing: Listing, *, columns: str, admitted: str) -> tuple[Account | None, Page]:
+def _find(
+    caller_id: str, listing: Listing, *, operation: str, columns: str, admitted: str
+) -> tuple[Account | None, Page]:
+    place = Place(operation=operation, order=listing.order, descending=listing.descending)
     value, value_type = _ORDER_VALUES[listing.order]
     direction = "DESC" if listing.descending else "ASC"
     matches, parameters = _conditions(listing)
@@ -88,7 +92,8 @@ def _find(caller_id: str, listing: Listing, *, columns: str, admitted: str) -> t
     if listing.cursor:
         comparison = "<" if listing.descending else ">"
         after = f"({value}, u.id) {comparison} (%(after_value)s::{value_type}, %(after_id)s::varchar)"
-        parameters |= {"after_value": listing.cursor.value, "after_id": listing.cursor.id}
+        cursor = Cursor.decode(listing.cursor, place)
+        parameters |= {"after_value": cursor.value, "after_id": cursor.id}
     statement = _STATEMENT.format(
         standing=STANDING_COLUMNS,
         columns=columns,
@@ -115,7 +120,7 @@ def _find(caller_id: str, listing: Listing, *, columns: str, admitted: str) -> t
             "the query takes too long: search for a prefix of 3 characters or more, and page by cursor, not by offset",
         ) from error
     account = Account.from_row(rows[0]["caller"]) if rows[0]["caller"] else None
-    return account, _page(listing, rows)
+    return account, _page(listing, place, rows)
 
 
 def _shown(columns: str) -> str:
@@ -123,7 +128,7 @@ def _shown(columns: str) -> str:
     return ", ".join(f"page.{column.split()[-1].removeprefix('u.')}" for column in columns.split(","))
 
 
-def _page(listing: Listing, rows: list[DictRow]) -> Page:
+def _page(listing: Listing, place: Place, rows: list[DictRow]) -> Page:
     found = [row for row in rows if row["id"] is not None]
     shown, has_next = found[: listing.limit], len(found) > listing.limit
     total, is_estimate = rows[0]["total"], False
@@ -133,9 +138,7 @@ def _page(listing: Listing, rows: list[DictRow]) -> Page:
     cursor = ""
     if has_next:
         last = shown[-1]
-        cursor = Cursor(
-            order=listing.order, descending=listing.descending, value=last["order_text"], id=last["id"]
-        ).encode()
+        cursor = Cursor(value=last["order_text"], id=last["id"]).encode(place)
     return Page(
         users=[User.from_row(row) for row in shown],
         offset=listing.offset,
