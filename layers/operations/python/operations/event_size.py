@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # The keys whose values have no bound of a few hundred bytes (contract §7.2).
-_LARGE = ("metadata", "tags", "profile_picture")
+_LARGE = {"metadata", "tags", "profile_picture"}
 
 
 def as_json(value: Any) -> bytes:
@@ -23,9 +23,8 @@ def fitted(payload: Mapping[str, Any], most_bytes: int) -> dict[str, Any]:
     The largest go first. ``left_out`` then names them, so that a receiver knows that it has to ask for them.
     """
     told, left_out = dict(payload), list[str]()
-    for name in sorted(told.keys() & set(_LARGE), key=lambda name: len(as_json(told[name])), reverse=True):
-        if len(as_json(told)) <= most_bytes:
-            break
+    while len(as_json(told)) > most_bytes and (large := told.keys() & _LARGE):
+        name = max(large, key=lambda name: len(as_json(told[name])))
         del told[name]
         left_out.append(name)
         told["left_out"] = left_out
