@@ -82,7 +82,7 @@ def _cases(users: int, admin: str) -> list[tuple[str, str, int, Callable[[], Any
         return lambda: pages.search_users(admin, read_search(Query(query)))
 
     def cursor() -> str:
-        from users.listing import Cursor
+        from users.cursor import Cursor, Place
 
         moment = (
             psycopg.connect(os.environ["BENCHMARK_CONNINFO"])
@@ -93,7 +93,8 @@ def _cases(users: int, admin: str) -> list[tuple[str, str, int, Callable[[], Any
             .fetchone()
         )
         assert moment is not None
-        return Cursor(order="updated_at", descending=True, value=moment[0], id=moment[1]).encode()
+        place = Place(operation="list_users", order="updated_at", descending=True)
+        return Cursor(value=moment[0], id=moment[1]).encode(place)
 
     with psycopg.connect(os.environ["BENCHMARK_CONNINFO"]) as connection:
         found = connection.execute("SELECT username, email FROM users ORDER BY id OFFSET 1000 LIMIT 1").fetchone()

@@ -9,6 +9,7 @@ from users.access import ANYBODY, Account
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, Unauthenticated, Unavailable
+from users.fields import check_description
 from users.granting import settle
 from users.metrics import count
 from users.models import Status
@@ -44,6 +45,7 @@ def lambda_handler(request: Request) -> Reply:
         raise BadRequest("missing_password", "missing password")
     if len(password.encode()) > passwords.MAX_BYTES:
         raise BadRequest("password_too_long", f"password is longer than {passwords.MAX_BYTES} bytes")
+    check_description(credentials.description)
     login = _log_in(identity, password, credentials.new_secret, request)
     try:
         tokens = obtain_tokens(login.account, lambda: _issue_repairing(login.account, credentials.description))

@@ -1,17 +1,40 @@
 """GET /users/tokens/refresh-tokens: the caller's refresh tokens (contract §1.6.5; decisions.md 25)."""
 
+import json
+from typing import Any
+
 from users import auth_client
 from users.access import IN_PERSON_UNVERIFIED
+from users.auth_client import RefreshToken
 from users.edge import Reply, Request, operation
 from users.repository.accounts import find_account
+
+# What fits into Lambda's answer of 6 MB, which is JSON in JSON: a description may double in it (security.md S50).
+_MOST_TOKENS = 20_000
+_DESCRIPTIONS_BYTES = 2_000_000
 
 
 @operation("list_refresh_tokens", access=IN_PERSON_UNVERIFIED)
 def lambda_handler(request: Request) -> Reply:
     """Ids and descriptions, the next to expire first."""
     account = request.admit(find_account(request.caller.user_id))
-    tokens = [
-        {"id": token.id, **({"description": token.description} if token.description else {})}
-        for token in auth_client.list_refresh_tokens(account.id)
+    body = _shown(auth_client.list_refresh_tokens(account.id))
+    return Reply(200, body, {"Cache-Control": "no-store"})
+
+
+def _shown(tokens: list[RefreshToken]) -> dict[str, Any]:
+    """The answer. It says so where it leaves out tokens or descriptions; the longest descriptions go first."""
+    shown = tokens[:_MOST_TOKENS]
+    room, described = _DESCRIPTIONS_BYTES, set[str]()
+    for token in sorted(shown, key=lambda token: len(token.description)):
+        room -= len(json.dumps(token.description, ensure_ascii=False).encode())
+        if room < 0:
+            break
+        described.add(token.id)
+    rows = [
+        {"id": token.id, **({"description": token.description} if token.description and token.id in described else {})}
+        for token in shown
     ]
-    return Reply(200, {"refresh_tokens": tokens}, {"Cache-Control": "no-store"})
+    total = {"total": len(tokens)} if len(shown) < len(tokens) else {}
+    left_out = {"left_out": ["description"]} if len(described) < len(shown) else {}
+    return {"refresh_tokens": rows, **total, **left_out}

@@ -11,7 +11,14 @@ from users.access import ADMINISTRATOR, ANYBODY
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, TooManyRequests, Unauthenticated
-from users.fields import check_email, check_name, check_name_size, check_profile_picture, check_username
+from users.fields import (
+    check_email,
+    check_name,
+    check_name_size,
+    check_profile_picture,
+    check_sizes,
+    check_username,
+)
 from users.granting import grant_or_repair
 from users.models import Role, Status, User
 from users.repository import accounts
@@ -127,6 +134,7 @@ def _check(body: Registration) -> None:
     check_email(body.email)
     passwords.check_password_rules(body.credentials.secret, username=body.credentials.username, email=body.email)
     check_profile_picture(body.profile_picture)
+    check_sizes({name: getattr(body, name) for name in ("metadata", "private_metadata", "tags", "profile_picture")})
 
 
 def _status(value: object) -> Status:

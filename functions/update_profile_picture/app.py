@@ -3,7 +3,7 @@
 from users.access import SIGNED_IN
 from users.body import Body
 from users.edge import Reply, Request, operation
-from users.fields import check_external_provider, check_profile_picture
+from users.fields import check_external_provider, check_profile_picture, check_sizes
 from users.repository import changes
 from users.target import changed, find_target
 
@@ -22,5 +22,6 @@ def lambda_handler(request: Request) -> Reply:
     check_profile_picture(picture or "")
     target = find_target(request, "user.update_profile_picture")
     check_external_provider(target.user, values)
+    check_sizes(values, target.user)
     user = changes.update(target.user.id, values, [target.event], by=target.caller.id, at=target.at)
     return changed(user, shows_picture=True)

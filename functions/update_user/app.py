@@ -5,7 +5,7 @@ from typing import Any
 from users.access import SIGNED_IN
 from users.body import Body
 from users.edge import Reply, Request, operation
-from users.fields import check_external_provider, check_length, check_profile_picture
+from users.fields import check_external_provider, check_length, check_profile_picture, check_sizes
 from users.repository import changes
 from users.target import changed, find_target
 
@@ -38,5 +38,6 @@ def lambda_handler(request: Request) -> Reply:
     check_profile_picture(values.get("profile_picture", ""))
     target = find_target(request, "user.update")
     check_external_provider(target.user, values)
+    check_sizes(values, target.user)
     user = changes.update(target.user.id, values, [target.event], by=target.caller.id, at=target.at)
     return changed(user, shows_picture=True)

@@ -3,6 +3,7 @@
 from users.access import SIGNED_IN
 from users.body import Body
 from users.edge import Reply, Request, operation
+from users.fields import check_sizes
 from users.repository import changes
 from users.target import changed, find_target
 
@@ -19,5 +20,6 @@ def lambda_handler(request: Request) -> Reply:
     tags = request.body(TagsUpdate).tags
     target = find_target(request, "user.update_tags")
     values = {} if tags is None else {"tags": tags}
+    check_sizes(values, target.user)
     user = changes.update(target.user.id, values, [target.event], by=target.caller.id, at=target.at)
     return changed(user, shows_picture=True)

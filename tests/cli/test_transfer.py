@@ -3,6 +3,7 @@
 import json
 import re
 import resource
+import secrets
 import signal
 import time
 import uuid
@@ -195,6 +196,16 @@ def test_good_lines_go_in_beside_wrong_ones(own_service: Service, line: CommandL
     assert "example.com" not in (line.folder / "errors.ndjson").read_text()
     assert "line 6:" in done.err
     assert {row["username"] for row in own_service.execute("SELECT username FROM users")} == {"ada_1", "ada_3", "ada_6"}
+
+
+def test_a_tag_that_no_index_holds_is_a_wrong_line_and_not_a_lost_database(
+    own_service: Service, line: CommandLine
+) -> None:
+    given = [user(1), user(2, tags=[secrets.token_hex(5000)]), user(3)]
+    done = line.run("import", write(line, *given), "--errors", "errors.ndjson", "--json")
+    assert (done.code, done.json["imported"], done.json["failed"]) == (1, 2, 1)
+    assert errors_of(line) == {2: "refused"}
+    assert {row["username"] for row in own_service.execute("SELECT username FROM users")} == {"ada_1", "ada_3"}
 
 
 def test_a_dry_run_finds_the_same_and_stores_nothing(own_service: Service, line: CommandLine) -> None:

@@ -1,5 +1,6 @@
 """Losing PostgreSQL and having it back (architecture.md, "The repository")."""
 
+import secrets
 import select
 import uuid
 from collections.abc import Iterator
@@ -80,6 +81,17 @@ def test_nothing_is_prepared_on_the_server(service: Service) -> None:
 def test_a_value_that_no_column_holds(service: Service, statement: str, value: object) -> None:
     with pytest.raises(BadRequest, match=r"^malformed entity specification$"):
         database.query(statement, {"value": value}, read_only=True)
+
+
+def test_a_value_that_no_index_holds(service: Service) -> None:
+    user = service.register()
+    statement = "UPDATE users SET tags = ARRAY[%(tag)s] WHERE id = %(id)s"
+    with pytest.raises(BadRequest, match=r"^malformed entity specification$"):
+        database.query(statement, {"tag": secrets.token_hex(20_000), "id": user["id"]}, read_only=False)
+    before = database.query("SELECT pg_backend_pid() AS pid", {}, read_only=True)
+    with pytest.raises(BadRequest):
+        database.query(statement, {"tag": secrets.token_hex(20_000), "id": user["id"]}, read_only=False)
+    assert database.query("SELECT pg_backend_pid() AS pid", {}, read_only=True) == before, "the connection is kept"
 
 
 def test_a_constraint_that_nobody_foresaw_is_not_hidden(service: Service) -> None:

@@ -95,6 +95,20 @@ def test_an_event_that_is_too_large_is_refused_alone(bridged: Service, bus: Bus)
     assert [event["detail"]["id"] for event in bus.events()] == [small]
 
 
+def test_an_event_of_a_large_account_is_told_without_the_large_part(bridged: Service, bus: Bus) -> None:
+    user_id = str(uuid.uuid4())
+    put(bridged, user_id, id=user_id, metadata={"a": "é" * LIMIT}, tags=["t"], email="a@b.c")
+    put(bridged, user_id, id=user_id, tags=["x" * 100_000] * 2, metadata={"a": "x" * 100_000})
+    put(bridged, user_id, id="behind")
+    counts = bridged.deliver()
+    assert (counts["delivered"], counts["refused"]) == (3, 0)
+    first, second, behind = (event["detail"] for event in bus.events())
+    assert (first["left_out"], first["tags"], first["email"]) == (["metadata"], ["t"], "a@b.c")
+    assert second["left_out"] == ["tags"], "the largest goes first, and no more than is needed"
+    assert len(second["metadata"]["a"]) == 100_000
+    assert behind["id"] == "behind"
+
+
 def test_the_largest_event_is_taken(bridged: Service, bus: Bus) -> None:
     """By the size that AWS's guide defines: source, detail type, detail, and 14 bytes of time; less than 256 KB."""
     row_id = put(bridged, None, occurred_at=1, text="")

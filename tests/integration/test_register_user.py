@@ -306,6 +306,45 @@ def test_big_numbers_in_metadata_survive(service: Service) -> None:
     assert row["metadata"] == answer.json["metadata"] == {"a": 1e21, "b": 123456789012345678901234567890, "c": -0.5e-7}
 
 
+def test_numbers_are_answered_the_same_at_once_and_later(service: Service) -> None:
+    """Digit by digit: PostgreSQL knows no exponents and no negative zero."""
+    numbers = (
+        "[1,1.0,1.50,-0.0,-0,1e15,1e16,1e22,-1e23,1.7976931348623157e308,5e-324,1e-7,123456789012345678901234567890]"
+    )
+    body = registration()
+    raw = json.dumps(body)[:-1] + f',"metadata":{{"n":{numbers}}},"private_metadata":{{"n":{numbers}}}}}'
+    answer = service.call("register_user", raw=raw)
+    assert answer.status == 201
+    token = service.log_in(body["email"])
+
+    def shown(text: str) -> list[str]:
+        return [
+            str(json.loads(text, parse_float=str, parse_int=str)[name]) for name in ("metadata", "private_metadata")
+        ]
+
+    at_once = shown(answer.text)
+    assert shown(service.call("view_profile", token=token).text) == at_once
+    service.execute("UPDATE users SET verified_at = now() WHERE id = %s", answer.json["id"])
+    changed = service.call("update_user", raw=raw, token=token, user_id=answer.json["id"])
+    assert (changed.status, shown(changed.text)) == (200, at_once)
+    (event,) = (row for row in outbox(service, answer.json["id"]) if row["name"] == "user.create")
+    assert event["payload"]["metadata"] == answer.json["metadata"]
+
+
+@pytest.mark.parametrize("number", ["1e309", "-1e400", "1" + "0" * 309, "9" * 5000])
+def test_a_number_that_other_languages_cannot_read_is_refused(service: Service, number: str) -> None:
+    """A Go client, for one, could not read a list with such a number in it."""
+    raw = json.dumps(registration())[:-1] + f',"metadata":{{"n":{number}}}}}'
+    answer = service.call("register_user", raw=raw)
+    assert answer.error == (400, "malformed_body")
+    assert answer.json["message"] == "request body holds a number beyond the range of a 64-bit float"
+
+
+def test_a_tag_that_is_null_is_refused(service: Service) -> None:
+    """Upstream makes it an empty tag."""
+    assert service.call("register_user", registration(tags=[None])).error == (400, "malformed_body")
+
+
 def test_the_member_relation_lets_a_fresh_user_log_in(service: Service) -> None:
     user = service.register()
     assert outbox(service, user["id"])[-1]["channel"] == "mail", "no repair was needed"

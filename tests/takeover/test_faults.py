@@ -1,5 +1,6 @@
 """Databases that cannot be worked with: each is told what to do, and the same command goes on when that is done."""
 
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -61,6 +62,23 @@ def test_a_wrong_password_and_a_closed_port(shared_service: Service) -> None:
             assert bootstrap()["administrator"] == "made the administrator"
     with shared_service.configured(**variables), refused(r"MG_USERS_DB_\*.*refused"):
         bootstrap()
+
+
+# --- what no index holds
+
+
+def test_a_tag_that_is_too_long_is_told_with_its_account(empty: Service) -> None:
+    """At upstream anybody could make one."""
+    upstream.make_database(empty.conninfo)
+    for user_id, tag in (("long", secrets.token_hex(4000)), ("short", "a")):
+        empty.execute(
+            "INSERT INTO users (id, email, first_name, last_name, tags) VALUES (%s, %s, '', '', ARRAY[%s])",
+            *(user_id, f"{user_id}@example.com", tag),
+        )
+    with refused(r"the tags of the accounts long: shorten those that are longer than 2000 bytes"):
+        bootstrap()
+    empty.execute("UPDATE users SET tags = '{}' WHERE id = 'long'")
+    assert bootstrap()["administrator"] == "made the administrator"
 
 
 # --- what the role may do

@@ -1,13 +1,25 @@
 """The rules of single fields (contract §1.6.1, §1.7, §1.8; decisions.md 19)."""
 
 import contextlib
+import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from users.errors import BadRequest
-from users.fields import check_email, check_name, check_name_size, check_profile_picture, check_username
+from users.fields import (
+    check_description,
+    check_email,
+    check_name,
+    check_name_size,
+    check_profile_picture,
+    check_sizes,
+    check_username,
+    metadata_bytes,
+)
+from users.models import User
 
 
 @pytest.mark.parametrize("username", ["a", "A1", "0", "a-b_c", "a-_-b", "a_", "a-", "x" * 32])
@@ -173,3 +185,75 @@ def test_bad_pictures(url: str) -> None:
 def test_no_picture_raises_anything_but_bad_request(url: str) -> None:
     with contextlib.suppress(BadRequest):
         check_profile_picture(url)
+
+
+KIBIBYTES_64 = 64 * 1024
+
+
+def filled(size: int, character: str = "x") -> dict[str, Any]:
+    """The largest metadata of this character and so many bytes of JSON at most."""
+    width = len(json.dumps(character, ensure_ascii=False).encode()) - 2
+    return {"a": character * ((size - len('{"a":""}')) // width)}
+
+
+@pytest.mark.parametrize("name", ["metadata", "private_metadata"])
+@pytest.mark.parametrize("character", ["x", "é", "😀", "\x01", '"', "\\"])
+def test_metadata_of_64_kibibytes_is_taken_and_of_more_refused(name: str, character: str) -> None:
+    largest = filled(KIBIBYTES_64, character)
+    check_sizes({name: largest})
+    with pytest.raises(BadRequest, match=rf"^{name} is larger than 65536 bytes$") as caught:
+        check_sizes({name: {"a": largest["a"] + character}})
+    assert caught.value.code == f"{name}_too_large"
+
+
+@pytest.mark.parametrize(
+    ("number", "digits"),
+    [(1, 1), (0.5, 3), (1e-5, 7), (5e-324, 326), (-2.5e-300, 304), (10**308, 309), (1e15, 18), (True, 4)],
+)
+def test_a_number_counts_with_all_its_digits(number: float, digits: int) -> None:
+    assert metadata_bytes({"a": [number, {"b": number}]}) == len('{"a":[,{"b":}]}') + 2 * digits
+
+
+def test_numbers_that_are_long_where_they_are_stored_are_refused() -> None:
+    with pytest.raises(BadRequest):
+        check_sizes({"metadata": {"a": [1e-300] * 220}})
+    check_sizes({"metadata": {"a": [1e-300] * 200}})
+
+
+def test_tags() -> None:
+    check_sizes({"tags": ["é" * 64] * 100})
+    with pytest.raises(BadRequest, match=r"^there are more than 100 tags$") as caught:
+        check_sizes({"tags": [""] * 101})
+    assert caught.value.code == "too_many_tags"
+    with pytest.raises(BadRequest, match=r"^a tag is longer than 64 characters$") as caught:
+        check_sizes({"tags": ["a", "x" * 65]})
+    assert caught.value.code == "tag_too_long"
+
+
+def test_a_picture_of_two_kibibytes() -> None:
+    check_sizes({"profile_picture": "é" * 1024})
+    with pytest.raises(BadRequest, match=r"^profile picture url is longer than 2048 bytes$") as caught:
+        check_sizes({"profile_picture": "é" * 1024 + "x"})
+    assert caught.value.code == "profile_picture_too_long"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("metadata", filled(1_000_000)),
+        ("private_metadata", filled(1_000_000)),
+        ("tags", ["x" * 4000] * 500),
+        ("profile_picture", "x" * 100_000),
+    ],
+)
+def test_a_larger_value_that_is_stored_already_is_no_change(name: str, value: Any) -> None:
+    check_sizes({name: value, "first_name": "Ada"}, User(id="a", **{name: value}))
+    with pytest.raises(BadRequest):
+        check_sizes({name: value}, User(id="a"))
+
+
+def test_descriptions() -> None:
+    check_description("é" * 255)
+    with pytest.raises(BadRequest, match=r"^description is longer than 255 characters$") as caught:
+        check_description("x" * 256)
+    assert caught.value.code == "description_too_long"

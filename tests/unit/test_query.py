@@ -171,14 +171,14 @@ def test_times(text: str, moment: datetime) -> None:
     assert Query(f"t={text}").moment("t") == moment
 
 
-def test_an_absent_time_is_none() -> None:
-    assert Query("").moment("t") is None
+@pytest.mark.parametrize("raw", ["", "t", "t="])
+def test_an_absent_or_empty_time_is_none(raw: str) -> None:
+    assert Query(raw).moment("t") is None
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "2026-01-02",
         "2026-01-02T03:04:05",
         "2026-01-02+03:04:05Z",

@@ -2,6 +2,7 @@
 
 import json
 import math
+from decimal import Decimal
 from typing import Any, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -10,6 +11,10 @@ from users.errors import BadRequest
 
 # Far above what metadata needs, far below where a recursion of ours, or of a client, ends.
 _MAX_DEPTH = 100
+_TOO_DEEP = f"is nested deeper than {_MAX_DEPTH} levels"
+_TOO_LARGE = "holds a number beyond the range of a 64-bit float"
+_MAX_DIGITS = 310  # with the sign: the largest 64-bit float has 309
+_FIRST_EXPONENT = 1e16  # from here on Python writes floats with an exponent
 
 
 class Body(BaseModel):
@@ -38,13 +43,21 @@ class Body(BaseModel):
         """The body in ``text``; BadRequest for what is not JSON, not of the model's types, or not storable."""
         try:
             return cls.model_validate(_decode(text))
-        except (ValidationError, ValueError, RecursionError) as error:
+        except _UnstorableError as error:
+            raise BadRequest("malformed_body", f"request body {error}") from error
+        except RecursionError as error:
+            raise BadRequest("malformed_body", f"request body {_TOO_DEEP}") from error
+        except (ValidationError, ValueError) as error:
             raise BadRequest("malformed_body", "request body is not a valid JSON, expecting a valid JSON") from error
+
+
+class _UnstorableError(Exception):
+    """Valid JSON with something in it that is not kept. The text says what, as the rest of "request body"."""
 
 
 def _decode(text: str) -> object:
     """The first JSON value of a text; what follows it is ignored, as upstream does."""
-    decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+    decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=_float, parse_int=_integer)
     value, _ = decoder.raw_decode(text.lstrip(" \t\r\n"))
     _check_storable(value, depth=0)
     return value
@@ -54,21 +67,35 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _finite(number: str) -> float:
-    value = float(number)
+def _float(number: str) -> float | int:
+    """The number as a 64-bit float, in the form in which PostgreSQL will give it back.
+
+    ``jsonb`` knows no exponents and no negative zero: ``1e+22`` comes back as an integer.
+    """
+    value = float(number) + 0.0
     if not math.isfinite(value):
-        raise ValueError("number out of range")
-    return value
+        raise _UnstorableError(_TOO_LARGE)
+    return int(Decimal(repr(value))) if abs(value) >= _FIRST_EXPONENT else value
+
+
+def _integer(number: str) -> int:
+    """An integer of any precision, as far as other languages' floats reach, so that they can read the answer."""
+    if len(number) > _MAX_DIGITS or not math.isfinite(float(number)):
+        raise _UnstorableError(_TOO_LARGE)
+    return int(number)
 
 
 def _check_storable(value: Any, depth: int) -> None:
-    """ValueError for nesting without end, and for text that PostgreSQL cannot hold: NUL, halves of surrogate pairs."""
+    """_UnstorableError for deep nesting, and for text that PostgreSQL cannot hold: NUL, halves of surrogate pairs."""
     if depth > _MAX_DEPTH:
-        raise ValueError("nested too deeply")
+        raise _UnstorableError(_TOO_DEEP)
     if isinstance(value, str):
         if "\0" in value:
-            raise ValueError("NUL character")
-        value.encode()  # UnicodeEncodeError, a ValueError, for a lone surrogate
+            raise _UnstorableError("holds a NUL character, which cannot be stored")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise _UnstorableError("holds half of a surrogate pair, which is no character") from error
     elif isinstance(value, dict):
         for key, item in value.items():
             _check_storable(key, depth)

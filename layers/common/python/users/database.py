@@ -93,6 +93,9 @@ def _query(statement: str, parameters: Parameters, read_only: bool) -> list[Dict
             return _run(_connected(), statement, parameters)
     except pg.QueryCanceled as error:
         raise QueryTooExpensive from error
+    except (pg.ProgramLimitExceeded, pg.StatementTooComplex) as error:
+        # A value that no index can hold, for instance. psycopg counts it among the troubles of the server.
+        raise BadRequest("malformed_entity", "malformed entity specification") from error
     except (
         psycopg.OperationalError,
         pg.ReadOnlySqlTransaction,

@@ -131,7 +131,9 @@ class Request:
             if len(raw) > MAX_BODY_BYTES:
                 raise PayloadTooLarge("body_too_large", f"request body is larger than {MAX_BODY_BYTES} bytes")
             return raw.decode()
-        except (UnicodeError, binascii.Error) as error:
+        except UnicodeError as error:
+            raise BadRequest("malformed_body", "request body is not valid UTF-8") from error
+        except binascii.Error as error:
             raise BadRequest("malformed_body", "request body is not a valid JSON, expecting a valid JSON") from error
 
     def admit(self, account: Account | None) -> Account:

@@ -3,8 +3,10 @@
 Each ``check_…`` raises BadRequest with the contract's message, and returns nothing.
 """
 
+import json
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +14,13 @@ from users.errors import BadRequest, Forbidden
 from users.models import User
 
 COLUMN_CHARACTERS = 254  # VARCHAR(254), contract §6
+# What columns without a limit of their own take (decisions.md 32). A page of accounts, an event and an answer of Lambda
+# have room for so much.
+METADATA_BYTES = 64 * 1024  # of each of the two
+TAGS = 100
+TAG_CHARACTERS = 64
+PICTURE_BYTES = 2 * 1024
+DESCRIPTION_CHARACTERS = 255
 _NAME_BYTES = 1024
 _USERNAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,31}")
 _ATOM = r"[^\s()<>\[\]:;@\\,\".\x00-\x20\x7f]+"
@@ -82,3 +91,46 @@ def check_profile_picture(url: str) -> None:
         bad = True
     if bad:
         raise BadRequest("invalid_profile_picture", "invalid profile picture url")
+
+
+def check_sizes(values: Mapping[str, Any], stored: User | None = None) -> None:
+    """Metadata, tags and picture, by the names of their columns; a column that is absent is not looked at.
+
+    A value that ``stored`` has already is no change: a database that was taken over may hold larger ones, and SDKs send
+    the whole user back.
+    """
+    changed = {name: value for name, value in values.items() if stored is None or value != getattr(stored, name)}
+    for name in ("metadata", "private_metadata"):
+        if metadata_bytes(changed.get(name, {})) > METADATA_BYTES:
+            raise BadRequest(f"{name}_too_large", f"{name} is larger than {METADATA_BYTES} bytes")
+    tags = changed.get("tags", [])
+    if len(tags) > TAGS:
+        raise BadRequest("too_many_tags", f"there are more than {TAGS} tags")
+    if any(len(tag) > TAG_CHARACTERS for tag in tags):
+        raise BadRequest("tag_too_long", f"a tag is longer than {TAG_CHARACTERS} characters")
+    if len(changed.get("profile_picture", "").encode()) > PICTURE_BYTES:
+        raise BadRequest("profile_picture_too_long", f"profile picture url is longer than {PICTURE_BYTES} bytes")
+
+
+def check_description(description: str) -> None:
+    """The label of a session."""
+    if len(description) > DESCRIPTION_CHARACTERS:
+        raise BadRequest("description_too_long", f"description is longer than {DESCRIPTION_CHARACTERS} characters")
+
+
+def metadata_bytes(metadata: Mapping[str, Any]) -> int:
+    """Return the bytes of metadata as JSON in UTF-8, without spaces, and with all digits of each number.
+
+    PostgreSQL writes numbers so: the six bytes of ``1e-300`` are 302 when a row is read.
+    """
+    text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode()) + (_hidden_digits(metadata) if "e-" in text else 0)
+
+
+def _hidden_digits(value: Any) -> int:
+    """How much longer the numbers in a JSON value are without exponents."""
+    if isinstance(value, float):
+        return len(f"{Decimal(repr(value)):f}") - len(repr(value))
+    if isinstance(value, Mapping):
+        return sum(map(_hidden_digits, value.values()))
+    return sum(map(_hidden_digits, value)) if isinstance(value, list) else 0

@@ -1,7 +1,5 @@
 """What a list asks for: the query parameters of ``GET /users`` (contract §3.2; decisions.md 22–24)."""
 
-import base64
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,43 +11,19 @@ from users.query import Query
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
 ORDERS = ("updated_at", "created_at", "first_name", "last_name", "username", "email")
+# What search's answer shows. An order by anything else would tell it all the same (security.md S49).
+SEARCH_ORDERS = tuple(order for order in ORDERS if order != "email")
+_DEFAULT_ORDER = "updated_at"
 _LEAST_SEARCH_BYTES = 3
 _SUBSTRINGS = ("username", "email", "first_name", "last_name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cursor:
-    """Where the page before ended: the order it was in, its last row's order value and id."""
-
-    order: str
-    descending: bool
-    value: str
-    id: str
-
-    def encode(self) -> str:
-        """The opaque text that clients send back."""
-        text = json.dumps([self.order, self.descending, self.value, self.id], separators=(",", ":"))
-        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-    @classmethod
-    def decode(cls, text: str) -> "Cursor":
-        """BadRequest for what ``encode`` did not make."""
-        try:
-            order, descending, value, row_id = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-            f"{value}{row_id}".encode()  # no halves of surrogate pairs
-        except (ValueError, TypeError, RecursionError) as error:
-            raise BadRequest("invalid_cursor", "invalid cursor") from error
-        well_formed = (
-            order in ORDERS and isinstance(descending, bool) and isinstance(value, str) and isinstance(row_id, str)
-        )
-        if not well_formed or "\0" in value + row_id:
-            raise BadRequest("invalid_cursor", "invalid cursor")
-        return cls(order=order, descending=descending, value=value, id=row_id)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """One list request. ``status``, ``role`` and ``verified`` None: any. ``contains`` maps columns to substrings."""
+    """One list request. ``status``, ``role`` and ``verified`` None: any. ``contains`` maps columns to substrings.
+
+    ``cursor`` is as it was sent, "" for none: only the repository can read it (users.cursor).
+    """
 
     offset: int
     limit: int
@@ -65,7 +39,7 @@ class Listing:
     only_total: bool
     created_from: datetime | None
     created_to: datetime | None
-    cursor: Cursor | None
+    cursor: str
 
     @property
     def is_filtered(self) -> bool:
@@ -75,10 +49,10 @@ class Listing:
 
 
 def read_search(query: Query) -> Listing:
-    """The search that a query asks for: enabled ordinary users only (contract §3.3; decisions.md 22)."""
+    """The search that a query asks for: enabled ordinary users only (contract §3.3; decisions.md 22, 31)."""
     offset, limit = query.number("offset", 0), query.number("limit", DEFAULT_LIMIT)
     contains = {name: query.text(name) for name in ("username", "first_name", "last_name", "id")}
-    order, descending = _order(query)
+    order, descending = _search_order(query)
     if any(0 < len(contains[name].encode()) < _LEAST_SEARCH_BYTES for name in ("username", "id")):
         raise BadRequest("search_too_short", f"search query must be at least {_LEAST_SEARCH_BYTES} bytes")
     if not any(contains.values()):
@@ -99,7 +73,7 @@ def read_search(query: Query) -> Listing:
         only_total=False,
         created_from=None,
         created_to=None,
-        cursor=_cursor(query, order, offset, descending=descending),
+        cursor=_cursor(query, offset),
     )
 
 
@@ -115,7 +89,8 @@ def read_listing(query: Query) -> Listing:
     status = _status(status_text)
     only_total = query.flag("only_total") or False
     created_from, created_to = query.moment("created_from"), query.moment("created_to")
-    role, verified = _role(query.text("role", "all")), query.flag("verified")
+    role = _role(query.text("role", "all"))
+    verified = query.flag("verified") if query.text("verified") else None
     _check_limit(limit)
     order, descending = _order(query)
     return Listing(
@@ -133,7 +108,7 @@ def read_listing(query: Query) -> Listing:
         only_total=only_total,
         created_from=created_from,
         created_to=created_to,
-        cursor=_cursor(query, order, offset, descending=descending),
+        cursor=_cursor(query, offset),
     )
 
 
@@ -152,7 +127,7 @@ def _check_limit(limit: int) -> None:
 
 
 def _order_texts(query: Query) -> tuple[str, str]:
-    return query.text("order", "updated_at"), query.text("dir", "desc")
+    return query.text("order", _DEFAULT_ORDER), query.text("dir", "desc")
 
 
 def _order(query: Query) -> tuple[str, bool]:
@@ -160,20 +135,26 @@ def _order(query: Query) -> tuple[str, bool]:
     order, direction = _order_texts(query)
     if order not in ("", *ORDERS):
         raise BadRequest("invalid_order", "invalid list order provided")
+    return order or _DEFAULT_ORDER, _is_descending(direction)
+
+
+def _search_order(query: Query) -> tuple[str, bool]:
+    """The same for search, which ignores an order that its answer does not show, as upstream ignores every order."""
+    order, direction = _order_texts(query)
+    return order if order in SEARCH_ORDERS else _DEFAULT_ORDER, _is_descending(direction)
+
+
+def _is_descending(direction: str) -> bool:
     if direction not in ("", "asc", "desc"):
         raise BadRequest("invalid_direction", "invalid list direction provided")
-    return order or "updated_at", direction != "asc"
+    return direction != "asc"
 
 
-def _cursor(query: Query, order: str, offset: int, *, descending: bool) -> Cursor | None:
-    """The cursor, which must be of this order and replaces the offset."""
+def _cursor(query: Query, offset: int) -> str:
     text = query.text("cursor")
-    if not text:
-        return None
-    cursor = Cursor.decode(text)
-    if offset or (cursor.order, cursor.descending) != (order, descending):
-        raise BadRequest("invalid_cursor", "the cursor belongs to another order, or comes with an offset")
-    return cursor
+    if text and offset:
+        raise BadRequest("invalid_cursor", "a cursor goes without an offset")
+    return text
 
 
 def _status(text: str) -> Status | None:

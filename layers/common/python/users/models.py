@@ -35,7 +35,10 @@ def rfc3339(moment: datetime | None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """One account, without its secret. A field that was not selected keeps its default, and is left out."""
+    """One account, without its secret. A field that was not selected keeps its default, and is left out.
+
+    ``left_out`` names the fields that a page of accounts had no room for.
+    """
 
     id: str
     first_name: str = ""
@@ -53,6 +56,7 @@ class User:
     updated_by: str = ""
     verified_at: datetime | None = None
     auth_provider: str = ""
+    left_out: list[str] = field(default_factory=list)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "User":
@@ -78,6 +82,7 @@ class User:
             "updated_by": self.updated_by,
             "verified_at": rfc3339(self.verified_at),
             "auth_provider": self.auth_provider,
+            "left_out": self.left_out,
         }
         return {key: value for key, value in shown.items() if value or key in {"id", "credentials"}}
 

@@ -73,10 +73,10 @@ class Query:
         return value or {}
 
     def moment(self, name: str) -> datetime | None:
-        """An RFC 3339 time, None when the key is absent."""
-        if name not in self._values:
-            return None
+        """An RFC 3339 time, None when the key is absent or its value empty."""
         text = self.text(name)
+        if not text:
+            return None
         if not _RFC3339.fullmatch(text):
             raise invalid_query()
         try:

@@ -13,6 +13,9 @@ from users.repository.logins import Attempt, Login
 _LONGEST_WAIT = 1.5
 _LONGEST_QUEUE = 1.5
 _QUEUE_POLL = 0.1
+# Refresh tokens that one record revokes, so that the relay is done with it in seconds, and that all records do.
+_REVOCATIONS_OF_RECORD = 200
+_MOST_REVOCATIONS = 10_000
 
 
 def obtain_tokens(account: Account, ask: Callable[[], auth_client.Tokens]) -> auth_client.Tokens:
@@ -54,14 +57,15 @@ def begin(attempt: Callable[[], Attempt]) -> Login | None:
 
 
 def revocations(user_id: str) -> list[outbox.Record]:
-    """The record by which Auth will forget the refresh tokens that the user has now; [] when it has none or is away.
+    """The records by which Auth will forget the refresh tokens that the user has now; [] when it has none or is away.
 
     Taken before the change, so that a login right after it keeps its token. The change itself ends the sessions:
     ``tokens_valid_from`` refuses those tokens whether or not Auth has forgotten them.
     """
     try:
-        token_ids = [token.id for token in auth_client.list_refresh_tokens(user_id)]
+        token_ids = [token.id for token in auth_client.list_refresh_tokens(user_id)][-_MOST_REVOCATIONS:]
     except UsersError as error:
         logger.warning("refresh tokens are left to expire", error=error.code)
         return []
-    return [outbox.revocation(token_ids)] if token_ids else []
+    starts = range(0, len(token_ids), _REVOCATIONS_OF_RECORD)
+    return [outbox.revocation(token_ids[start : start + _REVOCATIONS_OF_RECORD]) for start in starts]

@@ -5,7 +5,6 @@ the change. ``Detail`` is the payload of contract §7.2 and two keys more: ``eve
 ``sequence``, a number that grows with each event, because EventBridge may deliver twice and keeps no order.
 """
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
+from operations.event_size import as_json, fitted
 from operations.relay import DestinationUnavailable, Outcome, Row
 from users.log import logger
 from users.settings import SettingsError
@@ -58,6 +58,10 @@ class EventBridgeChannel:
         for row in rows:
             entry = _entry(row, self._bus)
             size = _size(entry)
+            if size >= _TOO_LARGE:
+                room = _TOO_LARGE - 1 - (size - len(entry["Detail"].encode()))
+                entry = _entry(row, self._bus, most_bytes=room)
+                size = _size(entry)
             if size >= _TOO_LARGE:
                 yield Outcome(row, f"the event is larger than EventBridge takes: {size} bytes")
                 continue
@@ -132,14 +136,14 @@ class EventBridgeChannel:
         return DestinationUnavailable(f"EventBridge: {code}" + (f": {advice[code]}" if code in advice else ""))
 
 
-def _entry(row: Row, bus: str) -> dict[str, Any]:
-    """The row as an entry of PutEvents."""
-    detail = {**row.payload, "event_id": row.id, "sequence": row.seq}
+def _entry(row: Row, bus: str, *, most_bytes: int = _TOO_LARGE) -> dict[str, Any]:
+    """The row as an entry of PutEvents, its detail in ``most_bytes`` if leaving out large values makes it fit."""
+    detail = fitted({**row.payload, "event_id": row.id, "sequence": row.seq}, most_bytes)
     entry: dict[str, Any] = {
         "EventBusName": bus,
         "Source": _SOURCE,
         "DetailType": row.name,
-        "Detail": json.dumps(detail, ensure_ascii=False, separators=(",", ":")),
+        "Detail": as_json(detail).decode(),
     }
     if occurred_at := row.payload.get("occurred_at"):
         entry["Time"] = datetime.fromtimestamp(occurred_at / 1e9, UTC)

@@ -7,18 +7,25 @@ Everything here can be repeated after it was killed.
 from collections.abc import Sequence
 
 import psycopg
+from psycopg import errors as pg
 from psycopg.rows import scalar_row
 
+from operations.preflight import DatabaseUnfit
 from users.log import logger
 
 LOCK_TIMEOUT = "1s"  # the session's, see schema.py
 BATCH = 5000  # rows whose locks one statement holds
+# Tags are the only values without a limit that an index holds as they are. One of so many bytes fits into any page.
+_LONG_TAGS = """
+    SELECT id FROM users WHERE EXISTS (SELECT FROM unnest(tags) tag WHERE octet_length(tag) > 2000)
+    ORDER BY id LIMIT 10"""
 
 
 def build_index(connection: psycopg.Connection, name: str, definition: str, *, unique: bool = False) -> None:
     """Make an index of ``users``, unless it is there and valid; an invalid one, left by a kill, is made anew.
 
-    Building waits for the transactions of others without being in anybody's way, and so without a limit.
+    Building waits for the transactions of others without being in anybody's way, and so without a limit. DatabaseUnfit
+    when it cannot hold a value.
     """
     statement = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
     valid = connection.cursor(row_factory=scalar_row).execute(statement, (name,)).fetchone()
@@ -31,6 +38,12 @@ def build_index(connection: psycopg.Connection, name: str, definition: str, *, u
             connection.execute(f"DROP INDEX CONCURRENTLY {name}")
         kind = "UNIQUE INDEX" if unique else "INDEX"
         connection.execute(f"CREATE {kind} CONCURRENTLY {name} ON users {definition}")
+    except pg.ProgramLimitExceeded as error:
+        ids = ", ".join(connection.cursor(row_factory=scalar_row).execute(_LONG_TAGS))
+        raise DatabaseUnfit(
+            f"no index can hold the tags of the accounts {ids}: shorten those that are longer than 2000 bytes, and run"
+            " bootstrap again"
+        ) from error
     finally:
         if not connection.closed:
             connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")

@@ -14,6 +14,7 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 from nats.js.errors import APIError, NoStreamResponseError
 
+from operations.event_size import as_json, fitted
 from operations.proto.messaging_pb2 import Message
 from operations.relay import DestinationUnavailable, Outcome, Row
 from users.log import logger
@@ -21,14 +22,16 @@ from users.settings import SettingsError
 
 # Upstream's whole configuration: its services ask for this stream when they start, and do not start where they find
 # another of that name (pkg/events/nats/subscriber.go:22-35). What is not named here has the server's default there too.
+_MAX_MESSAGE = 1024 * 1024  # bytes
 _STREAM = StreamConfig(
     name="events",
     description="Magistrala stream for sending and receiving messages in between Magistrala events",
     subjects=["events.>"],
     max_age=24 * 3600,  # seconds
     max_msgs_per_subject=10**9,
-    max_msg_size=1024 * 1024,  # bytes
+    max_msg_size=_MAX_MESSAGE,
 )
+_ENVELOPE = 1024  # bytes at most, of the headers and around the payload
 # JetStream's error codes.
 _TOO_LARGE = 10054  # "message size exceeds maximum allowed"
 _NO_STREAM = 10059  # "stream not found"
@@ -87,12 +90,13 @@ class NatsChannel:
         self._runner.close()
 
     async def _publish_all(self, rows: list[Row]) -> Sequence[Outcome | BaseException]:
-        stream = (await self._connected()).jetstream(timeout=_TIMEOUT)
-        results = await asyncio.gather(*(_publish(stream, row) for row in rows), return_exceptions=True)
+        client = await self._connected()
+        stream, most = client.jetstream(timeout=_TIMEOUT), min(client.max_payload, _MAX_MESSAGE) - _ENVELOPE
+        results = await asyncio.gather(*(_publish(stream, row, most) for row in rows), return_exceptions=True)
         if any(isinstance(result, NoStreamResponseError) for result in results):
             await _make_stream(stream)
             # What was taken meanwhile is dropped by its id.
-            results = await asyncio.gather(*(_publish(stream, row) for row in rows), return_exceptions=True)
+            results = await asyncio.gather(*(_publish(stream, row, most) for row in rows), return_exceptions=True)
         return results
 
     async def _bring_up_to_date(self) -> None:
@@ -146,21 +150,31 @@ def _credentials(servers: list[str]) -> dict[str, Any]:
     return found
 
 
-async def _publish(stream: JetStreamContext, row: Row) -> Outcome:
-    payload = json.dumps(row.payload, ensure_ascii=False, separators=(",", ":")).encode()
+async def _publish(stream: JetStreamContext, row: Row, most_bytes: int) -> Outcome:
+    """Publish the row in ``most_bytes`` or, where the stream takes less, without its large values."""
+    refusal = ""
+    for most in (most_bytes, 0):
+        refusal = await _publish_payload(stream, row, as_json(fitted(row.payload, most)))
+        if refusal != _LARGER:
+            break
+    return Outcome(row, refusal)
+
+
+async def _publish_payload(stream: JetStreamContext, row: Row, payload: bytes) -> str:
+    """Publish a row's payload; why the stream would not take it, "" when it did."""
     message = Message(payload=payload).SerializeToString()
     try:
         await stream.publish(f"events.magistrala.{row.name}", message, headers={"Nats-Msg-Id": row.id})
     except MaxPayloadError:
-        return Outcome(row, _LARGER)
+        return _LARGER
     except BadSubjectError:
-        return Outcome(row, "the event's name makes no subject")
+        return "the event's name makes no subject"
     except APIError as error:
         # All else that a stream says is about itself: it is full, sealed, has no leader.
         if error.err_code != _TOO_LARGE:
             raise
-        return Outcome(row, _LARGER)
-    return Outcome(row)
+        return _LARGER
+    return ""
 
 
 async def _make_stream(stream: JetStreamContext) -> None:

@@ -3,21 +3,35 @@
 Totals (decisions.md 23): up to ``EXACT_TOTAL`` matches are counted; the last page knows its total without counting;
 beyond, the total is an estimate. Cursors (decisions.md 24) continue behind a row by (order value, id), so that their
 cost does not grow with depth.
+
+Sizes (decisions.md 32; security.md S50): Lambda's answer ends at 6 MB, so the large values of a page are limited. A
+page by cursor ends before the row that does not fit. A page by offset must not end early: its client goes on behind
+``limit`` rows, and would never see those that were cut. It shows every row, and leaves out the large values of the
+largest ones.
 """
 
+from itertools import takewhile
 from typing import Any
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from users.access import Account
+from users.cursor import Cursor, Place
 from users.database import QueryTooExpensive, query
 from users.errors import BadRequest
-from users.listing import Cursor, Listing
+from users.listing import Listing
 from users.models import Page, User
 from users.repository.accounts import STANDING_COLUMNS
 
 EXACT_TOTAL = 10_000
+
+# Bytes of the large values of one page, as PostgreSQL writes them. In Lambda's answer, which is JSON in JSON, they may
+# double; 100 rows without them are less than 1 MB there.
+PAGE_BYTES = 2_400_000
+# Values of more bytes than this in memory are not even measured, which would take seconds for a page of them. What is
+# taken nowadays has at most 400 KB there.
+_MEASURED_BYTES = 512 * 1024
 
 _COLUMNS = """
     u.id, u.first_name, u.last_name, u.tags, u.metadata, u.status, u.role, u.profile_picture, u.username, u.email,
@@ -43,6 +57,13 @@ WITH caller AS MATERIALIZED (
     WHERE {admitted} AND NOT %(only_total)s AND {matches} AND {after}
     ORDER BY {value} {direction}, u.id {direction}
     LIMIT %(limit)s + 1 OFFSET %(offset)s
+), sized AS (
+    SELECT page.*, row_number() OVER in_order AS place, CASE
+        WHEN greatest({in_memory}) > %(measured_bytes)s THEN %(page_bytes)s + 1 ELSE octet_length(concat({answered}))
+    END AS bytes
+    FROM page WINDOW in_order AS (ORDER BY page.order_value {direction}, page.id {direction})
+), fitting AS (
+    SELECT sized.*, sum(bytes) OVER (ORDER BY {first_to_fit}) <= %(page_bytes)s AS fits FROM sized
 ), counted AS (
     SELECT CASE
         WHEN NOT %(only_total)s AND (SELECT count(*) FROM page) > %(limit)s
@@ -52,10 +73,18 @@ WITH caller AS MATERIALIZED (
         ELSE (SELECT count(*) FROM users u WHERE {admitted} AND {matches})
     END AS total
 )
-SELECT to_jsonb(caller) AS caller, counted.total, {shown}, page.order_value::text AS order_text,
+SELECT to_jsonb(caller) AS caller, counted.total, {shown}, fits, fitting.order_value::text AS order_text,
     (SELECT reltuples::bigint FROM pg_class WHERE oid = 'users'::regclass) AS rows_in_table
-FROM counted LEFT JOIN caller ON true LEFT JOIN page ON true
-ORDER BY page.order_value {direction}, page.id {direction}"""
+FROM counted LEFT JOIN caller ON true LEFT JOIN fitting ON true
+ORDER BY place"""
+
+# The columns without a bound of a few hundred bytes: in the form in which they are answered, and their size in memory
+# (not that of the row, where they may be compressed a hundredfold: concatenation unpacks them).
+_LARGE = {
+    "tags": ("array_to_json(page.tags)", "pg_column_size(page.tags || '{}'::text[])"),
+    "metadata": ("page.metadata", "pg_column_size(page.metadata || '{}')"),
+    "profile_picture": ("to_json(page.profile_picture)", "octet_length(page.profile_picture)"),
+}
 
 # What search shows of an account (contract §1.5); status and role are the constants that it searches for.
 _CARD_COLUMNS = """
@@ -70,17 +99,22 @@ _ENABLED_ADMIN = "EXISTS (SELECT FROM caller c WHERE c.status = 0 AND c.role = 1
 def list_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
     """The caller's account, and the page that ``listing`` asks for; the page is empty for one who is no admin.
 
-    BadRequest when the role's statement timeout ended it.
+    BadRequest when the role's statement timeout ended it, or for a cursor that is not of this list.
     """
-    return _find(caller_id, listing, columns=_COLUMNS, admitted=_ENABLED_ADMIN)
+    return _find(caller_id, listing, operation="list_users", columns=_COLUMNS, admitted=_ENABLED_ADMIN)
 
 
 def search_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
     """The same for anybody enabled, with less of each account."""
-    return _find(caller_id, listing, columns=_CARD_COLUMNS, admitted=_ENABLED)
+    return _find(caller_id, listing, operation="search_users", columns=_CARD_COLUMNS, admitted=_ENABLED)
 
 
-def _find(caller_id: str, listing: Listing, *, columns: str, admitted: str) -> tuple[Account | None, Page]:
+def _find(
+    caller_id: str, listing: Listing, *, operation: str, columns: str, admitted: str
+) -> tuple[Account | None, Page]:
+    place = Place(operation=operation, order=listing.order, descending=listing.descending)
+    names = [column.split()[-1].removeprefix("u.") for column in columns.split(",")]
+    large = [name for name in names if name in _LARGE]
     value, value_type = _ORDER_VALUES[listing.order]
     direction = "DESC" if listing.descending else "ASC"
     matches, parameters = _conditions(listing)
@@ -88,11 +122,16 @@ def _find(caller_id: str, listing: Listing, *, columns: str, admitted: str) -> t
     if listing.cursor:
         comparison = "<" if listing.descending else ">"
         after = f"({value}, u.id) {comparison} (%(after_value)s::{value_type}, %(after_id)s::varchar)"
-        parameters |= {"after_value": listing.cursor.value, "after_id": listing.cursor.id}
+        cursor = Cursor.decode(listing.cursor, place)
+        parameters |= {"after_value": cursor.value, "after_id": cursor.id}
     statement = _STATEMENT.format(
         standing=STANDING_COLUMNS,
         columns=columns,
-        shown=_shown(columns),
+        shown=", ".join(_shown(name) for name in names),
+        answered=", ".join(_LARGE[name][0] for name in large),
+        in_memory=", ".join(_LARGE[name][1] for name in large),
+        # By cursor the rows in their order; else the smallest first, so that nobody's small values make way.
+        first_to_fit="place" if listing.cursor else "bytes, place",
         value=value,
         direction=direction,
         admitted=admitted,
@@ -106,6 +145,8 @@ def _find(caller_id: str, listing: Listing, *, columns: str, admitted: str) -> t
         "offset": listing.offset,
         "only_total": listing.only_total,
         "exact_total": EXACT_TOTAL,
+        "page_bytes": PAGE_BYTES,
+        "measured_bytes": _MEASURED_BYTES,
     }
     try:
         rows = query(statement, parameters, read_only=True)
@@ -115,17 +156,21 @@ def _find(caller_id: str, listing: Listing, *, columns: str, admitted: str) -> t
             "the query takes too long: search for a prefix of 3 characters or more, and page by cursor, not by offset",
         ) from error
     account = Account.from_row(rows[0]["caller"]) if rows[0]["caller"] else None
-    return account, _page(listing, rows)
+    return account, _page(listing, place, large, rows)
 
 
-def _shown(columns: str) -> str:
-    """The columns as the CTE `page` calls them. Not `page.*`: an order value of -infinity has no form in Python."""
-    return ", ".join(f"page.{column.split()[-1].removeprefix('u.')}" for column in columns.split(","))
+def _shown(name: str) -> str:
+    """A column of the answer. Not `fitting.*`: an order value of -infinity has no form in Python."""
+    return f"CASE WHEN fits THEN fitting.{name} END AS {name}" if name in _LARGE else f"fitting.{name}"
 
 
-def _page(listing: Listing, rows: list[DictRow]) -> Page:
+def _page(listing: Listing, place: Place, large: list[str], rows: list[DictRow]) -> Page:
     found = [row for row in rows if row["id"] is not None]
-    shown, has_next = found[: listing.limit], len(found) > listing.limit
+    shown = found[: listing.limit]
+    if listing.cursor:
+        # A row that is too large for any page is shown without what is too large.
+        shown = shown[:1] + list(takewhile(lambda row: row["fits"], shown[1:]))
+    has_next = len(found) > len(shown)
     total, is_estimate = rows[0]["total"], False
     if has_next and total > EXACT_TOTAL:
         estimate = EXACT_TOTAL if listing.is_filtered else rows[0]["rows_in_table"]
@@ -133,11 +178,9 @@ def _page(listing: Listing, rows: list[DictRow]) -> Page:
     cursor = ""
     if has_next:
         last = shown[-1]
-        cursor = Cursor(
-            order=listing.order, descending=listing.descending, value=last["order_text"], id=last["id"]
-        ).encode()
+        cursor = Cursor(value=last["order_text"], id=last["id"]).encode(place)
     return Page(
-        users=[User.from_row(row) for row in shown],
+        users=[User.from_row(row if row["fits"] else {**row, "left_out": large}) for row in shown],
         offset=listing.offset,
         limit=listing.limit,
         total=total,

@@ -226,7 +226,7 @@ class Importer:
         try:
             with self._connection.transaction():
                 batch = self._store(lines)
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
+        except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded) as error:
             if len(lines) == 1:
                 self._refuse(_refused(lines[0], error))
                 return
