@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from users.access import ANYBODY, Access, Account, Session, admit
+from users.access import ANYBODY, PROGRAM_TOKENS, Access, Account, Session, admit
 from users.authentication import authenticate, bearer_token
 from users.errors import (
     BadRequest,
@@ -135,21 +135,30 @@ class Request:
             raise BadRequest("malformed_body", "request body is not a valid JSON, expecting a valid JSON") from error
 
     def admit(self, account: Account | None) -> Account:
-        """Let the caller in by his row; where administrators are asked for, the policy store is asked as well."""
+        """Let the caller in by its row; where administrators are asked for, the policy store is asked as well."""
+        return self._admit(account, target_id=None)
+
+    def admit_for(self, account: Account | None, user_id: str) -> Account:
+        """Let the caller act on the account ``user_id``: its own, or any for an administrator; else Forbidden."""
+        return self._admit(account, target_id=user_id)
+
+    def _admit(self, account: Account | None, *, target_id: str | None) -> Account:
+        """``target_id`` is the account that is acted on, None where there is none."""
         admitted = admit(self.caller, account, self.access)
-        if self.access.administrator:
+        acts_on_another = target_id not in {None, admitted.id}
+        if acts_on_another and not admitted.is_admin:
+            raise Forbidden
+        if not (self.access.own_profile and target_id == admitted.id):
+            self._check_credential()
+        if acts_on_another or self.access.administrator:
             self._ask_policy_store(admitted)
         self.admitted = True
         return admitted
 
-    def admit_for(self, account: Account | None, user_id: str) -> Account:
-        """Let the caller act on ``user_id``: himself, or anybody if he is an administrator; Forbidden otherwise."""
-        admitted = self.admit(account)
-        if admitted.id != user_id:
-            if not admitted.is_admin:
-                raise Forbidden
-            self._ask_policy_store(admitted)
-        return admitted
+    def _check_credential(self) -> None:
+        """Forbidden where a personal access token or an API key would do more than read (security.md S51)."""
+        if self.method != "GET" and self.caller.token_type in PROGRAM_TOKENS:
+            raise Forbidden("access_token_required", "this operation needs the access token of a login")
 
     def _ask_policy_store(self, administrator: Account) -> None:
         """Where SpiceDB is configured, the row alone does not make an administrator (decisions.md 15)."""
