@@ -178,6 +178,11 @@ class Request:
 
 _INTERNAL_ERROR = Reply(500, {"message": "internal server error", "error": "internal"})
 
+
+class CallerNotAdmitted(Exception):
+    """An operation answered without having admitted its caller: a defect. No ``assert``: ``python -O`` drops those."""
+
+
 Handler = Callable[[Request], Reply]
 ErrorPage = Callable[[Request, UsersError], Reply | None]
 LambdaHandler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
@@ -218,9 +223,7 @@ def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) ->
     try:
         if request.access is not ANYBODY:
             request.session = authenticate(bearer_token(request.headers), request.access)
-        reply = handler(request)
-        assert request.admitted or request.access is ANYBODY, "the operation answered without admitting its caller"
-        return reply
+        return _run(handler, request)
     except UsersError as error:
         _tell(error)
         page = error_page(request, error) if error_page else None
@@ -237,6 +240,14 @@ def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) ->
         logger.error("failed", exception_type=type(error).__name__, place=place(error))
         count("InternalErrors")
         return _INTERNAL_ERROR
+
+
+def _run(handler: Handler, request: Request) -> Reply:
+    """What the operation answers; CallerNotAdmitted when it did so without having admitted its caller."""
+    reply = handler(request)
+    if not request.admitted and request.access is not ANYBODY:
+        raise CallerNotAdmitted
+    return reply
 
 
 def _tell(error: UsersError) -> None:
