@@ -7,17 +7,21 @@ from users.access import PROGRAM_TOKENS, Access, Session, TokenType
 from users.errors import Unauthenticated
 from users.settings import settings
 
-_PREFIX = "Bearer "
+_SCHEME = "Bearer "
 # pat_<base64 of 32 bytes>_<100 printable characters> (contract §5.6); anything else that starts so is no token at all.
 _PAT = re.compile(r"pat_[A-Za-z0-9+/]{43}=_[!-^`-~]{100}")
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:
-    """The token of the request; Unauthenticated when there is none. The prefix is case-sensitive."""
+    """The token of the request; Unauthenticated when there is none. The scheme's letter case counts.
+
+    One or more blanks stand before the token (RFC 6750).
+    """
     header = headers.get("authorization", "")
-    if not header.startswith(_PREFIX) or len(header) == len(_PREFIX):
+    token = header.removeprefix(_SCHEME).lstrip(" ")
+    if not header.startswith(_SCHEME) or not token:
         raise Unauthenticated("missing_token", "missing or invalid bearer user token")
-    return header.removeprefix(_PREFIX)
+    return token
 
 
 def authenticate(token: str, access: Access) -> Session:

@@ -34,6 +34,7 @@ from users.errors import (
 )
 from users.invocation import invocation, tell_unavailable
 from users.log import logger, place
+from users.media_type import is_json
 from users.metrics import count
 from users.query import Query
 from users.secrets import secret
@@ -116,9 +117,13 @@ class Request:
 
     def body(self, model: type[B]) -> B:
         """The JSON body; UnsupportedMediaType, PayloadTooLarge or BadRequest (contract §1.2)."""
-        if "application/json" not in self.headers.get("content-type", ""):
-            raise UnsupportedMediaType
+        self.check_json()
         return model.parse(self._text())
+
+    def check_json(self) -> None:
+        """UnsupportedMediaType unless the request says that its body is JSON, whether or not one is read."""
+        if not is_json(self.headers.get("content-type", "")):
+            raise UnsupportedMediaType
 
     def form(self) -> Query:
         """The fields of a form that a browser posted (``application/x-www-form-urlencoded``)."""
@@ -159,6 +164,17 @@ class Request:
         """Forbidden where a personal access token or an API key would do more than read (security.md S51)."""
         if self.method != "GET" and self.caller.token_type in PROGRAM_TOKENS:
             raise Forbidden("access_token_required", "this operation needs the access token of a login")
+
+    def judge(self) -> None:
+        """Unauthenticated for a caller who would not be let in, whatever is wrong with the request (contract §1.2, §1.3).
+
+        This costs one read. It is for requests that cannot be taken, before the operation has read the caller's row.
+        Roles are not asked for: upstream reads the request first.
+        """
+        if self.session is not None and not self.admitted:
+            from users.repository.accounts import find_account  # psycopg, for functions that use it
+
+            admit(self.session, find_account(self.session.user_id), replace(self.access, administrator=False))
 
     def _ask_policy_store(self, administrator: Account) -> None:
         """Where SpiceDB is configured, the row alone does not make an administrator (decisions.md 15)."""
@@ -244,7 +260,11 @@ def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) ->
 
 def _run(handler: Handler, request: Request) -> Reply:
     """What the operation answers; CallerNotAdmitted when it did so without having admitted its caller."""
-    reply = handler(request)
+    try:
+        reply = handler(request)
+    except (BadRequest, NotFound, PayloadTooLarge, UnsupportedMediaType):
+        request.judge()
+        raise
     if not request.admitted and request.access is not ANYBODY:
         raise CallerNotAdmitted
     return reply
