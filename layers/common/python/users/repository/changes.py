@@ -105,6 +105,7 @@ def update_status(
 ) -> User | None:
     """Enable, disable or delete; None when the account has that status or is being removed, or is the last admin.
 
+    A deleted account is not disabled: that would undo its deletion.
     ``claims``: its removal begins with the change, and is ``Claim([user_id], at)`` (repository.purges).
     """
     assignments = [
@@ -116,7 +117,8 @@ def update_status(
         f"purging_at = {'%(at)s' if claims else 'NULL'}",
         f"purge_attempts = {int(claims)}",
     ]
-    condition = f"u.status <> %(status)s AND u.purging_at IS NULL AND {_ANOTHER_ADMIN_IS_LEFT}"
+    condition = f"""u.status <> %(status)s AND NOT (u.status = 2 AND %(status)s = 1) AND u.purging_at IS NULL
+        AND {_ANOTHER_ADMIN_IS_LEFT}"""
     parameters = {"status": status}
     return _change(
         assignments, condition, parameters, records, user_id, by=by, at=at, also=_FORGET_WARNING, locks_admins=True
