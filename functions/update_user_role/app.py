@@ -34,7 +34,8 @@ def lambda_handler(request: Request) -> Reply:
     target = find_target(request, "user.update_role")
     if target.user.status != Status.ENABLED:
         raise NotFound
-    records = [target.event, *revocations(user_id)]
+    ended = revocations(user_id) if target.user.role != role else []
+    records = [target.event, *ended]
     if role == Role.ADMIN:
         user = changes.update_role(user_id, role, records, by=target.caller.id, at=target.at)
         if user is not None:

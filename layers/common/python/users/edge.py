@@ -166,7 +166,7 @@ class Request:
             raise Forbidden("access_token_required", "this operation needs the access token of a login")
 
     def judge(self) -> None:
-        """Unauthenticated for a caller who would not be let in, whatever is wrong with the request (contract §1.2, §1.3).
+        """Raise Unauthenticated for a caller who would not be let in, whatever else is wrong (contract §1.2, §1.3).
 
         This costs one read. It is for requests that cannot be taken, before the operation has read the caller's row.
         Roles are not asked for: upstream reads the request first.

@@ -91,11 +91,12 @@ def update_email(
 def update_role(user_id: str, role: int, records: Sequence[Record], *, by: str, at: datetime) -> User | None:
     """Set the role of an enabled account; None when there is none, or when no administrator would be left.
 
-    A demotion has the relay look at the relations once more: a grant may still be on its way (users.granting).
+    Sessions end where the role becomes another one. A demotion has the relay look at the relations once more: a grant may still be on its way (users.granting).
     """
     if role != Role.ADMIN:
         records = [*records, relation_repair(user_id)]
-    assignments = ["role = %(role)s", f"tokens_valid_from = {NEXT_SECOND}"]
+    sessions_end = f"CASE WHEN COALESCE(u.role, 0) <> %(role)s THEN {NEXT_SECOND} ELSE u.tokens_valid_from END"
+    assignments = ["role = %(role)s", f"tokens_valid_from = {sessions_end}"]
     condition = f"u.status = 0 AND (%(role)s = 1 OR {_ANOTHER_ADMIN_IS_LEFT})"
     return _change(assignments, condition, {"role": role}, records, user_id, by=by, at=at, locks_admins=True)
 
