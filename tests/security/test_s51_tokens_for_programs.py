@@ -5,13 +5,16 @@ Every operation by an administrator's tokens: tests/authorization/matrix.csv.
 
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import grpc
 import pytest
 
 from local.parts.auth import AuthServer
 from tests.people import Person, administrator, person, row, token_of_kind
 from tests.service import Answer, Service, registration
+from users.proto import auth_pb2
 
 KINDS = ("pat", "api_key")
 REFUSED = (403, "access_token_required")
@@ -113,6 +116,31 @@ def test_s51_what_its_owner_may_not_do_is_answered_as_to_its_owner(service: Serv
     token = token_of_kind(service, bob.id, kind)
     assert service.call("update_user_tags", {"tags": []}, user_id=ada.id, token=token).error == (403, "forbidden")
     assert service.call("enable_user", user_id=ada.id, token=token).error == (403, "not_administrator")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("told", [0, 1, 2, 5])
+def test_s51_auths_word_alone_makes_no_login_of_it(service: Service, kind: str, told: int) -> None:
+    """0 is an access token's kind, and what the field says where an Auth leaves it out."""
+    variables = {"MG_AUTH_KEYS_ALGORITHM": "HS256", "MG_AUTH_SECRET_KEY": "k" * 64}
+    owner = person(service)
+    token = token_of_kind(Service({}, "", service.auth_environment | variables), owner.id, kind)
+    answer = auth_pb2.AuthNRes(user_id=owner.id, token_type=told)
+    method: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
+        lambda _request, _context: answer, response_serializer=auth_pb2.AuthNRes.SerializeToString
+    )
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler("auth.v1.AuthService", {"Authenticate": method})]
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with service.configured(**variables, MG_AUTH_GRPC_URL=f"127.0.0.1:{port}"):
+            for operation in ("view_profile", "send_verification"):
+                assert service.call(operation, token=token).error == (401, "unauthenticated")
+    finally:
+        server.stop(None).wait()
 
 
 # --- MG_USERS_PATS=false
