@@ -169,12 +169,18 @@ class Request:
         """Raise Unauthenticated for a caller who would not be let in, whatever else is wrong (contract §1.2, §1.3).
 
         This costs one read. It is for requests that cannot be taken, before the operation has read the caller's row.
-        Roles are not asked for: upstream reads the request first.
+        Roles are not asked for: upstream reads the request first. While the database is away nobody can be judged, and
+        the request is as wrong as before.
         """
-        if self.session is not None and not self.admitted:
-            from users.repository.accounts import find_account  # psycopg, for functions that use it
+        if self.session is None or self.admitted:
+            return
+        from users.repository.accounts import find_account  # psycopg, for functions that use it
 
-            admit(self.session, find_account(self.session.user_id), replace(self.access, administrator=False))
+        try:
+            account = find_account(self.session.user_id)
+        except Unavailable:
+            return
+        admit(self.session, account, replace(self.access, administrator=False))
 
     def _ask_policy_store(self, administrator: Account) -> None:
         """Where SpiceDB is configured, the row alone does not make an administrator (decisions.md 15)."""

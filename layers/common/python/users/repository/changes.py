@@ -91,8 +91,8 @@ def update_email(
 def update_role(user_id: str, role: int, records: Sequence[Record], *, by: str, at: datetime) -> User | None:
     """Set the role of an enabled account; None when there is none, or when no administrator would be left.
 
-    Sessions end where the role becomes another one. A demotion has the relay look at the relations once more: a grant may
-    still be on its way (users.granting).
+    Sessions end where the role becomes another one. A demotion has the relay look at the relations once more: a grant
+    may still be on its way (users.granting).
     """
     if role != Role.ADMIN:
         records = [*records, relation_repair(user_id)]
