@@ -52,8 +52,9 @@ def _demote(target: Target, records: list[Record]) -> User:
     except Unavailable:
         grant_or_repair(target.user.id, target.user.role)
         raise
+    if user is None and target.user.role != Role.ADMIN:  # another change came first: it is not enabled any more
+        raise NotFound
     if user is None:
-        if target.user.role == Role.ADMIN:
-            grant_or_repair(target.user.id, Role.ADMIN)
+        grant_or_repair(target.user.id, Role.ADMIN)
         raise Conflict("last_administrator", "the last enabled administrator cannot be demoted")
     return user

@@ -166,6 +166,19 @@ def test_a_change_that_comes_first_still_ends_the_sessions(own_service: Service)
     assert not is_alive(own_service, ada.token)
 
 
+@pytest.mark.parametrize("role", ["user", "admin"])
+def test_a_deletion_that_comes_first(own_service: Service, role: str) -> None:
+    ada, boss = person(own_service), administrator(own_service)
+    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor() as thread, psycopg.connect(own_service.conninfo) as other:
+        other.execute("UPDATE users SET status = 2, deleted_at = now() WHERE id = %s", [ada.id])
+        waiting = thread.submit(update, own_service, boss, ada.id, role)
+        eventually(lambda: own_service.execute(waits))
+        other.commit()
+        assert waiting.result().error == (404, "not_found")
+    assert relations(own_service, ada.id) == {"member"}
+
+
 def test_demoting_oneself(service: Service) -> None:
     administrator(service)
     boss = administrator(service)
