@@ -6,7 +6,7 @@
 from users.access import IN_PERSON
 from users.edge import Reply, Request, operation
 from users.errors import Conflict, Forbidden
-from users.models import Status
+from users.models import Role, Status
 from users.purge import purge
 from users.repository import changes
 from users.repository.purges import Claim, claim_deleted
@@ -31,7 +31,7 @@ def lambda_handler(request: Request) -> Reply:
         if claim is None:
             raise Conflict("removal_begun", "the account is being removed")
     else:
-        raise Conflict("status_already_assigned", "status already assigned")
+        raise _status_already_assigned()
     if claim:
         purge(claim, request.request_id)
     return Reply(204)
@@ -45,5 +45,11 @@ def _delete(target: Target, *, claims: bool) -> None:
     if user is None:
         if target.user.status == Status.DISABLED:
             raise Conflict("removal_begun", "the account is being removed")
+        if target.user.role != Role.ADMIN:  # another deletion came first
+            raise _status_already_assigned()
         raise Conflict("last_administrator", "the last enabled administrator cannot be deleted")
     changed(user)
+
+
+def _status_already_assigned() -> Conflict:
+    return Conflict("status_already_assigned", "status already assigned")

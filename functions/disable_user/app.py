@@ -3,7 +3,7 @@
 from users.access import SIGNED_IN
 from users.edge import Reply, Request, operation
 from users.errors import Conflict
-from users.models import Status
+from users.models import Role, Status
 from users.repository import changes
 from users.sessions import revocations
 from users.target import changed, find_target
@@ -13,10 +13,18 @@ from users.target import changed, find_target
 def lambda_handler(request: Request) -> Reply:
     """409 when it is not enabled, and for the last enabled administrator."""
     target = find_target(request, "user.disable")
+    if target.user.status == Status.DELETED:
+        raise Conflict("account_deleted", "the account is deleted")
     if target.user.status != Status.ENABLED:
-        raise Conflict("status_already_assigned", "status already assigned")
+        raise _status_already_assigned()
     records = [target.event, *revocations(target.user.id)]
     user = changes.update_status(target.user.id, Status.DISABLED, records, by=target.caller.id, at=target.at)
-    if user is None:
+    if user is None and target.user.role == Role.ADMIN:
         raise Conflict("last_administrator", "the last enabled administrator cannot be disabled")
+    if user is None:  # another change came first
+        raise _status_already_assigned()
     return changed(user)
+
+
+def _status_already_assigned() -> Conflict:
+    return Conflict("status_already_assigned", "status already assigned")

@@ -4,7 +4,6 @@ from users import auth_client, outbox
 from users.access import REFRESHING
 from users.authentication import bearer_token
 from users.edge import Reply, Request, operation
-from users.errors import UnsupportedMediaType
 from users.repository.accounts import find_account
 from users.repository.outbox import record
 from users.sessions import obtain_tokens
@@ -14,8 +13,7 @@ from users.wake import wake_delivery
 @operation("refresh_token", access=REFRESHING)
 def lambda_handler(request: Request) -> Reply:
     """Auth would refresh for anybody who holds a token it knows: the account decides here, before Auth is asked."""
-    if "application/json" not in request.headers.get("content-type", ""):
-        raise UnsupportedMediaType
+    request.check_json()
     account = request.admit(find_account(request.caller.user_id))
     token = bearer_token(request.headers)
     tokens = obtain_tokens(account, lambda: auth_client.refresh(token, verified=account.verified))

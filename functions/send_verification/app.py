@@ -3,7 +3,7 @@
 from users import outbox
 from users.access import IN_PERSON_UNVERIFIED
 from users.edge import Reply, Request, operation
-from users.errors import Conflict
+from users.errors import Conflict, Unauthenticated
 from users.repository.accounts import find_profile
 from users.repository.mails import record_verification
 from users.wake import wake_delivery
@@ -12,9 +12,11 @@ from users.wake import wake_delivery
 @operation("send_verification", access=IN_PERSON_UNVERIFIED)
 def lambda_handler(request: Request) -> Reply:
     """409 when the address is verified. Asking again within a minute is a success that sends nothing (S12)."""
-    account, user = find_profile(request.caller.user_id)
+    found = find_profile(request.caller.user_id)
+    if found is None:
+        raise Unauthenticated
+    account, user = found
     request.admit(account)
-    assert user is not None  # admit refuses a caller without an account
     if user.verified_at is not None:
         raise Conflict("already_verified", "user already verified")
     records = [

@@ -1,6 +1,6 @@
 """PATCH /users/{id}/picture: replace the picture's URL (contract §1.6.14)."""
 
-from users.access import SIGNED_IN
+from users.access import CHANGING_PROFILE
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.fields import check_external_provider, check_profile_picture, check_sizes
@@ -14,7 +14,7 @@ class PictureUpdate(Body):
     profile_picture: str | None = None
 
 
-@operation("update_profile_picture", access=SIGNED_IN)
+@operation("update_profile_picture", access=CHANGING_PROFILE)
 def lambda_handler(request: Request) -> Reply:
     """Self or administrator; the account must be enabled."""
     picture = request.body(PictureUpdate).profile_picture

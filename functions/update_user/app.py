@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from users.access import SIGNED_IN
+from users.access import CHANGING_PROFILE
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.fields import check_external_provider, check_length, check_profile_picture, check_sizes
@@ -29,7 +29,7 @@ class UserUpdate(Body):
         return {name: value for name, value in {**names, **maps, **extra}.items() if value is not None}
 
 
-@operation("update_user", access=SIGNED_IN)
+@operation("update_user", access=CHANGING_PROFILE)
 def lambda_handler(request: Request) -> Reply:
     """Self or administrator; the account must be enabled."""
     values = request.body(UserUpdate).values()

@@ -34,7 +34,8 @@ def lambda_handler(request: Request) -> Reply:
     target = find_target(request, "user.update_role")
     if target.user.status != Status.ENABLED:
         raise NotFound
-    records = [target.event, *revocations(user_id)]
+    ended = revocations(user_id) if target.user.role != role else []
+    records = [target.event, *ended]
     if role == Role.ADMIN:
         user = changes.update_role(user_id, role, records, by=target.caller.id, at=target.at)
         if user is not None:
@@ -51,8 +52,9 @@ def _demote(target: Target, records: list[Record]) -> User:
     except Unavailable:
         grant_or_repair(target.user.id, target.user.role)
         raise
+    if user is None and target.user.role != Role.ADMIN:  # another change came first: it is not enabled any more
+        raise NotFound
     if user is None:
-        if target.user.role == Role.ADMIN:
-            grant_or_repair(target.user.id, Role.ADMIN)
+        grant_or_repair(target.user.id, Role.ADMIN)
         raise Conflict("last_administrator", "the last enabled administrator cannot be demoted")
     return user

@@ -6,7 +6,7 @@ from users import outbox, passwords
 from users.access import IN_PERSON
 from users.body import Body
 from users.edge import Reply, Request, operation
-from users.errors import BadRequest, Forbidden
+from users.errors import BadRequest, Forbidden, Unauthenticated
 from users.repository import changes, logins
 from users.sessions import begin, revocations
 from users.target import changed
@@ -27,8 +27,9 @@ def lambda_handler(request: Request) -> Reply:
         raise BadRequest("missing_password", "missing password")
     passwords.check_password_rules(body.new_secret, username="", email="")
     login = begin(lambda: logins.begin_password_check(request.caller.user_id, request.address))
-    account = request.admit(login.account if login else None)
-    assert login is not None  # admit refuses a caller without an account
+    if login is None:
+        raise Unauthenticated
+    account = request.admit(login.account)
     if not passwords.verify_password(login.secret_hash, body.old_secret):
         raise Forbidden("wrong_password", "current password is wrong")
     logins.record_login(login, request.address, None, [])  # the right password gives its attempt back

@@ -1,6 +1,6 @@
 """PATCH /users/{id}/tags: replace the tags (contract §1.6.13)."""
 
-from users.access import SIGNED_IN
+from users.access import CHANGING_PROFILE
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.fields import check_sizes
@@ -14,7 +14,7 @@ class TagsUpdate(Body):
     tags: list[str] | None = None
 
 
-@operation("update_user_tags", access=SIGNED_IN)
+@operation("update_user_tags", access=CHANGING_PROFILE)
 def lambda_handler(request: Request) -> Reply:
     """Self or administrator; the account must be enabled."""
     tags = request.body(TagsUpdate).tags

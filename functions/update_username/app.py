@@ -1,6 +1,6 @@
 """PATCH /users/{id}/username: a new username, by the rules of registration (contract §1.6.15; decisions.md 19)."""
 
-from users.access import SIGNED_IN
+from users.access import CHANGING_PROFILE
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.fields import check_name_size, check_username
@@ -14,7 +14,7 @@ class UsernameUpdate(Body):
     username: str = ""
 
 
-@operation("update_username", access=SIGNED_IN)
+@operation("update_username", access=CHANGING_PROFILE)
 def lambda_handler(request: Request) -> Reply:
     """Self or administrator; the account must be enabled. 409 when the username is taken."""
     user_id = request.user_id

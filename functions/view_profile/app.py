@@ -3,6 +3,7 @@
 from users import outbox
 from users.access import SIGNED_IN_UNVERIFIED
 from users.edge import Reply, Request, operation
+from users.errors import Unauthenticated
 from users.repository import accounts
 from users.repository.outbox import record
 from users.settings import settings
@@ -11,9 +12,11 @@ from users.settings import settings
 @operation("view_profile", access=SIGNED_IN_UNVERIFIED)
 def lambda_handler(request: Request) -> Reply:
     """One query: the account, by which the caller is admitted as well."""
-    account, user = accounts.find_profile(request.caller.user_id)
+    found = accounts.find_profile(request.caller.user_id)
+    if found is None:
+        raise Unauthenticated
+    account, user = found
     request.admit(account)
-    assert user is not None  # admit refuses a caller without an account
     if settings().read_events:
         record(user.id, [outbox.profile_viewed(user, request.caller, request.request_id)])
     return Reply(200, user.as_json())

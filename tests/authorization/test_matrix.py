@@ -1,8 +1,8 @@
 """S35 Who may do what: every operation × caller, as ``matrix.csv`` says, on the real service.
 
 The columns are who calls: nobody; the account that the request is about; another ordinary user; an administrator; the
-account itself while it is disabled, deleted or unverified; the account itself by another credential than a session.
-A route of template.yaml that has no row here fails.
+account itself while it is disabled, deleted or unverified; the account itself by another credential than a session; an
+administrator by a personal access token or an API key. A route of template.yaml that has no row here fails.
 """
 
 import csv
@@ -73,6 +73,8 @@ def caller_token(service: Service, caller: str, subject: Person) -> str | None:
         return account(service).token
     if caller == "admin":
         return account(service, role=1).token
+    if caller in {"admin_pat", "admin_api_key"}:
+        return token_of_kind(service, account(service, role=1).id, caller.removeprefix("admin_"))
     return token_of_kind(service, subject.id, caller) if caller in CREDENTIALS else subject.token
 
 

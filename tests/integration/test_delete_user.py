@@ -1,7 +1,9 @@
 """DELETE /users/{id} (contract §4.5, §4.6; decisions.md 16, 17)."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from tests.people import (
@@ -18,7 +20,7 @@ from tests.people import (
     row,
     token_of_kind,
 )
-from tests.service import Answer, Service, registration
+from tests.service import Answer, Service, eventually, registration
 
 NOBODY_LISTENS = "9"  # the discard port
 
@@ -84,6 +86,18 @@ def test_once(service: Service) -> None:
     answer = delete(service, boss, ada.id)
     assert answer.error == (409, "status_already_assigned")
     assert answer.json["message"] == "status already assigned"
+
+
+def test_another_deletion_comes_first(own_service: Service) -> None:
+    """It commits between this request's read and its statement."""
+    ada, boss = person(own_service), administrator(own_service)
+    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor() as thread, psycopg.connect(own_service.conninfo) as other:
+        other.execute("UPDATE users SET status = 2, deleted_at = now() WHERE id = %s", [ada.id])
+        waiting = thread.submit(delete, own_service, boss, ada.id)
+        eventually(lambda: own_service.execute(waits))
+        other.commit()
+        assert waiting.result().error == (409, "status_already_assigned")
 
 
 def test_a_disabled_account(service: Service) -> None:

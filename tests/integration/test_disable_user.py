@@ -1,9 +1,13 @@
 """POST /users/{id}/disable (contract §1.5, §4.5; decisions.md 16)."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
 
 from tests.people import Person, administrator, event, is_alive, log_in, person, refresh, row
-from tests.service import Answer, Service
+from tests.service import Answer, Service, eventually
 
 
 def disable(service: Service, who: Person, user_id: str) -> Answer:
@@ -43,8 +47,28 @@ def test_an_administrator_disables_anybody_once(service: Service) -> None:
 def test_a_deleted_account_stays_deleted(service: Service) -> None:
     ada, boss = person(service), administrator(service)
     service.execute("UPDATE users SET status = 2 WHERE id = %s", ada.id)
-    assert disable(service, boss, ada.id).error == (409, "status_already_assigned")
+    answer = disable(service, boss, ada.id)
+    assert answer.error == (409, "account_deleted")
+    assert answer.json["message"] == "the account is deleted"
     assert row(service, ada.id)["status"] == 2
+
+
+@pytest.mark.parametrize("status", [1, 2], ids=["disabled", "deleted"])
+def test_another_change_comes_first(own_service: Service, status: int) -> None:
+    """It commits between this request's read and its statement."""
+    ada, boss = person(own_service), administrator(own_service)
+    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor() as thread, psycopg.connect(own_service.conninfo) as other:
+        other.execute(
+            "UPDATE users SET status = %s, deleted_at = CASE %s WHEN 2 THEN now() END WHERE id = %s",
+            [status, status, ada.id],
+        )
+        waiting = thread.submit(disable, own_service, boss, ada.id)
+        eventually(lambda: own_service.execute(waits))
+        other.commit()
+        assert waiting.result().error == (409, "status_already_assigned")
+    after = row(own_service, ada.id)
+    assert (after["status"], after["deleted_at"] is None) == (status, status == 1)
 
 
 def test_who_may(service: Service) -> None:

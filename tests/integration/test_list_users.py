@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.people import person
 from tests.service import Service, forget
 from users.repository import pages
 
@@ -98,8 +99,7 @@ def test_nobody(service: Service) -> None:
 
 
 def test_the_query_is_checked_before_the_role(service: Service) -> None:
-    user = service.register()
-    token = service.log_in(user["email"])
+    token = person(service).token
     assert service.call("list_users", token=token, query="limit=0").error == (400, "invalid_limit")
 
 

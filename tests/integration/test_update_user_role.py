@@ -2,8 +2,10 @@
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 
 from local.parts.auth import AuthServer
@@ -17,11 +19,12 @@ from tests.people import (
     logged_in,
     person,
     records,
+    refresh,
     relations,
     row,
     token_of_kind,
 )
-from tests.service import Answer, Service
+from tests.service import Answer, Service, eventually
 from users import policies
 
 NOBODY_LISTENS = "9"  # the discard port
@@ -137,6 +140,43 @@ def test_the_role_that_one_has_already(service: Service) -> None:
     for _ in range(2):
         assert update(service, boss, ada.id, "admin").json["role"] == "admin"
     assert relations(service, ada.id) == {"member", "administrator"}
+
+
+@pytest.mark.parametrize("role", ["user", "admin"])
+def test_the_role_that_one_has_already_ends_no_session(service: Service, role: str) -> None:
+    ada, boss = administrator(service) if role == "admin" else person(service), administrator(service)
+    before = row(service, ada.id)
+    assert update(service, boss, ada.id, role).json["role"] == role
+    assert row(service, ada.id)["tokens_valid_from"] == before["tokens_valid_from"]
+    assert records(service, ada.id, "revocation") == []
+    assert is_alive(service, ada.token)
+    assert refresh(service, ada.refresh_token).status == 201
+
+
+def test_a_change_that_comes_first_still_ends_the_sessions(own_service: Service) -> None:
+    """This request read the role that it asks for; when its statement runs, the role is another one."""
+    ada, boss = person(own_service), administrator(own_service)
+    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor() as thread, psycopg.connect(own_service.conninfo) as other:
+        other.execute("UPDATE users SET role = 1 WHERE id = %s", [ada.id])
+        waiting = thread.submit(update, own_service, boss, ada.id, "user")
+        eventually(lambda: own_service.execute(waits))
+        other.commit()
+        assert waiting.result().json["role"] == "user"
+    assert not is_alive(own_service, ada.token)
+
+
+@pytest.mark.parametrize("role", ["user", "admin"])
+def test_a_deletion_that_comes_first(own_service: Service, role: str) -> None:
+    ada, boss = person(own_service), administrator(own_service)
+    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor() as thread, psycopg.connect(own_service.conninfo) as other:
+        other.execute("UPDATE users SET status = 2, deleted_at = now() WHERE id = %s", [ada.id])
+        waiting = thread.submit(update, own_service, boss, ada.id, role)
+        eventually(lambda: own_service.execute(waits))
+        other.commit()
+        assert waiting.result().error == (404, "not_found")
+    assert relations(own_service, ada.id) == {"member"}
 
 
 def test_demoting_oneself(service: Service) -> None:

@@ -8,6 +8,7 @@ from tests.service import Service
 BROWSERS = {
     "none": {},
     "browser": {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"},
+    "lookalike": {"accept": "text/html;a=application/json,application/json-seq", "content-type": "application/jsonp"},
     "scanner": {"accept": "*/*", "content-type": "text/plain", "purpose": "prefetch"},
 }
 

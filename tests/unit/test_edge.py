@@ -81,14 +81,39 @@ def test_events_without_headers(event: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json", "application/json; charset=utf-8", "text/x, application/json"]
+    "content_type",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/json;charset=utf-8;a=b",
+        "Application/JSON",
+        " application/json ",
+        "application/json;",
+    ],
 )
 def test_content_types(content_type: str) -> None:
     assert call(headers={"content-type": content_type})["statusCode"] == 200
 
 
 @pytest.mark.parametrize(
-    "content_type", ["", "text/plain", "Application/JSON", "application/xml", "application/x-www-form-urlencoded"]
+    "content_type",
+    [
+        "",
+        "text/plain",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "application/json-seq",
+        "application/problem+json",
+        "xapplication/json",
+        "text/plain; a=application/json",
+        "text/x, application/json",
+        "application/json,application/json",
+        "application/json; charset=utf-8,text/plain",
+        "application/json text/plain",
+        "application\xa0/json",
+        "\xa0application/json",
+    ],
 )
 def test_other_content_types(content_type: str) -> None:
     assert error(call(headers={"content-type": content_type})) == (415, "unsupported_content_type")

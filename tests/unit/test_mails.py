@@ -95,6 +95,19 @@ def test_line_lengths(name: str, language: str) -> None:
     assert len(mail.subject) <= 60
 
 
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ["Personal access tokens and API keys", "go on working", "Revoke"]),
+        ("de", ["Persönliche Zugriffstoken und API-Schlüssel", "gelten weiter", "Widerrufen"]),
+    ],
+)
+def test_a_changed_password_says_what_goes_on_working(language: str, words: list[str]) -> None:
+    mail = rendered("password_changed", language)
+    for text in (mail.text, mail.html):
+        assert all(word in " ".join(text.split()) for word in words)
+
+
 def test_english_subjects_are_upstreams() -> None:
     assert rendered("verification").subject == "Email Verification"
     assert rendered("password_reset").subject == "Password Reset Request"

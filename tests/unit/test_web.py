@@ -156,6 +156,17 @@ def test_programs_get_no_page() -> None:
     assert error_page(request("POST", content_type="application/json"), gone) is None
 
 
+@pytest.mark.parametrize("accepted", ["application/json, text/plain, */*", "*/*,Application/JSON;q=0.9"])
+def test_who_asks_for_json(accepted: str) -> None:
+    assert web.wants_json(request(accept=accepted))
+    assert web.wants_json(request(content_type="application/json; charset=utf-8"))
+
+
+@pytest.mark.parametrize("named", ["*/*", "text/html", "application/jsonp", "text/html;a=application/json", ""])
+def test_who_does_not_ask_for_json(named: str) -> None:
+    assert not web.wants_json(request(accept=named, content_type=named))
+
+
 @pytest.mark.parametrize("operation", ["reset_password", "verify_email"])
 @pytest.mark.parametrize(
     ("error", "text"),

@@ -25,6 +25,8 @@ class TokenType(IntEnum):
 
 
 ORDINARY_TOKENS = frozenset({TokenType.ACCESS, TokenType.API_KEY, TokenType.PERSONAL_ACCESS_TOKEN})
+# What people make for their programs. It lives on when its owner changes the password.
+PROGRAM_TOKENS = frozenset({TokenType.API_KEY, TokenType.PERSONAL_ACCESS_TOKEN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +35,14 @@ class Access:
 
     ``tokens``: the kinds of token that are good here (decisions.md 14), none for an operation that anybody may call;
     ``verified``: the e-mail address must be verified (administrators are exempt, contract §1.3);
-    ``administrator``: the account's role must be admin.
+    ``administrator``: the account's role must be admin;
+    ``own_profile``: the operation changes a profile, and a program's token may change its owner's (security.md S51).
     """
 
     tokens: frozenset[TokenType] = ORDINARY_TOKENS
     verified: bool = True
     administrator: bool = False
+    own_profile: bool = False
 
 
 ACCESS_TOKENS = frozenset({TokenType.ACCESS})
@@ -47,6 +51,7 @@ REFRESH_TOKENS = frozenset({TokenType.REFRESH})
 ANYBODY = Access(tokens=frozenset(), verified=False)
 SIGNED_IN = Access()
 SIGNED_IN_UNVERIFIED = Access(verified=False)
+CHANGING_PROFILE = Access(own_profile=True)
 ADMINISTRATOR = Access(administrator=True)
 # For password, e-mail, role, token and deletion operations: no PAT, no API key (decisions.md 14).
 IN_PERSON = Access(tokens=ACCESS_TOKENS)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from users.access import ANYBODY, Access, Account, Session, admit
+from users.access import ANYBODY, PROGRAM_TOKENS, Access, Account, Session, admit
 from users.authentication import authenticate, bearer_token
 from users.errors import (
     BadRequest,
@@ -34,6 +34,7 @@ from users.errors import (
 )
 from users.invocation import invocation, tell_unavailable
 from users.log import logger, place
+from users.media_type import is_json
 from users.metrics import count
 from users.query import Query
 from users.secrets import secret
@@ -116,9 +117,13 @@ class Request:
 
     def body(self, model: type[B]) -> B:
         """The JSON body; UnsupportedMediaType, PayloadTooLarge or BadRequest (contract §1.2)."""
-        if "application/json" not in self.headers.get("content-type", ""):
-            raise UnsupportedMediaType
+        self.check_json()
         return model.parse(self._text())
+
+    def check_json(self) -> None:
+        """UnsupportedMediaType unless the request says that its body is JSON, whether or not one is read."""
+        if not is_json(self.headers.get("content-type", "")):
+            raise UnsupportedMediaType
 
     def form(self) -> Query:
         """The fields of a form that a browser posted (``application/x-www-form-urlencoded``)."""
@@ -137,21 +142,47 @@ class Request:
             raise BadRequest("malformed_body", "request body is not a valid JSON, expecting a valid JSON") from error
 
     def admit(self, account: Account | None) -> Account:
-        """Let the caller in by his row; where administrators are asked for, the policy store is asked as well."""
+        """Let the caller in by its row; where administrators are asked for, the policy store is asked as well."""
+        return self._admit(account, target_id=None)
+
+    def admit_for(self, account: Account | None, user_id: str) -> Account:
+        """Let the caller act on the account ``user_id``: its own, or any for an administrator; else Forbidden."""
+        return self._admit(account, target_id=user_id)
+
+    def _admit(self, account: Account | None, *, target_id: str | None) -> Account:
+        """``target_id`` is the account that is acted on, None where there is none."""
         admitted = admit(self.caller, account, self.access)
-        if self.access.administrator:
+        acts_on_another = target_id not in {None, admitted.id}
+        if acts_on_another and not admitted.is_admin:
+            raise Forbidden
+        if not (self.access.own_profile and target_id == admitted.id):
+            self._check_credential()
+        if acts_on_another or self.access.administrator:
             self._ask_policy_store(admitted)
         self.admitted = True
         return admitted
 
-    def admit_for(self, account: Account | None, user_id: str) -> Account:
-        """Let the caller act on ``user_id``: himself, or anybody if he is an administrator; Forbidden otherwise."""
-        admitted = self.admit(account)
-        if admitted.id != user_id:
-            if not admitted.is_admin:
-                raise Forbidden
-            self._ask_policy_store(admitted)
-        return admitted
+    def _check_credential(self) -> None:
+        """Forbidden where a personal access token or an API key would do more than read (security.md S51)."""
+        if self.method != "GET" and self.caller.token_type in PROGRAM_TOKENS:
+            raise Forbidden("access_token_required", "this operation needs the access token of a login")
+
+    def judge(self) -> None:
+        """Raise Unauthenticated for a caller who would not be let in, whatever else is wrong (contract §1.2, §1.3).
+
+        This costs one read. It is for requests that cannot be taken, before the operation has read the caller's row.
+        Roles are not asked for: upstream reads the request first. While the database is away nobody can be judged, and
+        the request is as wrong as before.
+        """
+        if self.session is None or self.admitted:
+            return
+        from users.repository.accounts import find_account  # psycopg, for functions that use it
+
+        try:
+            account = find_account(self.session.user_id)
+        except Unavailable:
+            return
+        admit(self.session, account, replace(self.access, administrator=False))
 
     def _ask_policy_store(self, administrator: Account) -> None:
         """Where SpiceDB is configured, the row alone does not make an administrator (decisions.md 15)."""
@@ -170,6 +201,11 @@ class Request:
 
 
 _INTERNAL_ERROR = Reply(500, {"message": "internal server error", "error": "internal"})
+
+
+class CallerNotAdmitted(Exception):
+    """An operation answered without having admitted its caller: a defect. No ``assert``: ``python -O`` drops those."""
+
 
 Handler = Callable[[Request], Reply]
 ErrorPage = Callable[[Request, UsersError], Reply | None]
@@ -211,9 +247,7 @@ def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) ->
     try:
         if request.access is not ANYBODY:
             request.session = authenticate(bearer_token(request.headers), request.access)
-        reply = handler(request)
-        assert request.admitted or request.access is ANYBODY, "the operation answered without admitting its caller"
-        return reply
+        return _run(handler, request)
     except UsersError as error:
         _tell(error)
         page = error_page(request, error) if error_page else None
@@ -230,6 +264,18 @@ def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) ->
         logger.error("failed", exception_type=type(error).__name__, place=place(error))
         count("InternalErrors")
         return _INTERNAL_ERROR
+
+
+def _run(handler: Handler, request: Request) -> Reply:
+    """What the operation answers; CallerNotAdmitted when it did so without having admitted its caller."""
+    try:
+        reply = handler(request)
+    except (BadRequest, NotFound, PayloadTooLarge, UnsupportedMediaType):
+        request.judge()
+        raise
+    if not request.admitted and request.access is not ANYBODY:
+        raise CallerNotAdmitted
+    return reply
 
 
 def _tell(error: UsersError) -> None:

@@ -126,6 +126,12 @@ class Settings:
     verify_on_register: bool = variable(
         "MG_USERS_VERIFY_ON_REGISTER", "true", "Self-registration sends the verification mail.", boolean
     )
+    pats: bool = variable(
+        "MG_USERS_PATS",
+        "true",
+        "Personal access tokens and API keys of Auth work; `false`: they are refused.",
+        boolean,
+    )
     pass_regex: str = variable("MG_USERS_PASS_REGEX", "^.{8,}$", "RE2 pattern that a password must match.")
     pass_common_check: bool = variable(
         "MG_USERS_PASS_COMMON_CHECK", "true", "Refuse very common passwords, decorated ones too.", boolean

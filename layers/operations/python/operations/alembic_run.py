@@ -44,7 +44,8 @@ def run(connection: psycopg.Connection, target: str) -> None:
 def driver_connection() -> psycopg.Connection:
     """For a migration: psycopg's connection, which Alembic's ``op`` works on too."""
     connection = op.get_bind().connection.driver_connection
-    assert isinstance(connection, psycopg.Connection)
+    if not isinstance(connection, psycopg.Connection):
+        raise TypeError("migrations run on psycopg's connections only")
     return connection
 
 

@@ -39,11 +39,11 @@ def find_role(user_id: str) -> int | None:
     return rows[0]["role"] if rows else None
 
 
-def find_profile(user_id: str) -> tuple[Account, User] | tuple[None, None]:
-    """One account whole, with its access-related part; two None when there is none."""
+def find_profile(user_id: str) -> tuple[Account, User] | None:
+    """One account whole, with its access-related part; None when there is none."""
     statement = f"SELECT {USER_COLUMNS}, {STANDING_COLUMNS} FROM users u WHERE u.id = %(id)s"
     rows = query(statement, {"id": user_id}, read_only=True)
-    return (Account.from_row(rows[0]), User.from_row(rows[0])) if rows else (None, None)
+    return (Account.from_row(rows[0]), User.from_row(rows[0])) if rows else None
 
 
 def register(user: User, secret_hash: str, records: Sequence[Record], mails: Sequence[Record] = ()) -> None:

@@ -91,11 +91,13 @@ def update_email(
 def update_role(user_id: str, role: int, records: Sequence[Record], *, by: str, at: datetime) -> User | None:
     """Set the role of an enabled account; None when there is none, or when no administrator would be left.
 
-    A demotion has the relay look at the relations once more: a grant may still be on its way (users.granting).
+    Sessions end where the role becomes another one. A demotion has the relay look at the relations once more: a grant
+    may still be on its way (users.granting).
     """
     if role != Role.ADMIN:
         records = [*records, relation_repair(user_id)]
-    assignments = ["role = %(role)s", f"tokens_valid_from = {NEXT_SECOND}"]
+    sessions_end = f"CASE WHEN COALESCE(u.role, 0) <> %(role)s THEN {NEXT_SECOND} ELSE u.tokens_valid_from END"
+    assignments = ["role = %(role)s", f"tokens_valid_from = {sessions_end}"]
     condition = f"u.status = 0 AND (%(role)s = 1 OR {_ANOTHER_ADMIN_IS_LEFT})"
     return _change(assignments, condition, {"role": role}, records, user_id, by=by, at=at, locks_admins=True)
 
@@ -105,6 +107,7 @@ def update_status(
 ) -> User | None:
     """Enable, disable or delete; None when the account has that status or is being removed, or is the last admin.
 
+    A deleted account is not disabled: that would undo its deletion.
     ``claims``: its removal begins with the change, and is ``Claim([user_id], at)`` (repository.purges).
     """
     assignments = [
@@ -116,7 +119,8 @@ def update_status(
         f"purging_at = {'%(at)s' if claims else 'NULL'}",
         f"purge_attempts = {int(claims)}",
     ]
-    condition = f"u.status <> %(status)s AND u.purging_at IS NULL AND {_ANOTHER_ADMIN_IS_LEFT}"
+    condition = f"""u.status <> %(status)s AND NOT (u.status = 2 AND %(status)s = 1) AND u.purging_at IS NULL
+        AND {_ANOTHER_ADMIN_IS_LEFT}"""
     parameters = {"status": status}
     return _change(
         assignments, condition, parameters, records, user_id, by=by, at=at, also=_FORGET_WARNING, locks_admins=True

@@ -13,6 +13,7 @@ from string import Template
 
 from users.edge import Reply, Request
 from users.errors import BadRequest, TooManyRequests, Unavailable, UsersError
+from users.media_type import is_json
 from users.settings import settings
 from users.web.style import current
 from users.web.texts import TEXTS, preferred_language
@@ -65,7 +66,8 @@ def error_page_of(operation: str) -> Callable[[Request, UsersError], Reply | Non
 
 def wants_json(request: Request) -> bool:
     """Whether a program asks: both SDKs name ``application/json`` (decisions.md 29)."""
-    return any("application/json" in request.headers.get(name, "") for name in ("content-type", "accept"))
+    accepted = request.headers.get("accept", "").split(",")
+    return any(is_json(value) for value in (request.headers.get("content-type", ""), *accepted))
 
 
 class _Speaker:
