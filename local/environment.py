@@ -29,6 +29,8 @@ _DATABASE_DEFAULTS = {
     "MG_USERS_DB_NAME": DATABASE,
     "MG_USERS_DB_SSL_MODE": "disable",
 }
+# Of the documented defaults, those in whose place template.yaml has others, which are for AWS.
+_NOT_THE_TEMPLATES = {"MG_USERS_DB_SSL_MODE": "disable", "MG_USERS_DB_SSL_ROOT_CERT": "", "MG_EMAIL_PORT": "25"}
 _LIBPQ_NAMES = {
     "MG_USERS_DB_HOST": "host",
     "MG_USERS_DB_PORT": "port",
@@ -77,6 +79,7 @@ def functions_environment(
     """Return the environment of the gateway and the functions; `socket_dir` is where the bundled database listens."""
     api = base_url(user, ports)
     defaults = {
+        **_NOT_THE_TEMPLATES,
         "MG_USERS_SECRET_KEY": kept_secret(local / "secret-key"),
         "MG_ALLOW_UNVERIFIED_USER": "true",  # decisions.md 10
         "MG_PASSWORD_RESET_URL_PREFIX": f"{api}/password/reset",
