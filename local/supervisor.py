@@ -122,7 +122,8 @@ class Supervisor:
         """Start the parts, those that do not need one another side by side; return the functions' environment."""
         _say("Starting")
         nats = NatsServer(self._local / "nats", self._number("MG_LOCAL_NATS_PORT"), self._log("nats"))
-        mail = MailServer(self._number("MG_LOCAL_MAIL_PORT"), self._log("mail"))
+        own_name = self._ports["MG_USERS_HTTP_PORT"].host
+        mail = MailServer(self._number("MG_LOCAL_MAIL_PORT"), self._log("mail"), own_name=own_name)
         database = PostgresServer(self._local / "postgres" / "data", log=self._log("postgres"))
         side_by_side: list[Part] = [
             part for part, wanted in ((nats, self._wanted.events), (mail, self._wanted.mail)) if wanted

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 from local.auth.faults import Fault
+from local.other_sites import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +89,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._not_found()
 
     def _faults(self) -> Faults | None:
-        return self.server.faults if self.path == "/faults" else None
+        """The faults, where they may be made, for what is no page of another site; the keys are public anyway."""
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return self.server.faults if self.path == "/faults" and refusal(headers) is None else None
 
     def _not_found(self) -> None:
         self._answer(404, b"404 page not found\n", {"Content-Type": "text/plain"})

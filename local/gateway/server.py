@@ -87,7 +87,7 @@ async def serve(stack: Stack, settings: Settings) -> None:
         http_port, lambda_port = (bound[0].getsockname()[1] for bound in (http_sockets, lambda_sockets))
         service = lambda_service(stack, settings, lambda_port)
         http_server = _Server(_http_config(WithDocs(HttpApi(service, settings.read_timeout)), settings))
-        lambda_server = _Server(_config(LambdaApi(service)))
+        lambda_server = _Server(_config(LambdaApi(service, settings.http_host)))
         serving = [
             asyncio.create_task(http_server.serve(http_sockets)),
             asyncio.create_task(lambda_server.serve(lambda_sockets)),

@@ -129,7 +129,9 @@ def test_what_nobody_sets_has_its_documented_default_in_every_function(tmp_path:
         "MG_EMAIL_HOST": "mail.example.com",
     }
     found = functions(user, tmp_path, socket_dir=None)
-    stack = read_stack(install.ROOT / "template.yaml", region="eu-central-1", parameters=read_settings(found).parameters)
+    stack = read_stack(
+        install.ROOT / "template.yaml", region="eu-central-1", parameters=read_settings(found).parameters
+    )
     defaults = {spec.metadata["name"]: spec.metadata["default"] for spec in fields(Settings)}
     assert stack.functions
     for function in stack.functions.values():
