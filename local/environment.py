@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from local import install
 from local.auth.settings import parse_duration
+from local.other_sites import is_loopback
 from local.ports import Port
 
 ADMIN_EMAIL = "admin@example.com"
@@ -108,8 +109,19 @@ def functions_environment(
         defaults["MG_LOCAL_PARAMETERS"] = json.dumps({"DeleteInterval": _rate(interval)})
     if user.get("RUNTIME") == "rie":
         defaults["MG_LOCAL_RIE"] = str(install.rie_program())
-    numbers = {variable: str(port.number) for variable, port in ports.items()}  # 0 has become a real one
-    return {**user, **{name: value for name, value in defaults.items() if not user.get(name)}, **numbers}
+    found = {variable: str(port.number) for variable, port in ports.items()}  # 0 has become a real one
+    found["MG_LOCAL_EXPOSED"] = "true" if is_exposed(ports) else "false"
+    return {**user, **{name: value for name, value in defaults.items() if not user.get(name)}, **found}
+
+
+def is_exposed(ports: Mapping[str, Port]) -> bool:
+    """Say whether other machines may reach the API: MG_USERS_HTTP_HOST is no name of the loopback."""
+    return not is_loopback(ports["MG_USERS_HTTP_PORT"].host)
+
+
+def has_known_password(user: Mapping[str, str]) -> bool:
+    """Say whether the first administrator is to have the documented password, which everybody knows."""
+    return (user.get("MG_USERS_ADMIN_PASSWORD") or ADMIN_PASSWORD) == ADMIN_PASSWORD
 
 
 def base_url(user: Mapping[str, str], ports: Mapping[str, Port]) -> str:

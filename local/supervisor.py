@@ -91,6 +91,7 @@ class Supervisor:
         self._signals.install()
         exit_code = 1
         try:
+            self._refuse_known_password()
             with self._only_one() as crashed:
                 self._check_ports(_PREDECESSOR_SECONDS if crashed else 0)
                 exit_code = self._serve()
@@ -232,6 +233,17 @@ class Supervisor:
         if isinstance(failure, PartFailed):
             tail = failure.log_tail()
             _say(f"{tail}\n\nThe whole log: {failure.log}" if tail else f"Its log is empty: {failure.log}")
+
+    def _refuse_known_password(self) -> None:
+        """Raise CannotRun where others would reach an administrator whose password everybody knows."""
+        if local_environment.is_exposed(self._ports) and local_environment.has_known_password(self._user):
+            host = self._ports["MG_USERS_HTTP_PORT"].host
+            raise CannotRun(
+                f"MG_USERS_HTTP_HOST={host} lets other machines reach the API, and its administrator's password would"
+                f" be the well-known {local_environment.ADMIN_PASSWORD}.\n"
+                "Set MG_USERS_ADMIN_PASSWORD to another one, or leave MG_USERS_HTTP_HOST at localhost.\n"
+                "Nothing was started."
+            )
 
     def _check_ports(self, patience: float) -> None:
         """Raise CannotRun naming every port that is taken; wait first for the parts of a run that was killed."""

@@ -37,6 +37,7 @@ class Settings:
     http_port: int = 9002
     certificate: str = ""
     key: str = ""
+    header_timeout: float = 10.0
     read_timeout: float = 15.0
     idle_timeout: float = 60.0
     max_header_bytes: int = 1024 * 1024
@@ -63,10 +64,11 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     if log_level not in _LOG_LEVELS:
         raise SettingsError(f"MG_USERS_LOG_LEVEL={log_level}: {', '.join(_LOG_LEVELS)}")
     return Settings(
-        http_host=variables.get("MG_USERS_HTTP_HOST", "localhost"),
+        http_host=given.text("MG_USERS_HTTP_HOST", "localhost"),
         http_port=given.whole("MG_USERS_HTTP_PORT", 9002),
         certificate=given.text("MG_USERS_HTTP_SERVER_CERT", ""),
         key=given.text("MG_USERS_HTTP_SERVER_KEY", ""),
+        header_timeout=given.duration("MG_USERS_HTTP_SERVER_READ_HEADER_TIMEOUT", 10.0),
         read_timeout=given.duration("MG_USERS_HTTP_SERVER_READ_TIMEOUT", 15.0),
         idle_timeout=given.duration("MG_USERS_HTTP_SERVER_IDLE_TIMEOUT", 60.0),
         max_header_bytes=given.whole("MG_USERS_HTTP_SERVER_MAX_HEADER_BYTES", 1024 * 1024),
