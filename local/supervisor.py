@@ -91,6 +91,7 @@ class Supervisor:
         self._signals.install()
         exit_code = 1
         try:
+            self._check_settings()
             self._refuse_known_password()
             with self._only_one() as crashed:
                 self._check_ports(_PREDECESSOR_SECONDS if crashed else 0)
@@ -233,6 +234,11 @@ class Supervisor:
         if isinstance(failure, PartFailed):
             tail = failure.log_tail()
             _say(f"{tail}\n\nThe whole log: {failure.log}" if tail else f"Its log is empty: {failure.log}")
+
+    def _check_settings(self) -> None:
+        """Raise CannotRun naming every variable with a wrong value, and what it may be."""
+        if problems := local_environment.problems(self._user, self._wanted, self._ports):
+            raise CannotRun("\n".join([*problems, "Nothing was started."]))
 
     def _refuse_known_password(self) -> None:
         """Raise CannotRun where others would reach an administrator whose password everybody knows."""

@@ -16,7 +16,7 @@ from users.errors import UsersError
 from users.log import logger
 from users.passwords import password_pattern
 from users.secret_key import check_secret_key
-from users.settings import SettingsError
+from users.settings import SettingsError, settings
 
 _AGAIN = "what was done stays done, and the same command goes on from there"
 
@@ -35,8 +35,7 @@ def bootstrap(seconds: float | None = None) -> dict[str, str | int]:
     BootstrapFailed says what to do; also when ``seconds`` do not suffice.
     """
     try:
-        check_secret_key()
-        password_pattern()
+        _check_settings()
         with exclusive(seconds) as connection:
             version = upgrade(connection)
             close()  # the role's time limits hold for new connections
@@ -56,6 +55,18 @@ def bootstrap(seconds: float | None = None) -> dict[str, str | int]:
         raise _failed(error, f"{advice(error)}; {_AGAIN}") from error
     logger.info("bootstrapped", schema=version, administrator=administrator)
     return {"schema": version, "administrator": administrator, **report.as_values()}
+
+
+def _check_settings() -> None:
+    """Raise SettingsError that names every variable with a wrong value."""
+    problems: dict[str, None] = {}
+    for check in (settings, check_secret_key, password_pattern):
+        try:
+            check()
+        except SettingsError as error:
+            problems |= dict.fromkeys(str(error).splitlines())
+    if problems:
+        raise SettingsError("\n".join(problems))
 
 
 def _release(connection: psycopg.Connection) -> None:
