@@ -15,6 +15,7 @@ from local.auth import settings as auth_settings
 from local.gateway import settings as gateway_settings
 from local.other_sites import is_loopback
 from local.ports import Port
+from users.passwords import compiled_pattern
 from users.settings import Settings, SettingsError
 
 ADMIN_EMAIL = "admin@example.com"
@@ -77,6 +78,7 @@ def problems(user: Mapping[str, str], parts: Parts, ports: Mapping[str, Port]) -
     readers: list[Callable[[Mapping[str, str]], object]] = [
         Settings.from_environment,
         gateway_settings.read_settings,
+        lambda given: compiled_pattern(given.get("MG_USERS_PASS_REGEX") or Settings().pass_regex),
     ]
     if parts.auth:
         # What the supervisor gives it later on.

@@ -1,6 +1,7 @@
 """`make run`: start the parts, bootstrap, serve; stop everything in reverse order on Ctrl-C or SIGTERM."""
 
 import fcntl
+import json
 import os
 import signal
 import sys
@@ -232,7 +233,7 @@ class Supervisor:
     def _explain(self, failure: Exception) -> None:
         _say(f"\nFAILED: {failure}")
         if isinstance(failure, PartFailed):
-            tail = failure.log_tail()
+            tail = _foreseen(failure.log) or failure.log_tail()
             _say(f"{tail}\n\nThe whole log: {failure.log}" if tail else f"Its log is empty: {failure.log}")
 
     def _check_settings(self) -> None:
@@ -302,6 +303,17 @@ def _data_directory(user: dict[str, str]) -> Path:
     if other and not Path(other).is_dir():
         raise CannotRun(f"MG_LOCAL_DIR={other} is no directory")
     return Path(other).resolve() if other else install.local_directory()
+
+
+def _foreseen(log: Path) -> str:
+    """Return what bootstrap says is to be done, where it foresaw its failure: the message of its answer in the log."""
+    *_, last = [""] + (log.read_text(errors="replace").splitlines() if log.exists() else [])
+    try:
+        answer = json.loads(last)
+    except ValueError:
+        return ""
+    foreseen = isinstance(answer, dict) and answer.get("errorType") in ("BootstrapFailed", "NewerRelease")
+    return str(answer["errorMessage"]) if foreseen else ""
 
 
 def _replace_text(file: "TextIO", text: str) -> bool:

@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -27,6 +28,14 @@ DEADLINE = 30.0  # of a connection that should end much earlier
 def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
     with empty_service(postgres, shared_service) as service:
         yield service
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that PostgreSQL's user can enter."""
+    with tempfile.TemporaryDirectory(prefix="mg-exposed-", dir="/tmp") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +84,18 @@ def test_s64_the_well_known_password_is_for_the_loopback(tmp_path: Path, host: s
     assert "Nothing was started." in run.output
     assert "Traceback" not in run.output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.long
+def test_s64_make_run_says_whose_password_it_is(place: Path) -> None:
+    """The administrator was made on the loopback; nothing listens for others before that is found out."""
+    with running(place) as run:
+        run.read_until("Ctrl-C stops everything")
+    with running(place, MG_USERS_HTTP_HOST="0.0.0.0", MG_USERS_ADMIN_PASSWORD="quite another one") as run:
+        assert run.wait() == 1
+    assert "\nMG_USERS_HTTP_HOST: the administrator admin has the well-known password; start without" in run.output
+    assert "Traceback" not in run.output
+    assert "gateway is ready" not in run.output
 
 
 @pytest.mark.parametrize(
