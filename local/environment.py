@@ -2,16 +2,21 @@
 
 import json
 import os
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
 from local import install
-from local.auth.settings import parse_duration
+from local.auth import settings as auth_settings
+from local.gateway import settings as gateway_settings
+from local.other_sites import is_loopback
 from local.ports import Port
+from users.passwords import compiled_pattern
+from users.settings import Settings, SettingsError
 
 ADMIN_EMAIL = "admin@example.com"
 ADMIN_PASSWORD = "12345678"  # noqa: S105 - the documented default of the first login
@@ -30,6 +35,8 @@ _DATABASE_DEFAULTS = {
     "MG_USERS_DB_NAME": DATABASE,
     "MG_USERS_DB_SSL_MODE": "disable",
 }
+# Of the documented defaults, those in whose place template.yaml has others, which are for AWS.
+_NOT_THE_TEMPLATES = {"MG_USERS_DB_SSL_MODE": "disable", "MG_USERS_DB_SSL_ROOT_CERT": "", "MG_EMAIL_PORT": "25"}
 _LIBPQ_NAMES = {
     "MG_USERS_DB_HOST": "host",
     "MG_USERS_DB_PORT": "port",
@@ -66,6 +73,28 @@ def parts_wanted(user: Mapping[str, str], ports: Mapping[str, Port]) -> Parts:
     )
 
 
+def problems(user: Mapping[str, str], parts: Parts, ports: Mapping[str, Port]) -> list[str]:
+    """Return a line for each of the user's variables that the service, the gateway or the local Auth cannot use."""
+    environment = {**user, **{variable: str(port.number) for variable, port in ports.items()}}
+    readers: list[Callable[[Mapping[str, str]], object]] = [
+        Settings.from_environment,
+        gateway_settings.read_settings,
+        lambda given: compiled_pattern(given.get("MG_USERS_PASS_REGEX") or Settings().pass_regex),
+    ]
+    if parts.auth:
+        # What the supervisor gives it later on.
+        own = {"MG_AUTH_DB_URL": "a database", "MG_AUTH_KEYS_DIR": "a directory", "MG_AUTH_KEYS_ALGORITHM": "EdDSA"}
+        readers.append(lambda given: auth_settings.Settings.from_environment({**own, **given}))
+    found: dict[str, str] = {}
+    for read in readers:
+        try:
+            read(environment)
+        except (SettingsError, gateway_settings.SettingsError, auth_settings.SettingsError) as error:
+            for line in str(error).splitlines():
+                found.setdefault(re.split(r"\W", line, maxsplit=1)[0], line)
+    return list(found.values())
+
+
 def external_database(user: Mapping[str, str]) -> str:
     """Return the libpq connection string of the database that the user's MG_USERS_DB_* name."""
     values = {**_DATABASE_DEFAULTS, **{name: value for name, value in user.items() if value}}
@@ -78,6 +107,7 @@ def functions_environment(
     """Return the environment of the gateway and the functions; `socket_dir` is where the bundled database listens."""
     api = base_url(user, ports)
     defaults = {
+        **_NOT_THE_TEMPLATES,
         "MG_USERS_SECRET_KEY": kept_secret(local / "secret-key"),
         "MG_ALLOW_UNVERIFIED_USER": "true",  # decisions.md 10
         "MG_PASSWORD_RESET_URL_PREFIX": f"{api}/password/reset",
@@ -105,12 +135,22 @@ def functions_environment(
         defaults["MG_USERS_ES_URL"] = f"nats://127.0.0.1:{ports['MG_LOCAL_NATS_PORT'].number}"
     if parts.mail:
         defaults["AWS_ENDPOINT_URL_SESV2"] = _url(ports["MG_LOCAL_MAIL_PORT"])
-    if interval := user.get("MG_USERS_DELETE_INTERVAL"):
-        defaults["MG_LOCAL_PARAMETERS"] = json.dumps({"DeleteInterval": _rate(interval)})
     if user.get("RUNTIME") == "rie":
         defaults["MG_LOCAL_RIE"] = str(install.rie_program())
-    numbers = {variable: str(port.number) for variable, port in ports.items()}  # 0 has become a real one
-    return {**user, **{name: value for name, value in defaults.items() if not user.get(name)}, **numbers}
+    found = {variable: str(port.number) for variable, port in ports.items()}  # 0 has become a real one
+    found["MG_LOCAL_PARAMETERS"] = _parameters(user)
+    found["MG_LOCAL_EXPOSED"] = "true" if is_exposed(ports) else "false"
+    return {**user, **{name: value for name, value in defaults.items() if not user.get(name)}, **found}
+
+
+def is_exposed(ports: Mapping[str, Port]) -> bool:
+    """Say whether other machines may reach the API: MG_USERS_HTTP_HOST is no name of the loopback."""
+    return not is_loopback(ports["MG_USERS_HTTP_PORT"].host)
+
+
+def has_known_password(user: Mapping[str, str]) -> bool:
+    """Say whether the first administrator is to have the documented password, which everybody knows."""
+    return (user.get("MG_USERS_ADMIN_PASSWORD") or ADMIN_PASSWORD) == ADMIN_PASSWORD
 
 
 def base_url(user: Mapping[str, str], ports: Mapping[str, Port]) -> str:
@@ -140,12 +180,24 @@ def write_environment(path: Path, environment: Mapping[str, str]) -> None:
     _write_private(path, "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(told.items())))
 
 
-def _rate(interval: str) -> str:
-    """The schedule expression of a Go duration, of a second or more; the default's where bootstrap will refuse it."""
+def _parameters(user: Mapping[str, str]) -> str:
+    """Return template.yaml's parameters: the user's, and the schedule of removals where they do not name it."""
+    text = user.get("MG_LOCAL_PARAMETERS") or "{}"
     try:
-        return f"rate({max(1, round(parse_duration(interval).total_seconds()))} seconds)"
+        given = json.loads(text)
     except ValueError:
-        return "rate(24 hours)"
+        return text  # the gateway refuses it
+    return json.dumps({"DeleteInterval": _rate(user), **given}) if isinstance(given, dict) else text
+
+
+def _rate(user: Mapping[str, str]) -> str:
+    """Return MG_USERS_DELETE_INTERVAL as a schedule expression of a second or more; the default's for a wrong value."""
+    name = "MG_USERS_DELETE_INTERVAL"
+    try:
+        seconds = Settings.from_environment({name: user.get(name, "")}).delete_interval
+    except SettingsError:  # told by problems()
+        seconds = Settings().delete_interval
+    return f"rate({max(1, round(seconds))} seconds)"
 
 
 def _quoted(value: str) -> str:

@@ -1,6 +1,7 @@
 """The ports of the local system: which variable sets each, and whether they can be had."""
 
 import errno
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,15 +37,17 @@ DEFAULTS = {
 
 
 def read(environment: Mapping[str, str]) -> dict[str, Port]:
-    """Return the ports by their variables; 0 becomes a free one. Raise PortUnusable for what is no port number."""
+    """Return the ports by their variables; 0 becomes a free one. Raise PortUnusable, naming all that are none."""
     hosts = {"MG_USERS_HTTP_PORT": environment.get("MG_USERS_HTTP_HOST") or "localhost"}
-    ports = {}
-    for variable, default in DEFAULTS.items():
-        text = environment.get(variable) or str(default)
-        if not text.isdecimal() or int(text) > 65535:
-            raise PortUnusable(f"{variable}={text} is not a port number (0 to 65535)")
-        ports[variable] = Port(variable, int(text) or free_port(), hosts.get(variable, LOOPBACK))
-    return ports
+    texts = {variable: environment.get(variable) or str(default) for variable, default in DEFAULTS.items()}
+    wrong = [variable for variable, text in texts.items() if not _is_port(text)]
+    if wrong:
+        raise PortUnusable("\n".join(f"{name}={texts[name]} is not a port number (0 to 65535)" for name in wrong))
+    return {name: Port(name, int(text) or free_port(), hosts.get(name, LOOPBACK)) for name, text in texts.items()}
+
+
+def _is_port(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,5}", text) is not None and int(text) <= 65535
 
 
 def problem(port: Port) -> str | None:

@@ -1,6 +1,7 @@
 """`make run`: start the parts, bootstrap, serve; stop everything in reverse order on Ctrl-C or SIGTERM."""
 
 import fcntl
+import json
 import os
 import signal
 import sys
@@ -91,6 +92,8 @@ class Supervisor:
         self._signals.install()
         exit_code = 1
         try:
+            self._check_settings()
+            self._refuse_known_password()
             with self._only_one() as crashed:
                 self._check_ports(_PREDECESSOR_SECONDS if crashed else 0)
                 exit_code = self._serve()
@@ -122,7 +125,8 @@ class Supervisor:
         """Start the parts, those that do not need one another side by side; return the functions' environment."""
         _say("Starting")
         nats = NatsServer(self._local / "nats", self._number("MG_LOCAL_NATS_PORT"), self._log("nats"))
-        mail = MailServer(self._number("MG_LOCAL_MAIL_PORT"), self._log("mail"))
+        own_name = self._ports["MG_USERS_HTTP_PORT"].host
+        mail = MailServer(self._number("MG_LOCAL_MAIL_PORT"), self._log("mail"), own_name=own_name)
         database = PostgresServer(self._local / "postgres" / "data", log=self._log("postgres"))
         side_by_side: list[Part] = [
             part for part, wanted in ((nats, self._wanted.events), (mail, self._wanted.mail)) if wanted
@@ -230,8 +234,24 @@ class Supervisor:
     def _explain(self, failure: Exception) -> None:
         _say(f"\nFAILED: {failure}")
         if isinstance(failure, PartFailed):
-            tail = failure.log_tail()
+            tail = _foreseen(failure.log) or failure.log_tail()
             _say(f"{tail}\n\nThe whole log: {failure.log}" if tail else f"Its log is empty: {failure.log}")
+
+    def _check_settings(self) -> None:
+        """Raise CannotRun naming every variable with a wrong value, and what it may be."""
+        if problems := local_environment.problems(self._user, self._wanted, self._ports):
+            raise CannotRun("\n".join([*problems, "Nothing was started."]))
+
+    def _refuse_known_password(self) -> None:
+        """Raise CannotRun where others would reach an administrator whose password everybody knows."""
+        if local_environment.is_exposed(self._ports) and local_environment.has_known_password(self._user):
+            host = self._ports["MG_USERS_HTTP_PORT"].host
+            raise CannotRun(
+                f"MG_USERS_HTTP_HOST={host} lets other machines reach the API, and its administrator's password would"
+                f" be the well-known {local_environment.ADMIN_PASSWORD}.\n"
+                "Set MG_USERS_ADMIN_PASSWORD to another one, or leave MG_USERS_HTTP_HOST at localhost.\n"
+                "Nothing was started."
+            )
 
     def _check_ports(self, patience: float) -> None:
         """Raise CannotRun naming every port that is taken; wait first for the parts of a run that was killed."""
@@ -284,6 +304,17 @@ def _data_directory(user: dict[str, str]) -> Path:
     if other and not Path(other).is_dir():
         raise CannotRun(f"MG_LOCAL_DIR={other} is no directory")
     return Path(other).resolve() if other else install.local_directory()
+
+
+def _foreseen(log: Path) -> str:
+    """Return what bootstrap says is to be done, where it foresaw its failure: the message of its answer in the log."""
+    *_, last = [""] + (log.read_text(errors="replace").splitlines() if log.exists() else [])
+    try:
+        answer = json.loads(last)
+    except ValueError:
+        return ""
+    foreseen = isinstance(answer, dict) and answer.get("errorType") in ("BootstrapFailed", "NewerRelease")
+    return str(answer["errorMessage"]) if foreseen else ""
 
 
 def _replace_text(file: "TextIO", text: str) -> bool:

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 from local.auth.faults import Fault
+from local.other_sites import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        trials = self.server.trials
+        trials = self._trials()
         if trials is None or self.path not in {"/faults", "/rotations"}:
             self._not_found()
             return
@@ -103,7 +104,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._not_found()
 
     def _faults(self) -> Faults | None:
-        return self.server.trials.faults if self.server.trials and self.path == "/faults" else None
+        trials = self._trials()
+        return trials.faults if trials and self.path == "/faults" else None
+
+    def _trials(self) -> Trials | None:
+        """What may be tried, where it may be, by what is no page of another site; the keys are public anyway."""
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return self.server.trials if refusal(headers) is None else None
 
     def _not_found(self) -> None:
         self._answer(404, b"404 page not found\n", {"Content-Type": "text/plain"})

@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING
 from local.gateway.asgi import Response, send_response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from local.gateway.asgi import Receive, Scope, Send
-
-    Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+    from local.gateway.asgi import Application, Receive, Scope, Send
 
 _OWN = Path(__file__).parent
 _OWN_FILES = {"/docs": "page.html", "/docs/page.js": "page.js"}

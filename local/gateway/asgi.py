@@ -10,6 +10,7 @@ Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # What of a body above the limit is still read (and thrown away), so that a client sees the answer rather than
 # a connection reset while it sends.

@@ -1,6 +1,9 @@
 """The Lambda Invoke API: `POST /2015-03-31/functions/{name}/invocations` (AWS Lambda API reference, Invoke).
 
 `{name}` is a name, a partial or a full ARN, each with or without a qualifier; signatures are not checked.
+No web page may invoke a function: local/other_sites.py says how a request of one is known. Beyond that a request says
+that it is JSON, as Lambda demands, or is signed. AWS' own clients sign and do not all say a type; a page can do neither
+without asking first (CORS), and is refused then.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from local.gateway.asgi import (
     send_response,
 )
 from local.gateway.invocation import ASYNCHRONOUS_PAYLOAD_LIMIT, SYNCHRONOUS_PAYLOAD_LIMIT, Invocation
+from local.other_sites import refusal
 
 if TYPE_CHECKING:
     from local.gateway.lambda_service import LambdaService
@@ -35,6 +39,10 @@ _NAME = re.compile(
     r"(?:(?:arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:)?\d{12}:function:)?(?P<name>[A-Za-z0-9_-]+)"
     r"(?::(?P<qualifier>\$LATEST|[A-Za-z0-9_-]+))?"
 )
+
+
+# How the Authorization header of Signature Version 4 begins.
+_SIGNED = "AWS4-HMAC-SHA256 "
 
 
 @dataclass
@@ -54,9 +62,10 @@ class _ApiError(Exception):
 class LambdaApi:
     """The ASGI application."""
 
-    def __init__(self, service: LambdaService) -> None:
-        """Serve the functions of `service`."""
+    def __init__(self, service: LambdaService, own_name: str = "") -> None:
+        """Serve the functions of `service`; `own_name` is a name of this machine beside localhost."""
         self._service = service
+        self._own_name = own_name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -69,12 +78,17 @@ class LambdaApi:
         await send_response(response, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if reason := refusal(headers, self._own_name):
+            raise _ApiError(403, "AccessDeniedException", reason)
         path = _PATH.fullmatch(scope["raw_path"].decode("latin-1"))
         if path is None or scope["method"] != "POST":
             raise _ApiError(404, "UnknownOperationException", "only Invoke is served here")
         query = parse_qs(scope["query_string"].decode("latin-1"))
         function = self._function(unquote(path[1]), query.get("Qualifier", [""])[0])
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if not (_is_json(headers) or headers.get("authorization", "").startswith(_SIGNED)):
+            message = "The content type of the Invoke request body is not JSON."
+            raise _ApiError(415, "UnsupportedMediaTypeException", message)
         kind = headers.get("x-amz-invocation-type", "RequestResponse")
         invocation = await _invocation(scope, receive, headers, asynchronous=kind == "Event")
         answer = [("x-amz-executed-version", "$LATEST"), ("x-amzn-requestid", invocation.request_id)]
@@ -103,6 +117,10 @@ class LambdaApi:
             suffix = "" if qualifier == "$LATEST" else f":{qualifier}"
             raise _ApiError(404, "ResourceNotFoundException", f"Function not found: {arn}{suffix}")
         return function
+
+
+def _is_json(headers: dict[str, str]) -> bool:
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 async def _invocation(scope: Scope, receive: Receive, headers: dict[str, str], *, asynchronous: bool) -> Invocation:

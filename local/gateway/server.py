@@ -1,10 +1,10 @@
 """Runs the gateway: both HTTP interfaces, the schedules, and an orderly end.
 
-Limits of contract §8.6 at the HTTP API, by MG_USERS_HTTP_SERVER_*: READ_TIMEOUT (time for a body; here 408),
-IDLE_TIMEOUT (keep-alive connections), MAX_HEADER_BYTES, and the 5 s grace at the end. uvicorn has nothing for
-READ_HEADER_TIMEOUT and WRITE_TIMEOUT; an answer comes at the latest after the route's integration timeout (30
-s), as with API Gateway. The real service also limits request line and headers to 10 240 bytes; here
-MAX_HEADER_BYTES (1 MiB) stands.
+Limits of contract §8.6 at the HTTP API, by MG_USERS_HTTP_SERVER_*: READ_HEADER_TIMEOUT (protocol.py),
+READ_TIMEOUT (time for a body; here 408), IDLE_TIMEOUT (keep-alive connections), MAX_HEADER_BYTES, and the 5 s
+grace at the end. uvicorn has nothing for WRITE_TIMEOUT; an answer comes at the latest after the route's
+integration timeout (30 s), as with API Gateway. The real service also limits request line and headers to
+10 240 bytes; here MAX_HEADER_BYTES (1 MiB) stands.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from local.gateway.invocation import ExecutionEnvironment, Invocation
 from local.gateway.lambda_api import LambdaApi
 from local.gateway.lambda_service import LambdaService
 from local.gateway.process_environment import ProcessEnvironment
+from local.gateway.protocol import Patience, UnambiguousRequests, patient_protocol
 from local.gateway.rie_environment import RieEnvironment
 from local.gateway.schedules import run_schedule
 from local.gateway.settings import Settings, SettingsError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Generator, Iterator
 
+    from local.gateway.asgi import Application
     from local.gateway.stack import Function, Stack
 
 # Seconds that requests and invokes have to finish when the gateway stops (contract §8.6).
@@ -87,7 +89,7 @@ async def serve(stack: Stack, settings: Settings) -> None:
         http_port, lambda_port = (bound[0].getsockname()[1] for bound in (http_sockets, lambda_sockets))
         service = lambda_service(stack, settings, lambda_port)
         http_server = _Server(_http_config(WithDocs(HttpApi(service, settings.read_timeout)), settings))
-        lambda_server = _Server(_config(LambdaApi(service)))
+        lambda_server = _Server(_config(LambdaApi(service, settings.http_host), settings))
         serving = [
             asyncio.create_task(http_server.serve(http_sockets)),
             asyncio.create_task(lambda_server.serve(lambda_sockets)),
@@ -118,10 +120,10 @@ class _Server(uvicorn.Server):
         self.listening.set()
 
 
-def _config(application: object, **options: object) -> uvicorn.Config:
+def _config(application: Application, settings: Settings, **options: object) -> uvicorn.Config:
     return uvicorn.Config(
-        application,  # type: ignore[arg-type]
-        http="h11",
+        UnambiguousRequests(application),
+        http=patient_protocol(Patience(settings.header_timeout, settings.read_timeout)),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         loop="asyncio",
@@ -139,6 +141,7 @@ def _config(application: object, **options: object) -> uvicorn.Config:
 def _http_config(application: WithDocs, settings: Settings) -> uvicorn.Config:
     config = _config(
         application,
+        settings,
         timeout_keep_alive=int(settings.idle_timeout),
         h11_max_incomplete_event_size=settings.max_header_bytes,
     )

@@ -7,12 +7,14 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+_DAY = 86400
+_LAST_PORT = 65535
 _LOG_LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -20,6 +22,9 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 # in.
 _SAM_ENVIRONMENT = Path(".local/tools/sam")
 _EMULATORS = {"x86_64": "aws-lambda-rie-x86_64", "aarch64": "aws-lambda-rie-arm64"}
+
+
+_Value = TypeVar("_Value")
 
 
 class SettingsError(Exception):
@@ -37,6 +42,7 @@ class Settings:
     http_port: int = 9002
     certificate: str = ""
     key: str = ""
+    header_timeout: float = 10.0
     read_timeout: float = 15.0
     idle_timeout: float = 60.0
     max_header_bytes: int = 1024 * 1024
@@ -53,67 +59,85 @@ class Settings:
 def read_settings(variables: Mapping[str, str]) -> Settings:
     """Settings from MG_USERS_HTTP_*, MG_USERS_LOG_LEVEL, MG_LOCAL_*, RUNTIME and AWS_REGION.
 
-    An empty variable counts as unset. Raises SettingsError.
+    An empty variable counts as unset. Raises SettingsError, which has a line for each wrong value.
     """
     given = _Variables(variables)
-    runtime = given.text("RUNTIME", "process")
-    if runtime not in ("process", "rie"):
-        raise SettingsError(f"RUNTIME={runtime}: process or rie")
-    log_level = given.text("MG_USERS_LOG_LEVEL", "info")
-    if log_level not in _LOG_LEVELS:
-        raise SettingsError(f"MG_USERS_LOG_LEVEL={log_level}: {', '.join(_LOG_LEVELS)}")
-    return Settings(
-        http_host=variables.get("MG_USERS_HTTP_HOST", "localhost"),
-        http_port=given.whole("MG_USERS_HTTP_PORT", 9002),
+    in_emulator = given.one_of("RUNTIME", "process", ("process", "rie")) == "rie"
+    settings = Settings(
+        http_host=given.text("MG_USERS_HTTP_HOST", "localhost"),
+        http_port=given.whole("MG_USERS_HTTP_PORT", 9002, most=_LAST_PORT),
         certificate=given.text("MG_USERS_HTTP_SERVER_CERT", ""),
         key=given.text("MG_USERS_HTTP_SERVER_KEY", ""),
+        header_timeout=given.duration("MG_USERS_HTTP_SERVER_READ_HEADER_TIMEOUT", 10.0),
         read_timeout=given.duration("MG_USERS_HTTP_SERVER_READ_TIMEOUT", 15.0),
         idle_timeout=given.duration("MG_USERS_HTTP_SERVER_IDLE_TIMEOUT", 60.0),
-        max_header_bytes=given.whole("MG_USERS_HTTP_SERVER_MAX_HEADER_BYTES", 1024 * 1024),
-        lambda_port=given.whole("MG_LOCAL_LAMBDA_PORT", 9003),
-        workers=max(1, given.whole("MG_LOCAL_WORKERS", 2 * (os.cpu_count() or 1))),
-        idle_seconds=float(given.whole("MG_LOCAL_IDLE_SECONDS", 300)),
-        schedules=given.text("MG_LOCAL_SCHEDULES", "on") != "off",
+        max_header_bytes=given.whole("MG_USERS_HTTP_SERVER_MAX_HEADER_BYTES", 1024 * 1024, least=1024, most=1 << 26),
+        lambda_port=given.whole("MG_LOCAL_LAMBDA_PORT", 9003, most=_LAST_PORT),
+        workers=max(1, given.whole("MG_LOCAL_WORKERS", 2 * (os.cpu_count() or 1), most=1000)),
+        idle_seconds=float(given.whole("MG_LOCAL_IDLE_SECONDS", 300, most=_DAY)),
+        schedules=given.one_of("MG_LOCAL_SCHEDULES", "on", ("on", "off")) == "on",
         region=given.text("AWS_REGION", given.text("AWS_DEFAULT_REGION", "eu-central-1")),
         parameters=given.object("MG_LOCAL_PARAMETERS"),
-        emulator=_emulator(given.text("MG_LOCAL_RIE", "")) if runtime == "rie" else None,
-        log_level=_LOG_LEVELS[log_level],
+        emulator=given.emulator("MG_LOCAL_RIE") if in_emulator else None,
+        log_level=_LOG_LEVELS[given.one_of("MG_USERS_LOG_LEVEL", "info", _LOG_LEVELS)],
     )
+    if given.problems:
+        raise SettingsError("\n".join(given.problems))
+    return settings
 
 
 class _Variables:
-    """Typed access to environment variables."""
+    """Typed access to environment variables; `problems` names those whose value cannot be used."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
+        self.problems: list[str] = []
 
     def text(self, name: str, default: str) -> str:
         return self._variables.get(name) or default
 
-    def whole(self, name: str, default: int) -> int:
+    def one_of(self, name: str, default: str, words: Iterable[str]) -> str:
+        text = self.text(name, default)
+        if text in words:
+            return text
+        return self._refused(f"{name}={text}: {', '.join(words)} are its values", default)
+
+    def whole(self, name: str, default: int, *, least: int = 0, most: int) -> int:
         text = self.text(name, str(default))
-        if not text.isdigit():
-            raise SettingsError(f"{name}={text}: a whole number is wanted")
-        return int(text)
+        if re.fullmatch("[0-9]{1,9}", text) and least <= int(text) <= most:
+            return int(text)
+        return self._refused(f"{name}={text}: must be a whole number from {least} to {most}", default)
 
     def duration(self, name: str, default: float) -> float:
-        """A Go duration (`15s`, `1m30s`) in seconds."""
+        """A Go duration (`15s`, `1m30s`) in seconds, a millisecond or more."""
         text = self.text(name, "")
-        if not text:
-            return default
         parts = _DURATION.findall(text)
-        if "".join(number + unit for number, unit in parts) != text:
-            raise SettingsError(f"{name}={text}: a duration such as 15s or 1m30s is wanted")
-        return float(sum(float(number) * _UNITS[unit] for number, unit in parts))
+        seconds = float(sum(float(number) * _UNITS[unit] for number, unit in parts)) if text else default
+        if "".join(number + unit for number, unit in parts) == text and _UNITS["ms"] <= seconds <= _DAY:
+            return seconds
+        return self._refused(f"{name}={text}: must be a duration from 1ms to 24h, such as 15s or 1m30s", default)
 
     def object(self, name: str) -> dict[str, str]:
         try:
             value = json.loads(self.text(name, "{}"))
         except ValueError as error:
-            raise SettingsError(f"{name} is not JSON: {error}") from error
+            return self._refused(f"{name} is not JSON: {error}", {})
         if not isinstance(value, dict):
-            raise SettingsError(f"{name} is not a JSON object")
+            return self._refused(f"{name} is not a JSON object", {})
         return {key: member if isinstance(member, str) else json.dumps(member) for key, member in value.items()}
+
+    def emulator(self, name: str) -> Path | None:
+        """The Runtime Interface Emulator that is named or installed."""
+        given = self.text(name, "")
+        found = find_emulator(given)
+        if found is None:
+            where = f"{name}={given} is no file" if given else f"{name} is unset, {_SAM_ENVIRONMENT} has none"
+            self.problems.append(f"RUNTIME=rie needs the Lambda Runtime Interface Emulator: {where}")
+        return found
+
+    def _refused(self, problem: str, default: _Value) -> _Value:
+        self.problems.append(problem)
+        return default
 
 
 def find_emulator(given: str) -> Path | None:
@@ -126,11 +150,3 @@ def find_emulator(given: str) -> Path | None:
     name = _EMULATORS.get(os.uname().machine, "")
     found = sorted(_SAM_ENVIRONMENT.glob(f"lib/python3*/site-packages/samcli/local/rapid/{name}"))
     return found[0].resolve() if name and found else None
-
-
-def _emulator(given: str) -> Path:
-    emulator = find_emulator(given)
-    if emulator is None:
-        where = f"MG_LOCAL_RIE={given} is no file" if given else f"MG_LOCAL_RIE is unset, {_SAM_ENVIRONMENT} has none"
-        raise SettingsError(f"RUNTIME=rie needs the Lambda Runtime Interface Emulator: {where}")
-    return emulator

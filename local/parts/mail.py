@@ -1,4 +1,4 @@
-"""The SES endpoint with its mail page (aws-ses-v2-local): what the service mails can be read at `url`."""
+"""The SES endpoint with its mail page (local/mail/server.js): what the service mails can be read at `url`."""
 
 import re
 import subprocess
@@ -11,7 +11,8 @@ from local.parts.process import ROOT, Launch, Part, PartFailed, spawn
 
 _HOST = "127.0.0.1"
 _PROBE_SECONDS = 1.0
-_CLI = ROOT / "local" / "mail" / "node_modules" / "aws-ses-v2-local" / "dist" / "cli.js"
+_SERVER = ROOT / "local" / "mail" / "server.js"
+_PROGRAM = _SERVER.with_name("node_modules") / "aws-ses-v2-local"
 _RUNNING_AT = re.compile(r"server running at http://[^\s]*:(\d+)")
 
 
@@ -20,9 +21,11 @@ class MailServer(Part):
 
     name = "mail"
 
-    def __init__(self, port: int = 0, log: Path | None = None) -> None:
+    def __init__(self, port: int = 0, log: Path | None = None, *, own_name: str = "") -> None:
+        """`own_name` is a name of this machine beside localhost, by which pages of its own may ask too."""
         super().__init__(log or ROOT / ".local" / "logs" / "mail.log")
         self.port = port
+        self._own_name = own_name
 
     @property
     def url(self) -> str:
@@ -31,9 +34,9 @@ class MailServer(Part):
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         node = install.node_program(ROOT)
-        if node is None or not _CLI.exists():
+        if node is None or not _PROGRAM.exists():
             raise PartFailed(self.name, "is not installed: run `make install`", self.log)
-        return spawn(Launch([node, _CLI, "--host", _HOST, "--port", str(self.port)], self.log))
+        return spawn(Launch([node, _SERVER, str(self.port), self._own_name], self.log))
 
     def _probe(self) -> bool:
         running_at = _RUNNING_AT.search(self._output())

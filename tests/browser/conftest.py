@@ -20,6 +20,7 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP *.example 127.0.0.1",  # what DNS rebinding does
 )
 _ENGLISH: dict[str, object] = {"intl.accept_languages": "en"}
 _JAVASCRIPT_OFF: dict[str, object] = {"profile.managed_default_content_settings.javascript": 2}

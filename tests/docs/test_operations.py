@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from tests.bootstrapping import bootstrap, catalog, empty_service
 from tests.people import NEW_PASSWORD, logged_in, mail_token, person
 from tests.service import Service
 from tests.takeover import upstream
-from tests.template.cloudformation import resources
+from tests.template.cloudformation import resources, template
+from users.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+LOCAL_ALONE = {"MG_USERS_HTTP_SERVER_CERT", "MG_USERS_HTTP_SERVER_KEY"}
 FUNCTION_ALARM = "<Function>Errors"
 
 
@@ -47,6 +50,20 @@ def test_every_alarm_is_explained_and_no_other() -> None:
         for name in resources("AWS::CloudWatch::Alarm")
     }
     assert set(re.findall(r"^### `(.*)`$", PAGE, re.MULTILINE)) == alarms
+
+
+def test_each_best_practice_is_a_setting_that_there_is() -> None:
+    section = PAGE.partition("## Best practices\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([A-Z][^|]*\.) \| (.*) \|$", section, re.MULTILINE)
+    assert len(rows) >= 5
+    variables = {spec.metadata["name"] for spec in fields(Settings)} | LOCAL_ALONE
+    for practice, told in rows:
+        words = [word.partition("=")[0] for word in re.findall(r"`([^`]*)`", told)]
+        settings = [word for word in words if word.startswith("MG_") and not word.endswith("*")]
+        stack = set(re.findall(r"\(`(\w+)`\)", told))
+        assert settings or "SecretArn" in told, practice
+        assert set(settings) <= variables, practice
+        assert stack <= template()["Parameters"].keys(), practice
 
 
 def test_the_way_back_leaves_upstreams_tables(empty: Service) -> None:

@@ -234,7 +234,7 @@ def sending(own_service: Service) -> Sending:
     """Configure the relay to send by a server."""
 
     def configured(server: SmtpServer, **variables: str) -> AbstractContextManager[None]:
-        place = {"MG_EMAIL_HOST": "127.0.0.1", "MG_EMAIL_PORT": str(server.port)}
+        place = {"MG_EMAIL_HOST": "127.0.0.1", "MG_EMAIL_PORT": str(server.port), "MG_EMAIL_USERNAME": "root"}
         return own_service.configured(**{**place, **variables})
 
     return configured
@@ -335,6 +335,14 @@ def test_login_only_where_it_is_offered(
     with sending(server, MG_EMAIL_PASSWORD="s3cret"):
         assert own_service.deliver()["delivered"] == 1
     assert server.received[0].login is None
+
+
+def test_no_login_of_nobody(own_service: Service, somebody: dict[str, Any], sending: Sending) -> None:
+    with smtp_server(password="s3cret") as server:
+        tell(somebody)
+        with sending(server, MG_EMAIL_USERNAME="", MG_EMAIL_PASSWORD="s3cret"):
+            own_service.deliver()
+        assert [mail.login for mail in server.received] == [None]
 
 
 @pytest.mark.parametrize("password", [pytest.param("wrong", marks=pytest.mark.long), "nicht-ascii-ß"])

@@ -1,13 +1,16 @@
 """What the functions are configured with in `make run`."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from local import environment, install, ports
+from local.gateway.function_environment import function_variables
 from local.gateway.settings import read_settings
 from local.gateway.template import read_stack
+from users.settings import Settings
 
 PORTS = ports.read({})
 
@@ -107,11 +110,13 @@ def test_another_auth_brings_its_own_keys_and_relations(tmp_path: Path) -> None:
 def test_an_external_database_is_left_as_the_user_names_it(tmp_path: Path) -> None:
     user = {"MG_USERS_DB_HOST": "db.example.com", "MG_USERS_DB_PASS": "it's", "MG_USERS_DB_SSL_ROOT_CERT": "/ca.pem"}
     found = functions(user, tmp_path, socket_dir=None)
-    assert {name: value for name, value in found.items() if name.startswith("MG_USERS_DB_")} == {
+    expected = {
         **user,
+        "MG_USERS_DB_SSL_MODE": "disable",
         "MG_USERS_DB_USER": "magistrala",  # the default, and not the template's
         "MG_USERS_DB_OWNER": "",
     }
+    assert {name: value for name, value in found.items() if name.startswith("MG_USERS_DB_")} == expected
     assert conninfo_to_dict(environment.external_database(user)) == {
         "host": "db.example.com",
         "port": "5432",
@@ -121,6 +126,37 @@ def test_an_external_database_is_left_as_the_user_names_it(tmp_path: Path) -> No
         "sslmode": "disable",
         "sslrootcert": "/ca.pem",
     }
+
+
+# Told in docs/configuration.md: what `make run` sets by itself.
+SET_HERE = {
+    "MG_ALLOW_UNVERIFIED_USER",
+    "MG_EMAIL_FROM_ADDRESS",
+    "MG_PASSWORD_RESET_URL_PREFIX",
+    "MG_USERS_SECRET_KEY",
+    "MG_VERIFICATION_URL_PREFIX",
+}
+
+
+def test_what_nobody_sets_has_its_documented_default_in_every_function(tmp_path: Path) -> None:
+    """The template's own defaults are for AWS: an own server without TLS, or on port 25, would not be reached."""
+    user = {
+        "MG_USERS_DB_HOST": "db.example.com",
+        "MG_AUTH_GRPC_URL": "auth.example.com:8181",
+        "MG_USERS_ES_URL": "nats://events.example.com:4222",
+        "AWS_ENDPOINT_URL_SESV2": "http://mail.example.com",
+        "MG_EMAIL_HOST": "mail.example.com",
+    }
+    found = functions(user, tmp_path, socket_dir=None)
+    stack = read_stack(
+        install.ROOT / "template.yaml", region="eu-central-1", parameters=read_settings(found).parameters
+    )
+    defaults = {spec.metadata["name"]: spec.metadata["default"] for spec in fields(Settings)}
+    assert stack.functions
+    for function in stack.functions.values():
+        seen = function_variables(function, stack, found, "http://127.0.0.1:9003")
+        settings = {name: value for name, value in seen.items() if name in defaults.keys() - user.keys() - SET_HERE}
+        assert settings == {name: defaults[name] for name in settings}, function.logical_id
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from local import install, ports
+from local.parts.postgres import temporary_postgres
 from local.parts.process import ROOT
 from tests.local.processes import eventually, processes_of
 
@@ -181,6 +182,18 @@ def test_a_database_that_does_not_answer_is_named(open_dir: Path) -> None:
     assert "The whole log: " in run.output
     assert not (open_dir / "postgres").exists()
     assert processes_of(open_dir) == {}
+
+
+@pytest.mark.long
+def test_an_own_database_without_tls_needs_no_ssl_mode(open_dir: Path) -> None:
+    with temporary_postgres(port=0) as server:
+        server.ensure_role("own", "its password")
+        server.ensure_database("accounts", "own")
+        own = {"HOST": "127.0.0.1", "PORT": str(server.port), "USER": "own", "PASS": "its password", "NAME": "accounts"}
+        with running(open_dir, **{f"MG_USERS_DB_{name}": value for name, value in own.items()}) as run:
+            run.read_until("Ctrl-C stops everything")
+            assert httpx.get(f"{run.api}/health").json()["status"] == "pass"
+    assert not (open_dir / "postgres").exists()
 
 
 @pytest.mark.long

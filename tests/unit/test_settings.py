@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from users.settings import Settings, SettingsError, boolean, duration
+from users.settings import Settings, SettingsError, boolean, go_duration
 
 DEFAULTS: dict[str, Any] = {
     "log_level": "info",
@@ -25,7 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "admin_first_name": "super",
     "admin_last_name": "admin",
     "db_host": "localhost",
-    "db_port": "5432",
+    "db_port": 5432,
     "db_user": "magistrala",
     "db_pass": "magistrala",
     "db_name": "users",
@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "auth_keys_algorithm": "EdDSA",
     "auth_jwks_url": "http://auth:9001/keys/.well-known/jwks.json",
     "es_url": "nats://localhost:4222",
+    "email_username": "",
 }
 
 
@@ -44,7 +45,7 @@ def test_the_default(name: str) -> None:
 
 def test_an_empty_variable_counts_as_unset() -> None:
     read = Settings.from_environment({"MG_USERS_DB_PORT": "", "MG_AUTH_GRPC_TIMEOUT": ""})
-    assert (read.db_port, read.auth_grpc_timeout) == ("5432", 1.0)
+    assert (read.db_port, read.auth_grpc_timeout) == (5432, 1.0)
 
 
 def test_the_event_store_has_a_second_name() -> None:
@@ -95,7 +96,7 @@ def test_what_cannot_be_understood_names_its_variable(name: str, text: str) -> N
     ],
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert duration(text) == pytest.approx(seconds)
+    assert go_duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_durations(text: str, seconds: float) -> None:
 )
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="Go duration"):
-        duration(text)
+        go_duration(text)
 
 
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -114,11 +115,11 @@ PARTS = st.lists(st.tuples(st.integers(0, 9999), st.sampled_from(sorted(UNITS)))
 @given(PARTS, st.sampled_from(["", "+", "-"]))
 def test_any_duration_is_the_sum_of_its_parts(parts: list[tuple[int, str]], sign: str) -> None:
     expected = sum(number * UNITS[unit] for number, unit in parts) * (-1 if sign == "-" else 1)
-    assert duration(sign + "".join(f"{number}{unit}" for number, unit in parts)) == pytest.approx(expected)
+    assert go_duration(sign + "".join(f"{number}{unit}" for number, unit in parts)) == pytest.approx(expected)
 
 
 @given(st.text(max_size=12))
 def test_no_text_raises_anything_but_value_error(text: str) -> None:
-    for parse in (duration, boolean):
+    for parse in (go_duration, boolean):
         with contextlib.suppress(ValueError):
             parse(text)

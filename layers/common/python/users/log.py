@@ -7,10 +7,10 @@ import os
 
 from aws_lambda_powertools.logging import Logger
 
-_LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
+from users.settings import LOG_LEVELS
 
 # Read here and not by settings(): a variable that cannot be understood must not keep a function from telling so.
-logger = Logger(service="users", level=_LEVELS.get(os.environ.get("MG_USERS_LOG_LEVEL", ""), "INFO"), utc=True)
+logger = Logger(service="users", level=LOG_LEVELS.get(os.environ.get("MG_USERS_LOG_LEVEL", ""), "INFO"), utc=True)
 
 
 def place(error: BaseException) -> list[str]:

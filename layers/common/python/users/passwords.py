@@ -101,11 +101,17 @@ def check_changed(password: str, stored_hash: str, *, old: str = "") -> None:
 @cache
 def password_pattern() -> Any:
     """``MG_USERS_PASS_REGEX`` compiled by RE2, whose ``$`` is the end of the text; SettingsError for a bad one."""
+    return compiled_pattern(settings().pass_regex)
+
+
+def compiled_pattern(text: str) -> Any:
+    """Compile a value of ``MG_USERS_PASS_REGEX``; SettingsError for a bad one."""
     import re2  # not needed to check a password
 
     options = re2.Options()
     options.log_errors = False
     try:
-        return re2.compile(settings().pass_regex, options)
+        return re2.compile(text, options)
     except re2.error as error:
-        raise SettingsError(f"MG_USERS_PASS_REGEX: {error}") from error
+        reason = error.args[0].decode(errors="replace") if error.args else ""
+        raise SettingsError(f"MG_USERS_PASS_REGEX: must be an RE2 pattern ({reason})") from error

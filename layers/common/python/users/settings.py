@@ -23,24 +23,29 @@ _DURATION_UNITS = {
     "m": 60.0,
     "h": 3600.0,
 }
-_DURATION = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+")
-_DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_DURATION = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+")
+_DURATION_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+_LONGEST = "2562047h"  # of a Go duration: 292 years
 _BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
 }
 
 
+# The values of MG_USERS_LOG_LEVEL, and what Python calls them.
+LOG_LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
+
+
 class SettingsError(Exception):
-    """A variable holds what cannot be understood; the message names the variable."""
+    """Variables hold what cannot be used. Each line of the message names one and what it may be, never its value."""
 
 
 # Read where the first is unset (decisions.md 4).
 _OTHER_NAMES = {"MG_USERS_ES_URL": "MG_ES_URL"}
 
 
-def duration(text: str) -> float:
-    """Seconds of a Go duration (``1h30m``, ``720h``, ``0s``, ``0``); ValueError for anything else."""
+def go_duration(text: str) -> float:
+    """Seconds of any Go duration (``1h30m``, ``720h``, ``0s``, ``0``, ``-1s``); ValueError for anything else."""
     if text in {"0", "+0", "-0"}:
         return 0.0
     if not _DURATION.fullmatch(text):
@@ -49,10 +54,43 @@ def duration(text: str) -> float:
     return -seconds if text.startswith("-") else seconds
 
 
+def _lasting(least: str, most: str, example: str) -> Callable[[str], float]:
+    """A parser of Go durations between two others; ValueError for anything else."""
+    problem = f"must be a Go duration from {least} to {most}, such as {example}"
+    shortest, longest = go_duration(least), go_duration(most)
+
+    def parse(text: str) -> float:
+        try:
+            seconds = go_duration(text)
+        except ValueError:
+            raise ValueError(problem) from None
+        if not shortest <= seconds <= longest:
+            raise ValueError(problem)
+        return seconds
+
+    return parse
+
+
+# Seconds of a span of time that may be nothing.
+duration = _lasting("0s", _LONGEST, "24h")
+# Seconds between two times that something is done.
+interval = _lasting("1ms", _LONGEST, "24h")
+# Seconds that another service has to answer, within the time that a function has.
+deadline = _lasting("1ms", "1m", "1s")
+
+
+def count(text: str) -> int:
+    """A number of things, 0 to a million; ValueError for anything else."""
+    number = int(text) if re.fullmatch(r"[0-9]{1,7}", text) else -1
+    if not 0 <= number <= 1_000_000:
+        raise ValueError("must be a whole number from 0 to 1000000")
+    return number
+
+
 def boolean(text: str) -> bool:
     """The truth of what Go's ``strconv.ParseBool`` takes; ValueError for anything else."""
     if text not in _BOOLEANS:
-        raise ValueError("not a boolean: true or false")
+        raise ValueError("must be true or false")
     return _BOOLEANS[text]
 
 
@@ -69,7 +107,7 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
 def port(text: str) -> int:
     """A TCP port; ValueError for anything else."""
-    number = int(text) if text.isascii() and text.isdigit() else 0
+    number = int(text) if re.fullmatch(r"[0-9]{1,5}", text) else 0
     if not 0 < number < 65536:
         raise ValueError("must be a port from 1 to 65535")
     return number
@@ -84,7 +122,7 @@ def web_address(text: str) -> str:
 
 def share(text: str) -> float:
     """A number from 0 to 1; ValueError for anything else."""
-    number = float(text) if re.fullmatch(r"\d+\.?\d*|\.\d+", text) else -1.0
+    number = float(text) if re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", text) else -1.0
     if not 0 <= number <= 1:
         raise ValueError("must be a number from 0 to 1")
     return number
@@ -110,7 +148,7 @@ class Settings:
         "MG_USERS_LOG_LEVEL",
         "info",
         "Least level that is logged: `debug`, `info`, `warn`, `error`.",
-        one_of("debug", "info", "warn", "error"),
+        one_of(*LOG_LEVELS),
     )
     instance_id: str = variable("MG_USERS_INSTANCE_ID", "", "Shown by `/health`; a random one when empty.")
 
@@ -149,7 +187,7 @@ class Settings:
         "MG_USERS_READ_EVENTS", "false", "Publish events of reads (view, list, search) too.", boolean
     )
     registrations_per_hour: int = variable(
-        "MG_USERS_REGISTRATIONS_PER_HOUR", "100", "Self-registrations from one address in an hour; `0`: any.", int
+        "MG_USERS_REGISTRATIONS_PER_HOUR", "100", "Self-registrations from one address in an hour; `0`: any.", count
     )
     delete_after: float = variable(
         "MG_USERS_DELETE_AFTER",
@@ -161,7 +199,7 @@ class Settings:
         "MG_USERS_DELETE_INTERVAL",
         "24h",
         "How often `make run` removes what is due (Go duration); on AWS, `DeleteInterval` is a schedule expression.",
-        duration,
+        interval,
     )
     delete_disabled: bool = variable(
         "MG_USERS_DELETE_DISABLED", "true", "Remove disabled accounts too; `false`: deleted ones only.", boolean
@@ -186,7 +224,7 @@ class Settings:
     admin_last_name: str = variable("MG_USERS_ADMIN_LAST_NAME", "admin", "Its last name.")
 
     db_host: str = variable("MG_USERS_DB_HOST", "localhost", "PostgreSQL host, or the directory of its socket.")
-    db_port: str = variable("MG_USERS_DB_PORT", "5432", "PostgreSQL port.")
+    db_port: int = variable("MG_USERS_DB_PORT", "5432", "PostgreSQL port.", port)
     db_user: str = variable("MG_USERS_DB_USER", "magistrala", "PostgreSQL role.")
     db_pass: str = variable("MG_USERS_DB_PASS", "magistrala", "Its password.")
     db_owner: str = variable(
@@ -197,14 +235,19 @@ class Settings:
     )
     db_owner_pass: str = variable("MG_USERS_DB_OWNER_PASS", "", "Its password.")
     db_name: str = variable("MG_USERS_DB_NAME", "users", "Database.")
-    db_ssl_mode: str = variable("MG_USERS_DB_SSL_MODE", "disable", "libpq `sslmode`; on AWS `verify-full`.")
+    db_ssl_mode: str = variable(
+        "MG_USERS_DB_SSL_MODE",
+        "disable",
+        "libpq `sslmode`; on AWS `verify-full`.",
+        one_of("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    )
     db_ssl_cert: str = variable("MG_USERS_DB_SSL_CERT", "", "Path of the client certificate.")
     db_ssl_key: str = variable("MG_USERS_DB_SSL_KEY", "", "Path of its key.")
     db_ssl_root_cert: str = variable("MG_USERS_DB_SSL_ROOT_CERT", "", "Path of the authority's certificate.")
 
     auth_grpc_url: str = variable("MG_AUTH_GRPC_URL", "localhost:8181", "`host:port` of Auth's gRPC server.")
     auth_grpc_timeout: float = variable(
-        "MG_AUTH_GRPC_TIMEOUT", "1s", "Deadline of one call to Auth or SpiceDB, retries included.", duration
+        "MG_AUTH_GRPC_TIMEOUT", "1s", "Deadline of one call to Auth or SpiceDB, retries included.", deadline
     )
     auth_grpc_client_cert: str = variable("MG_AUTH_GRPC_CLIENT_CERT", "", "Client certificate (path or PEM), for mTLS.")
     auth_grpc_client_key: str = variable("MG_AUTH_GRPC_CLIENT_KEY", "", "Its key (path or PEM).")
@@ -227,7 +270,7 @@ class Settings:
     domains_grpc_url: str = variable(
         "MG_DOMAINS_GRPC_URL", "", "`host:port` of Domains' gRPC server; empty: it is not told of removed accounts."
     )
-    domains_grpc_timeout: float = variable("MG_DOMAINS_GRPC_TIMEOUT", "1s", "Deadline of one call to it.", duration)
+    domains_grpc_timeout: float = variable("MG_DOMAINS_GRPC_TIMEOUT", "1s", "Deadline of one call to it.", deadline)
     domains_grpc_client_cert: str = variable(
         "MG_DOMAINS_GRPC_CLIENT_CERT", "", "Client certificate (path or PEM), for mTLS."
     )
@@ -237,7 +280,7 @@ class Settings:
     )
 
     spicedb_host: str = variable("MG_SPICEDB_HOST", "", "SpiceDB host; empty: no relations are written or asked.")
-    spicedb_port: str = variable("MG_SPICEDB_PORT", "50051", "SpiceDB port.")
+    spicedb_port: int = variable("MG_SPICEDB_PORT", "50051", "SpiceDB port.", port)
     spicedb_pre_shared_key: str = variable("MG_SPICEDB_PRE_SHARED_KEY", "12345678", "SpiceDB bearer key.")
 
     grpc_host: str = variable("MG_USERS_GRPC_HOST", "localhost", "Where `make grpc` listens.")
@@ -270,7 +313,9 @@ class Settings:
     email_port: int = variable(
         "MG_EMAIL_PORT", "25", "465: TLS from the start; else STARTTLS when offered. Lambda cannot reach port 25.", port
     )
-    email_username: str = variable("MG_EMAIL_USERNAME", "root", "Who logs in, where the server offers AUTH.")
+    email_username: str = variable(
+        "MG_EMAIL_USERNAME", "", "Who logs in, where the server offers AUTH; empty: no login."
+    )
     email_password: str = variable("MG_EMAIL_PASSWORD", "", "Its password; empty: no login.")
     email_from_address: str = variable("MG_EMAIL_FROM_ADDRESS", "", "Sender of the mails: `local@domain`.")
     email_from_name: str = variable("MG_EMAIL_FROM_NAME", "", "Sender's name.")
@@ -278,10 +323,10 @@ class Settings:
         "MG_USERS_SES_CONFIGURATION_SET", "", "Configuration set that SES sends by; empty: the identity's."
     )
     password_reset_url_prefix: str = variable(
-        "MG_PASSWORD_RESET_URL_PREFIX", "http://localhost/password/reset", "Start of the reset link."
+        "MG_PASSWORD_RESET_URL_PREFIX", "http://localhost/password/reset", "Start of the reset link.", web_address
     )
     verification_url_prefix: str = variable(
-        "MG_VERIFICATION_URL_PREFIX", "http://localhost/verify-email", "Start of the verification link."
+        "MG_VERIFICATION_URL_PREFIX", "http://localhost/verify-email", "Start of the verification link.", web_address
     )
 
     jaeger_url: str = variable(
@@ -302,15 +347,18 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
-        """Read and check every variable; SettingsError names the first one that cannot be understood."""
+        """Read and check every variable; SettingsError names all that cannot be used."""
         values: dict[str, Any] = {}
+        problems = []
         for spec in fields(cls):
             name = spec.metadata["name"]
             if text := environment.get(name) or environment.get(_OTHER_NAMES.get(name, ""), ""):
                 try:
                     values[spec.name] = spec.metadata["parse"](text)
                 except ValueError as error:
-                    raise SettingsError(f"{name}: {error}") from error
+                    problems.append(f"{name}: {error}")
+        if problems:
+            raise SettingsError("\n".join(problems))
         return cls(**values)
 
 

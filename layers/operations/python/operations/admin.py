@@ -8,7 +8,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from operations.local import in_local_mode
+from operations.local import in_local_mode, is_exposed
 from users import outbox, passwords
 from users.database import query
 from users.errors import BadRequest, Conflict, Unavailable
@@ -29,7 +29,8 @@ _USERNAME_CHARACTERS = 32
 def ensure_administrator() -> str:
     """Make sure that there is an administrator, and say in a sentence what was found or done.
 
-    SettingsError when one has to be made and ``MG_USERS_ADMIN_*`` break the rules of registration.
+    SettingsError when one has to be made and ``MG_USERS_ADMIN_*`` break the rules of registration, and when one that
+    other machines reach has the well-known password.
     """
     rows = query(
         "SELECT id, lower(email) = lower(%(email)s) AS configured, status, role, purging_at FROM users"
@@ -39,12 +40,25 @@ def ensure_administrator() -> str:
     )
     administrators = [row["id"] for row in rows if row["role"] == Role.ADMIN and row["status"] == Status.ENABLED]
     if administrators:
+        if is_exposed():
+            _refuse_well_known(administrators)
         _grant(administrators)
         return _FOUND
     for row in rows:
         if row["configured"]:
             return f"no administrator: {_obstacle(row)}; nothing was changed"
     return _create(settings())
+
+
+def _refuse_well_known(user_ids: list[str]) -> None:
+    """Raise SettingsError when one of these accounts has the password that everybody knows."""
+    statement = "SELECT username, secret FROM users WHERE id = ANY(%(ids)s) ORDER BY created_at, id"
+    for row in query(statement, {"ids": user_ids}, read_only=True):
+        if passwords.verify_password(row["secret"] or "", _WELL_KNOWN_PASSWORD):
+            raise SettingsError(
+                f"MG_USERS_HTTP_HOST: the administrator {row['username']} has the well-known password; start without"
+                " this variable, change the password, then start again"
+            )
 
 
 def _obstacle(row: dict[str, Any]) -> str:
@@ -83,7 +97,7 @@ def _create(s: Settings) -> str:
 def _check(s: Settings) -> None:
     """The rules of registration; the documented password is good on a developer's machine, and only there."""
     password = secret("admin_password")
-    local_default = in_local_mode() and password == _WELL_KNOWN_PASSWORD
+    local_default = in_local_mode() and not is_exposed() and password == _WELL_KNOWN_PASSWORD
     if password == _WELL_KNOWN_PASSWORD and not local_default:
         raise SettingsError("MG_USERS_ADMIN_PASSWORD: the well-known default is refused, set another")
     variable = ""

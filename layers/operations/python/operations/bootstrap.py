@@ -39,9 +39,7 @@ def bootstrap(seconds: float | None = None) -> dict[str, str | int]:
     """
     forget()  # a run right after a password was rotated sets the new one
     try:
-        check_secret_key()
-        password_pattern()
-        check_address_of_keys()
+        _check_settings()
         with exclusive(seconds) as connection:
             version = upgrade(connection)
             if settings().db_owner:
@@ -63,6 +61,18 @@ def bootstrap(seconds: float | None = None) -> dict[str, str | int]:
         raise _failed(error, f"{advice(error)}; {_AGAIN}") from error
     logger.info("bootstrapped", schema=version, administrator=administrator)
     return {"schema": version, "administrator": administrator, **report.as_values()}
+
+
+def _check_settings() -> None:
+    """Raise SettingsError that names every variable with a wrong value."""
+    problems: dict[str, None] = {}
+    for check in (settings, check_secret_key, password_pattern, check_address_of_keys):
+        try:
+            check()
+        except SettingsError as error:
+            problems |= dict.fromkeys(str(error).splitlines())
+    if problems:
+        raise SettingsError("\n".join(problems))
 
 
 def _release(connection: psycopg.Connection) -> None:

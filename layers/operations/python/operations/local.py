@@ -1,4 +1,4 @@
-"""Whether this is a developer's machine."""
+"""Whether this is a developer's machine, and who reaches it."""
 
 import os
 
@@ -6,3 +6,8 @@ import os
 def in_local_mode() -> bool:
     """True under ``make run`` and ``sam local``, which both set ``AWS_SAM_LOCAL``; never on AWS."""
     return os.environ.get("AWS_SAM_LOCAL") == "true"
+
+
+def is_exposed() -> bool:
+    """True where ``make run`` serves other machines too, which it says by ``MG_LOCAL_EXPOSED``."""
+    return os.environ.get("MG_LOCAL_EXPOSED") == "true"

@@ -1,0 +1,57 @@
+// The SES endpoint and its page of mails (aws-ses-v2-local): node server.js PORT [OWN_NAME]
+//
+// The program trusts whoever asks it, so that every web page could send mails and read links out of them. Here it gets
+// no request that a page of another site can send. The rule is that of local/other_sites.py; one test holds both.
+"use strict";
+
+const net = require("node:net");
+const start = require("aws-ses-v2-local").default;
+
+const ADDRESS = "127.0.0.1";
+const HOST = /^(?:([a-z0-9._-]+)|\[([0-9a-f:.]+)\])(?::[0-9]{1,5})?$/;
+const ANY_ADDRESS = ["0.0.0.0", "::"];
+const OWN_SITE = ["same-origin", "none"];
+
+function isLoopback(name) {
+  const plain = name.replace(/\.$/, "");
+  if (plain === "localhost" || plain.endsWith(".localhost")) return true;
+  return net.isIPv4(name) ? name.startsWith("127.") : net.isIPv6(name) && new URL(`http://[${name}]`).hostname === "[::1]";
+}
+
+function refusal(headers, ownName) {
+  const host = (headers.host ?? "").toLowerCase();
+  const found = HOST.exec(host);
+  const name = found && (found[1] ?? found[2]);
+  if (!name || !(isLoopback(name) || (name === ownName && !ANY_ADDRESS.includes(ownName)))) {
+    return "the Host header does not name this machine";
+  }
+  if (headers.origin !== undefined && headers.origin.toLowerCase() !== `http://${host}`) {
+    return "pages of another origin may not ask this port";
+  }
+  if (!OWN_SITE.includes((headers["sec-fetch-site"] ?? "none").toLowerCase())) {
+    return "pages of another site may not ask this port: type its address instead";
+  }
+  return null;
+}
+
+async function main(port, ownName) {
+  const server = await start({ host: ADDRESS, port });
+  if (!server.listening) throw new Error(`cannot listen on ${ADDRESS}:${port}`);
+  const programs = server.listeners("request");
+  server.removeAllListeners("request");
+  server.on("request", (request, response) => {
+    const reason = refusal(request.headers, ownName);
+    if (reason === null) {
+      for (const program of programs) program.call(server, request, response);
+      return;
+    }
+    response.writeHead(403, { "content-type": "application/json", connection: "close" });
+    response.end(JSON.stringify({ message: reason }));
+  });
+  console.log(`server running at http://${ADDRESS}:${server.address().port}`);
+}
+
+main(Number(process.argv[2]), (process.argv[3] ?? "").toLowerCase()).catch((error) => {
+  console.error(error.message);
+  process.exit(1);
+});
