@@ -79,6 +79,20 @@ def test_s08_attempts_while_blocked_extend_nothing(service: Service) -> None:
     assert limits(service, ada) == before
 
 
+def test_s08_the_window_does_not_slide(service: Service) -> None:
+    """It ends when its first failure is 15 minutes old, whatever failures come after."""
+    ada, source = person(service), address()
+    assert fail(service, ada.email, source).status == 401
+    ends = {each["key"]: each["expires_at"] for each in limits(service, ada)}
+    for _ in range(4):
+        assert fail(service, ada.email, source).status == 401
+    after = {each["key"]: each["expires_at"] for each in limits(service, ada)}
+    assert {key: after[key] for key in ends} == ends
+    service.execute("UPDATE users_throttle SET expires_at = now() WHERE user_id = %s", ada.id)
+    assert fail(service, ada.email, source).status == 401
+    assert all(each["expires_at"] > ends[str(each["key"])] for each in limits(service, ada) if each["key"] in ends)
+
+
 def test_s08_the_window_ends(service: Service) -> None:
     ada, source = person(service), address()
     block(service, ada, source)

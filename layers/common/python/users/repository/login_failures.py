@@ -51,5 +51,5 @@ def end_restriction(user_id: str) -> bool:
     """Let the account take its password from everywhere again. False when it did."""
     statement = """
         WITH forgotten AS (DELETE FROM users_login_failures WHERE user_id = %(user_id)s RETURNING restricted_at)
-        SELECT FROM forgotten WHERE restricted_at IS NOT NULL"""
+        SELECT 1 FROM forgotten WHERE restricted_at IS NOT NULL"""
     return bool(query(statement, {"user_id": user_id}, read_only=False))
