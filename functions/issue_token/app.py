@@ -6,6 +6,7 @@ or the call. Whoever cannot log in, for whatever reason, gets the same bytes for
 
 from users import auth_client, outbox, passwords
 from users.access import ANYBODY, Account
+from users.attempts import Login
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, Unauthenticated, Unavailable
@@ -58,7 +59,7 @@ def lambda_handler(request: Request) -> Reply:
     return Reply(201, tokens._asdict(), {"Cache-Control": "no-store"})
 
 
-def _log_in(identity: str, password: str, request: Request) -> logins.Login:
+def _log_in(identity: str, password: str, request: Request) -> Login:
     """The login of an enabled account with its right password, that is not too old."""
     login = begin(lambda: logins.begin_login(identity, request.address))
     right = passwords.verify_password(login.secret_hash if login else "", password)

@@ -15,7 +15,7 @@ from users.fields import check_email, check_name, check_name_size, check_profile
 from users.granting import grant_or_repair
 from users.models import Role, Status, User
 from users.repository import accounts
-from users.repository.throttles import count_registration
+from users.repository.registrations import count_registration
 from users.settings import settings
 from users.wake import wake_delivery
 

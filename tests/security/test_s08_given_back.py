@@ -20,8 +20,8 @@ from users.repository import logins
 ACCOUNTS = 20
 WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 _SEED = """
-    INSERT INTO users (id, email, username, first_name, last_name, secret, role, status, created_at, secret_changed_at, verified_at)
-    SELECT gen_random_uuid(), n || '@example.com', 'user' || n, 'Ada', 'Lovelace', %s, 0, 0, now(), now(), now()
+    INSERT INTO users (id, email, username, first_name, last_name, secret, created_at, secret_changed_at, verified_at)
+    SELECT gen_random_uuid(), n || '@example.com', 'user' || n, 'Ada', 'Lovelace', %s, now(), now(), now()
     FROM generate_series(1, %s) n RETURNING id"""
 
 
@@ -133,4 +133,3 @@ def test_s12_mails_that_are_counted_meanwhile(planned_service: Service) -> None:
     meanwhile(service, change, lambda: service.call("send_verification", token=ada.token))
     sent = "SELECT 1 FROM users_outbox WHERE user_id = %s AND channel = 'mail' AND name = 'verification'"
     assert len(service.execute(sent, ada.id)) == 1
-

@@ -91,9 +91,7 @@ def events(service: Service, who: Person, name: str) -> int:
 def test_s45_a_login(service: Service, monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
     ada, source = person(service), str(uuid.uuid4())
     before = events(service, ada, "user.issue_token")
-    made = while_auth_is_asked(
-        monkeypatch, "issue_token", lambda: change_and_pass_the_second(service, ada, change)
-    )
+    made = while_auth_is_asked(monkeypatch, "issue_token", lambda: change_and_pass_the_second(service, ada, change))
     answer = log_in(service, ada.email, ada.secret, address=source)
     assert answer.error == (401, "invalid_credentials")
     (tokens,) = made
@@ -108,9 +106,7 @@ def test_s45_a_login(service: Service, monkeypatch: pytest.MonkeyPatch, change: 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_s45_a_refresh(service: Service, monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
     ada = person(service)
-    made = while_auth_is_asked(
-        monkeypatch, "refresh_token", lambda: change_and_pass_the_second(service, ada, change)
-    )
+    made = while_auth_is_asked(monkeypatch, "refresh_token", lambda: change_and_pass_the_second(service, ada, change))
     assert refresh(service, ada.refresh_token).error == (401, "unauthenticated")
     (tokens,) = made
     assert events(service, ada, "user.refresh_token") == 0
@@ -202,9 +198,7 @@ def test_s45_upstreams_change_of_such_a_password_is_one(service: Service, monkey
 
 
 @pytest.mark.parametrize("change", ["change", "reset"])
-def test_s45_twenty_changes_with_logins_beside(
-    service: Service, environments: Environments, change: str
-) -> None:
+def test_s45_twenty_changes_with_logins_beside(service: Service, environments: Environments, change: str) -> None:
     """No token of the old password works afterwards; each change is near the end of a second."""
     for _ in range(20):
         ada = person(service)

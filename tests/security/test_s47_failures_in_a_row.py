@@ -1,7 +1,6 @@
 """S47: after too many wrong passwords in a row an account takes its password only from addresses that it knows."""
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -72,11 +71,11 @@ def home() -> str:
 
 
 @pytest.fixture
-def ada(service: Service, home: str) -> Iterator[Person]:
+def ada(service: Service, home: str) -> Person:
     """Somebody who lately logged in from home."""
     ada = person(service)
     assert is_let_in(service, ada, home)
-    yield ada
+    return ada
 
 
 def test_s47_a_hundred_failures_in_a_row(service: Service, ada: Person, home: str) -> None:

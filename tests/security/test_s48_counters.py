@@ -26,9 +26,7 @@ def told(answer: Answer) -> tuple[object, ...]:
 
 
 def probe(service: Service, names: list[str], source: Callable[[], str]) -> list[tuple[object, ...]]:
-    return [
-        told(log_in(service, name, "wrong password", address=source(), headers=SAME)) for name in names
-    ]
+    return [told(log_in(service, name, "wrong password", address=source(), headers=SAME)) for name in names]
 
 
 def pairs(service: Service) -> dict[str, tuple[str, str]]:

@@ -48,7 +48,9 @@ def test_a_wide_network() -> None:
     assert networks_of("2001:db8:1::").wide != networks_of("2001:db8:1::").near
 
 
-@pytest.mark.parametrize("address", ["192.0.2.1", "::ffff:192.0.2.1", "", "not an address", "192.0.2.1:443", "1" * 5000])
+@pytest.mark.parametrize(
+    "address", ["192.0.2.1", "::ffff:192.0.2.1", "", "not an address", "192.0.2.1:443", "1" * 5000]
+)
 def test_no_wide_network(address: str) -> None:
     assert networks_of(address).wide == ""
     assert len(networks_of(address).near) == 64

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from users import auth_client, jwt, outbox
 from users.access import Account
+from users.attempts import Attempt, Login
 from users.errors import TooManyRequests, Unavailable, UsersError
 from users.log import logger
 from users.repository.login_failures import record_failure
-from users.repository.logins import Attempt, Login
 from users.repository.outbox import record
 from users.wake import wake_delivery
 

@@ -1,11 +1,10 @@
 """Finding who wants to log in, counting the attempt, and keeping what a login leaves behind (security.md S8–S13)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from users.access import Account
+from users.attempts import Attempt, Login
 from users.database import query
 from users.networks import WIDE_FACTOR, networks_of
 from users.outbox import Record
@@ -135,39 +134,6 @@ def _succeeded(*, by_name: bool) -> str:
     )"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    """An account and its password hash (argon2id or bcrypt; empty for external accounts).
-
-    ``typed`` is the name that somebody typed, empty where the caller's own account is meant. ``secret_age`` is the
-    password's age in seconds. From a known address the identity's own limit is not counted. Where ``takes_password``
-    is false, the right password is answered as a wrong one (security.md S47, S48).
-    """
-
-    account: Account
-    typed: str
-    secret_hash: str
-    secret_changed_at: datetime | None
-    secret_age: float
-    email: str
-    username: str
-    from_known_address: bool
-    takes_password: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """A login attempt: whether the limits allow it, else after how many seconds; and whose account it is about.
-
-    ``recent``: a limit was reached a moment ago, perhaps by logins that are about to succeed and give it back.
-    """
-
-    login: Login | None
-    allowed: bool
-    retry_after: int
-    recent: bool
-
-
 def begin_login(identity: str, address: str) -> Attempt:
     """Find an account by e-mail address or username, exact spelling first (decisions.md 19), and count the attempt."""
     return _begin(_FOUND, identity, address, by_name=True)
@@ -215,25 +181,6 @@ def record_login(login: Login, address: str, new_hash: str | None, records: Sequ
         "outdated": is_outdated(login.secret_hash),
         "secret_changed_at": login.secret_changed_at,
         "new_hash": new_hash,
-        "records": as_rows(records),
-    }
-    return bool(query(statement, parameters, read_only=False))
-
-
-def record_refresh(account: Account, records: Sequence[Record]) -> bool:
-    """Write the records of a refresh. False, and nothing written, when the account changed since it began (S45)."""
-    statement = f"""
-        WITH changed AS MATERIALIZED (
-            SELECT u.id FROM users u
-            WHERE u.id = %(id)s AND u.status = %(status)s
-                AND COALESCE(EXTRACT(EPOCH FROM u.tokens_valid_from)::bigint, 0) = %(tokens_valid_from)s
-            FOR NO KEY UPDATE
-        ), recorded AS ({INSERT_RECORDS})
-        SELECT id FROM changed"""
-    parameters = {
-        "id": account.id,
-        "status": account.status,
-        "tokens_valid_from": account.tokens_valid_from,
         "records": as_rows(records),
     }
     return bool(query(statement, parameters, read_only=False))

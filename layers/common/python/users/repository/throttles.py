@@ -5,9 +5,6 @@ attempt is judged and only while the limit is not reached, by INSERT … ON CONF
 between parallel attempts, so that no more than the limit ever pass, and attempts made while blocked extend nothing.
 """
 
-from users.database import query
-from users.networks import WIDE_FACTOR, networks_of
-
 # The limits of logins, in the order in which they are counted and locked by all statements: so they do not wait for
 # each other in a circle. What they mean is said in `repository.logins`. A key is `login:<limit>:…`.
 LOGIN_LIMITS = ("typed_pair", "typed_wide_pair", "typed", "address", "wide_address", "pair", "wide_pair", "identity")
@@ -66,21 +63,3 @@ def count_hits(limits: int, *, order: str, silent: str = "false") -> str:
 
 # For up to three limits, tightest first.
 COUNT_HITS = count_hits(3, order="most, key")
-
-
-def count_registration(address: str, most: int) -> int | None:
-    """Count a registration from an address: None, or the seconds until there is room.
-
-    Its near network has room for ``most`` in an hour, its wide one for ``WIDE_FACTOR`` times as many.
-    """
-    statement = f"""
-        WITH wanted AS MATERIALIZED (
-            SELECT 'register:' || network AS key, NULL::varchar AS user_id, most, 3600 AS seconds
-            FROM (VALUES (%(near)s::text, %(most)s::int), (%(wide)s, %(most_wide)s)) AS limits(network, most)
-            WHERE network <> ''
-        ), {COUNT_HITS}
-        SELECT allowed, retry_after FROM throttle"""
-    networks = networks_of(address)
-    parameters = {"near": networks.near, "most": most, "wide": networks.wide, "most_wide": most * WIDE_FACTOR}
-    row = query(statement, parameters, read_only=False)[0]
-    return None if row["allowed"] else int(row["retry_after"])
