@@ -136,6 +136,7 @@ def _run(server: PostgresServer, users: int, runs: int) -> None:
         "MG_USERS_DB_PORT": str(server.port),
         "MG_USERS_DB_USER": "postgres",
         "MG_USERS_DB_NAME": "users",
+        "MG_USERS_SECRET_KEY": "0123456789abcdef0123456789abcdef",
     }
     from operations.schema import migrate
 

@@ -6,6 +6,7 @@ or the call. Whoever cannot log in, for whatever reason, gets the same bytes for
 
 from users import auth_client, outbox, passwords
 from users.access import ANYBODY, Account
+from users.attempts import Login
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, Unauthenticated, Unavailable
@@ -14,7 +15,7 @@ from users.granting import settle
 from users.metrics import count
 from users.models import Status
 from users.repository import logins
-from users.sessions import begin, obtain_tokens
+from users.sessions import begin, discard, obtain_tokens, record_wrong_password
 from users.settings import settings
 from users.wake import wake_delivery
 
@@ -56,18 +57,21 @@ def lambda_handler(request: Request) -> Reply:
     new_hash = None
     if settings().rehash and passwords.is_outdated(login.secret_hash):
         new_hash = passwords.hash_password(password)
-    logins.record_login(login, request.address, new_hash, [outbox.token_issued(identity, request.request_id)])
+    event = outbox.token_issued(identity, request.request_id)
+    if not logins.record_login(login, request.address, new_hash, [event]):
+        discard(login.account.id, tokens)  # the password is not the account's any more
+        raise _refusal()
     wake_delivery()
     return Reply(201, tokens._asdict(), {"Cache-Control": "no-store"})
 
 
-def _log_in(identity: str, password: str, new_password: str, request: Request) -> logins.Login:
+def _log_in(identity: str, password: str, new_password: str, request: Request) -> Login:
     """The login of an enabled account with its right password, that is not too old, or no more."""
     login = begin(lambda: logins.begin_login(identity, request.address))
     right = passwords.verify_password(login.secret_hash if login else "", password)
-    if login is None or not right or login.account.status != Status.ENABLED:
-        count("LoginsFailed")
-        raise Unauthenticated("invalid_credentials", "invalid credentials")
+    if login is None or not right or not login.takes_password or login.account.status != Status.ENABLED:
+        record_wrong_password(login, request.address, right=right)
+        raise _refusal()
     max_age = settings().pass_max_age
     expired = bool(max_age) and login.secret_age > max_age
     if new_password:
@@ -78,10 +82,17 @@ def _log_in(identity: str, password: str, new_password: str, request: Request) -
         return expired_passwords.change_expired(login, request, old=password, new=new_password)
     if expired:
         wish = outbox.reset_request(login.email, request.request_id)
-        logins.record_login(login, request.address, None, [wish])
+        if not logins.record_login(login, request.address, None, [wish]):
+            raise _refusal()
         wake_delivery()
         raise Forbidden("password_expired", "password expired")
     return login
+
+
+def _refusal() -> Unauthenticated:
+    """The one answer to whoever cannot log in."""
+    count("LoginsFailed")
+    return Unauthenticated("invalid_credentials", "invalid credentials")
 
 
 def _issue_repairing(account: Account, description: str) -> auth_client.Tokens:

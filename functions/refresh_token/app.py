@@ -4,9 +4,10 @@ from users import auth_client, outbox
 from users.access import REFRESHING
 from users.authentication import bearer_token
 from users.edge import Reply, Request, operation
+from users.errors import Unauthenticated
 from users.repository.accounts import find_account
-from users.repository.outbox import record
-from users.sessions import obtain_tokens
+from users.repository.outbox import record_while_unchanged
+from users.sessions import discard, obtain_tokens
 from users.wake import wake_delivery
 
 
@@ -17,6 +18,8 @@ def lambda_handler(request: Request) -> Reply:
     account = request.admit(find_account(request.caller.user_id))
     token = bearer_token(request.headers)
     tokens = obtain_tokens(account, lambda: auth_client.refresh(token, verified=account.verified))
-    record(account.id, [outbox.token_refreshed(request.request_id)])
+    if not record_while_unchanged(account, [outbox.token_refreshed(request.request_id)]):
+        discard(account.id, tokens)  # the account changed while Auth was asked
+        raise Unauthenticated
     wake_delivery()
     return Reply(201, tokens._asdict(), {"Cache-Control": "no-store"})

@@ -22,7 +22,7 @@ from users.fields import (
 from users.granting import grant_or_repair
 from users.models import Role, Status, User
 from users.repository import accounts
-from users.repository.throttles import count_registration
+from users.repository.registrations import count_registration
 from users.settings import settings
 from users.wake import wake_delivery
 

@@ -8,7 +8,7 @@ from users.body import Body
 from users.edge import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, Unauthenticated
 from users.repository import changes, logins
-from users.sessions import begin, revocations
+from users.sessions import begin, record_wrong_password, revocations
 from users.target import changed
 
 
@@ -30,9 +30,12 @@ def lambda_handler(request: Request) -> Reply:
     if login is None:
         raise Unauthenticated
     account = request.admit(login.account)
-    if not passwords.verify_password(login.secret_hash, body.old_secret):
+    right = passwords.verify_password(login.secret_hash, body.old_secret)
+    if not right or not login.takes_password:
+        record_wrong_password(login, request.address, right=right)
         raise Forbidden("wrong_password", "current password is wrong")
-    logins.record_login(login, request.address, None, [])  # the right password gives its attempt back
+    if not logins.record_login(login, request.address, None, []):  # the right password gives its attempt back
+        raise Forbidden("wrong_password", "current password is wrong")
     passwords.check_password_rules(body.new_secret, username=login.username, email=login.email)
     passwords.check_changed(body.new_secret, login.secret_hash, old=body.old_secret)
     at = datetime.now(UTC)

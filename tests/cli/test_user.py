@@ -49,6 +49,19 @@ def test_disable_and_enable(service: Service, line: CommandLine) -> None:
     assert service.execute("SELECT updated_by FROM users WHERE id = %s", user["id"]) == [{"updated_by": "cli"}]
 
 
+def test_enable_ends_what_failed_logins_brought_about(service: Service, line: CommandLine) -> None:
+    user = service.register()
+    service.execute(
+        "INSERT INTO users_login_failures (user_id, failures, restricted_at) VALUES (%s, 100, now())", user["id"]
+    )
+    assert line.run("user", "show", user["id"], "--json").json["restricted_at"] is not None
+    assert service.call("issue_token", {"identity": user["email"], "secret": PASSWORD}).status == 401
+    assert line.run("user", "enable", user["id"], "--json").json["changed"] is True
+    assert line.run("user", "show", user["id"], "--json").json["restricted_at"] is None
+    service.log_in(user["email"])
+    assert line.run("user", "enable", user["id"], "--json").json["changed"] is False
+
+
 def test_set_role_writes_the_relations(emptied_service: Service, tmp_path: Path) -> None:
     service, line = emptied_service, CommandLine.of(emptied_service, tmp_path)
     keeper, _ = service.administrator()

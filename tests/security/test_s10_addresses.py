@@ -79,6 +79,15 @@ def test_s10_registrations_of_an_address(service: Service) -> None:
         assert service.call("register_user", registration(), address=address()).status == 201
 
 
+def test_s10_the_hour_of_registrations_does_not_slide(own_service: Service) -> None:
+    source, ends = address(), []
+    for _ in range(3):
+        assert own_service.call("register_user", registration(), address=source).status == 201
+        rows = own_service.execute("SELECT expires_at FROM users_throttle WHERE key LIKE 'register:%%'")
+        ends.append([each["expires_at"] for each in rows])
+    assert ends == ends[:1] * 3
+
+
 def test_s10_an_administrator_registers_as_many_as_he_likes(service: Service) -> None:
     _, token = service.administrator()
     source = address()

@@ -1,12 +1,15 @@
 """S15–S19, S21: which passwords are taken, and how they are kept."""
 
 import unicodedata
+import uuid
 
 import bcrypt
 import pytest
 from nacl import bindings
 
+from tests.people import NEW_PASSWORD, mail_token, person
 from tests.service import PASSWORD, Answer, Service, handler, lambda_context, registration
+from users import passwords
 
 
 def register(service: Service, secret: str) -> tuple[str, Answer]:
@@ -86,6 +89,23 @@ def test_s17_ones_that_hold_a_name(service: Service) -> None:
         assert service.call("register_user", body).error == (400, "password_contains_name")
 
 
+@pytest.mark.parametrize("typed", ["McCarthy", "mccarthy", "MCCARTHY", "mcCarthy"])
+@pytest.mark.parametrize("name", ["username", "email"])
+def test_s17_ones_that_hold_a_name_in_other_letters(service: Service, name: str, typed: str) -> None:
+    mixed = f"McCarthy{uuid.uuid4().hex[:8]}"
+    named = {"username": mixed} if name == "username" else {}
+    secret = f"xx {mixed.replace('McCarthy', typed)} xx"
+    body = registration(credentials={"secret": secret, **named})
+    if name == "email":
+        body["email"] = f"{mixed}@example.com"
+    assert service.call("register_user", body).error == (400, "password_contains_name")
+
+
+@pytest.mark.parametrize("secret", ["Password1", "PASSWORD1", "qWERTYUIOP", "ILoveYou"])
+def test_s17_very_common_ones_in_other_letters(service: Service, secret: str) -> None:
+    assert register(service, secret)[1].error == (400, "common_password")
+
+
 def test_s18_stored_hashes(own_service: Service) -> None:
     own_service.register()
     own_service.administrator()
@@ -103,6 +123,31 @@ def test_s19_a_bcrypt_hash_logs_in_and_is_argon2id_afterwards(service: Service, 
     assert service.log_in(user["email"])
     (row,) = service.execute("SELECT secret FROM users WHERE id = %s", user["id"])
     assert row["secret"].startswith("$argon2id$")
+
+
+@pytest.mark.parametrize("way", ["by a reset", "by other means"])
+def test_s19_a_password_change_meanwhile_is_not_overwritten(
+    service: Service, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """The login has checked the bcrypt hash, and is about to replace it."""
+    ada, real = person(service), passwords.hash_password
+    stored = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4, b"2a")).decode()
+    service.execute("UPDATE users SET secret = %s WHERE id = %s", stored, ada.id)
+
+    def change_then_hash(password: str) -> str:
+        monkeypatch.setattr(passwords, "hash_password", real)
+        if way == "by a reset":
+            body = {"password": NEW_PASSWORD, "confirm_password": NEW_PASSWORD}
+            token = mail_token(service, ada, "password_reset")
+            assert service.call("reset_password", body, token=token).status == 201
+        else:
+            service.execute("UPDATE users SET secret = %s WHERE id = %s", real(NEW_PASSWORD), ada.id)
+        return real(password)
+
+    monkeypatch.setattr(passwords, "hash_password", change_then_hash)
+    log_in(service, ada.email, PASSWORD)
+    assert log_in(service, ada.email, NEW_PASSWORD) == 201
+    assert log_in(service, ada.email, PASSWORD) == 401
 
 
 def test_s21_no_default_password_in_a_deployed_stack(own_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,16 @@
 
 import pytest
 
+from tests.people import refresh
 from tests.service import PASSWORD, Service, registration
 
 
 def test_s43_token_answers_are_not_stored(service: Service) -> None:
     user = service.register()
     answer = service.call("issue_token", {"identity": user["email"], "secret": PASSWORD})
+    assert answer.headers["Cache-Control"] == "no-store"
+    answer = refresh(service, answer.json["refresh_token"])
+    assert answer.status == 201
     assert answer.headers["Cache-Control"] == "no-store"
 
 

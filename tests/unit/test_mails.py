@@ -49,7 +49,8 @@ def placeholders(texts: dict[str, str]) -> dict[str, set[str]]:
 
 
 def test_the_mails_and_the_languages() -> None:
-    assert {"verification", "password_reset", "password_changed", "email_changed", "account_removal"} == MAILS
+    told = {"password_changed", "email_changed", "account_removal", "logins_restricted"}
+    assert {"verification", "password_reset", *told} == MAILS
     assert {"en", "de"} == LANGUAGES
 
 

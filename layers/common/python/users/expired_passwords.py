@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from users import outbox, passwords
 from users.access import Session, TokenType
+from users.attempts import Login
 from users.edge import Request
 from users.errors import BadRequest, Unauthenticated
 from users.models import Status
@@ -17,13 +18,17 @@ from users.repository.accounts import find_account
 from users.sessions import revocations
 
 
-def refuse_change(login: logins.Login, request: Request) -> None:
-    """Give the attempt of a right password back, and raise BadRequest: it has not expired."""
-    logins.record_login(login, request.address, None, [])
+def refuse_change(login: Login, request: Request) -> None:
+    """Give the attempt of a right password back, and raise BadRequest: it has not expired.
+
+    Unauthenticated when the password was changed meanwhile.
+    """
+    if not logins.record_login(login, request.address, None, []):
+        raise Unauthenticated("invalid_credentials", "invalid credentials")
     raise BadRequest("password_not_expired", "password has not expired, change it by PATCH /users/secret")
 
 
-def change_expired(login: logins.Login, request: Request, *, old: str, new: str) -> logins.Login:
+def change_expired(login: Login, request: Request, *, old: str, new: str) -> Login:
     """Replace the expired password ``old``, which was verified, and return the login by the new one.
 
     It does what ``PATCH /users/secret`` does: the event, the notice, the end of all sessions. BadRequest when the new

@@ -5,9 +5,12 @@ from collections.abc import Callable
 
 from users import auth_client, jwt, outbox
 from users.access import Account
+from users.attempts import Attempt, Login
 from users.errors import TooManyRequests, Unavailable, UsersError
 from users.log import logger
-from users.repository.logins import Attempt, Login
+from users.repository.login_failures import record_failure
+from users.repository.outbox import record
+from users.wake import wake_delivery
 
 # A security change sets tokens_valid_from to the start of the next second; more ahead is a clock that is wrong.
 _LONGEST_WAIT = 1.5
@@ -54,6 +57,23 @@ def begin(attempt: Callable[[], Attempt]) -> Login | None:
         if not made.recent or time.monotonic() > deadline:
             raise TooManyRequests(made.retry_after)
         time.sleep(_QUEUE_POLL)
+
+
+def record_wrong_password(login: Login | None, address: str, *, right: bool) -> None:
+    """Count a password that was refused, where it was really a wrong one (security.md S47).
+
+    Where the account takes no password from here, nobody learns whether it was right: no guess was made.
+    """
+    guessed = login if login is not None and login.takes_password and login.secret_hash and not right else None
+    record_failure(guessed.account.id if guessed else None, guessed.email if guessed else "", address)
+
+
+def discard(user_id: str, tokens: auth_client.Tokens) -> None:
+    """Have Auth forget the refresh token of tokens that nobody was given (security.md S45)."""
+    token_id = jwt.unverified_claims(tokens.refresh_token).get("jti")
+    if isinstance(token_id, str):
+        record(user_id, [outbox.revocation([token_id])])
+        wake_delivery()
 
 
 def revocations(user_id: str) -> list[outbox.Record]:

@@ -189,6 +189,12 @@ class Settings:
     registrations_per_hour: int = variable(
         "MG_USERS_REGISTRATIONS_PER_HOUR", "100", "Self-registrations from one address in an hour; `0`: any.", count
     )
+    max_failed_logins: int = variable(
+        "MG_USERS_MAX_FAILED_LOGINS",
+        "100",
+        "Wrong passwords in a row after which an account takes its password only from known addresses; `0`: never.",
+        count,
+    )
     delete_after: float = variable(
         "MG_USERS_DELETE_AFTER",
         "720h",

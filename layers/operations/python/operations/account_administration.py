@@ -21,6 +21,7 @@ from users.one_time_tokens import LIFETIMES, derive, digest
 from users.outbox import Record
 from users.repository import changes
 from users.repository.accounts import USER_COLUMNS
+from users.repository.login_failures import end_restriction
 from users.repository.outbox import INSERT_RECORDS, as_rows, record
 from users.sessions import revocations
 from users.wake import wake_delivery
@@ -37,6 +38,7 @@ _FIND = f"""
         UNION SELECT 2, id FROM users WHERE lower(username) = lower(%(identity)s) AND NOT case_conflict
     )
     SELECT {USER_COLUMNS}, u.secret, u.case_conflict, u.disabled_at, u.deleted_at, u.purging_at,
+        (SELECT restricted_at FROM users_login_failures f WHERE f.user_id = u.id) AS restricted_at,
         (SELECT count(*) FROM users_outbox o WHERE o.user_id = u.id AND o.parked_at IS NULL) AS waiting,
         (SELECT count(*) FROM users_outbox o WHERE o.user_id = u.id AND o.parked_at IS NOT NULL) AS parked
     FROM users u WHERE u.id IN (SELECT id FROM found WHERE rank = (SELECT min(rank) FROM found))"""
@@ -56,7 +58,10 @@ _STORE_LINK = f"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountState:
-    """An account with what only an operator sees. ``secret_hash`` is None where it has no password."""
+    """An account with what only an operator sees. ``secret_hash`` is None where it has no password.
+
+    Since ``restricted_at`` it takes its password from known addresses only (security.md S47).
+    """
 
     user: User
     secret_hash: str | None
@@ -64,6 +69,7 @@ class AccountState:
     disabled_at: datetime | None
     deleted_at: datetime | None
     purging_at: datetime | None
+    restricted_at: datetime | None
     waiting: int
     parked: int
 
@@ -88,7 +94,7 @@ def find(identity: str) -> AccountState:
         user=User.from_row(row),
         secret_hash=row["secret"],
         **{name: row[name] for name in ("case_conflict", "disabled_at", "deleted_at", "purging_at")},
-        **{name: row[name] for name in ("waiting", "parked")},
+        **{name: row[name] for name in ("restricted_at", "waiting", "parked")},
     )
 
 
@@ -109,9 +115,13 @@ def disable(user: User) -> bool:
 
 
 def enable(user: User) -> bool:
-    """Enable, or restore what was deleted; False when it is enabled already. Conflict when its removal has begun."""
+    """Enable, or restore what was deleted. Conflict when its removal has begun.
+
+    An account that took its password from known addresses only takes it from everywhere again (security.md S47).
+    False when it is enabled already, and did.
+    """
     if user.status == Status.ENABLED:
-        return False
+        return end_restriction(user.id)
     at = datetime.now(UTC)
     if changes.update_status(user.id, Status.ENABLED, [_told("user.enable", at)], by=OPERATOR.user_id, at=at) is None:
         raise Conflict("removal_begun", "the account is being removed for good: it cannot be restored any more")

@@ -11,29 +11,33 @@ from psycopg.types.json import Jsonb
 
 from users.access import Account
 from users.database import query
-from users.models import Role, User
+from users.models import Role, Status, User
 from users.outbox import Record, relation_repair
 from users.repository.accounts import STANDING_COLUMNS, USER_COLUMNS
+from users.repository.login_failures import FORGET_FAILURES
 from users.repository.mails import MAIL_LIMITS
 from users.repository.outbox import INSERT_CHANGE_RECORDS, INSERT_MAILS, as_rows
-from users.repository.throttles import COUNT_HITS
+from users.repository.throttles import COUNT_HITS, LOGIN_LIMITS
 
 # Tokens count whole seconds: one that was issued in this second may be older than the change.
 NEXT_SECOND = "date_trunc('second', clock_timestamp()) + interval '1 second'"
+
+# The id of the account, locked. A statement that asks for it reads the clock only afterwards: after every login that it
+# had to wait for, whose tokens are then older than the change (security.md S45).
+LOCKED = "(SELECT id FROM users WHERE id = %(id)s FOR NO KEY UPDATE)"
 
 # Administrators that are enabled, locked: two requests at once cannot both believe that another one is left.
 _ENABLED_ADMINS = "admins AS (SELECT id FROM users WHERE role = 1 AND status = 0 ORDER BY id FOR UPDATE)"
 _ANOTHER_ADMIN_IS_LEFT = """(u.role IS DISTINCT FROM 1 OR u.status <> 0
     OR EXISTS (SELECT FROM admins WHERE admins.id <> u.id))"""
 
-# A new password ends the block that wrong ones brought about (security.md S9). Locked in the order of counting: pairs
-# before the identity.
-FORGET_FAILED_LOGINS = """
+# A new password ends the block that wrong ones brought about (security.md S9, S47). Locked in the order of counting.
+FORGET_FAILED_LOGINS = f"""
     forgotten AS (
         DELETE FROM users_throttle WHERE key IN (
             SELECT key FROM users_throttle WHERE user_id = (SELECT id FROM changed) AND key LIKE 'login:%%'
-            ORDER BY key DESC FOR UPDATE)
-    )"""
+            ORDER BY array_position(ARRAY{list(LOGIN_LIMITS)}, split_part(key, ':', 2)), key FOR UPDATE)
+    ), forgotten_failures AS ({FORGET_FAILURES})"""
 
 # The mail that warns of a removal which is off now, or at another time (decisions.md 18).
 _FORGET_WARNING = """, unwarned AS (
@@ -122,9 +126,10 @@ def update_status(
     condition = f"""u.status <> %(status)s AND NOT (u.status = 2 AND %(status)s = 1) AND u.purging_at IS NULL
         AND {_ANOTHER_ADMIN_IS_LEFT}"""
     parameters = {"status": status}
-    return _change(
-        assignments, condition, parameters, records, user_id, by=by, at=at, also=_FORGET_WARNING, locks_admins=True
-    )
+    also = _FORGET_WARNING
+    if status == Status.ENABLED:
+        also += f", forgotten_failures AS ({FORGET_FAILURES})"
+    return _change(assignments, condition, parameters, records, user_id, by=by, at=at, also=also, locks_admins=True)
 
 
 def update_secret(
@@ -139,7 +144,7 @@ def update_secret(
         "secret_changed_at = %(at)s",
         f"tokens_valid_from = {NEXT_SECOND}",
     ]
-    condition = "u.status = 0 AND u.secret IS NOT DISTINCT FROM %(old_hash)s"
+    condition = f"u.id = {LOCKED} AND u.status = 0 AND u.secret IS NOT DISTINCT FROM %(old_hash)s"
     ends = f""", ended AS (
         UPDATE users_one_time_tokens SET used_at = now()
         WHERE used_at IS NULL AND purpose = 'password_reset' AND user_id = (SELECT id FROM changed)

@@ -1,23 +1,29 @@
 """Finding who wants to log in, counting the attempt, and keeping what a login leaves behind (security.md S8–S13)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from users.access import Account
+from users.attempts import Attempt, Login
 from users.database import query
+from users.networks import WIDE_FACTOR, networks_of
 from users.outbox import Record
+from users.passwords import is_outdated
 from users.repository.accounts import STANDING_COLUMNS
+from users.repository.login_failures import is_restricted
 from users.repository.outbox import INSERT_RECORDS, as_rows
-from users.repository.throttles import COUNT_HITS
+from users.repository.throttles import LOGIN_LIMITS, count_hits
+from users.settings import settings
 
 WINDOW = 15 * 60  # seconds
-PAIR_LIMIT = 5  # failed logins of one identity from one address
-IDENTITY_LIMIT = 30  # of one identity, from all addresses that it did not lately log in from
-ADDRESS_LIMIT = 90  # from one address, whoever's
+PAIR_LIMIT = 5  # failed logins of one identity from one near network
+WIDE_PAIR_LIMIT = WIDE_FACTOR * PAIR_LIMIT  # from one wide network; fewer than lock the identity out everywhere
+IDENTITY_LIMIT = 30  # of one identity, from all networks that it did not lately log in from
+ADDRESS_LIMIT = 90  # from one near network, whoever's
+WIDE_ADDRESS_LIMIT = WIDE_FACTOR * ADDRESS_LIMIT  # from one wide network
 
 _COLUMNS = f"""u.id, u.status, u.role, {STANDING_COLUMNS}, COALESCE(u.secret, '') AS secret, u.email,
-    COALESCE(u.username, '') AS username,
+    COALESCE(u.username, '') AS username, u.secret_changed_at,
     EXTRACT(EPOCH FROM now() - COALESCE(u.secret_changed_at, u.created_at, now()))::float8 AS secret_age"""
 
 # Four index look-ups; a taken-over database may hold usernames that look like addresses, so both are asked.
@@ -33,139 +39,172 @@ _FOUND = f"""
         ) candidates ORDER BY rank LIMIT 1
     )"""
 
-# Whether the identity lately logged in from this address. Asked once, when the attempt is counted: by the time that it
-# is given back, another login may have made the address known.
+# Whether the identity lately logged in from this network. Asked once, when the attempt is counted: by the time that it
+# is given back, another login may have made the network known.
 _KNOWN = """EXISTS (
-            SELECT FROM users_known_addresses known WHERE known.user_id = (SELECT id FROM found)
-                AND known.address = identity.address AND known.logged_in_at > now() - interval '30 days')"""
+            SELECT FROM users_known_addresses known WHERE known.user_id = who.id
+                AND known.address = %(near)s AND known.logged_in_at > now() - interval '30 days')"""
+
+# Failures since the last window began are counted twice: for the name that was typed, and for the account that has it.
+# Only the limits of what was typed, and of the network, are answered by 429: nobody learns from it whether there is an
+# account, nor that two names are one account's (S48). The account's own limits hold for its names together. They are
+# silent: the password is answered as a wrong one, so that another name brings no further guesses.
+_TYPED = ("typed_pair", "typed_wide_pair", "typed")
+_ACCOUNTS = ("pair", "wide_pair", "identity")
+# A right password forgets the failures of these, and takes only its own attempt back from the others.
+_FORGOTTEN = ("typed_pair", "pair")
 
 
-def _wanted(account: str, known: str) -> str:
-    """The limits of one attempt, for COUNT_HITS. ``account``: a CTE with the account's id; ``known``: see ``_KNOWN``.
+def _limit(kind: str, *, by_name: bool) -> str:
+    """Return one limit's row of ``wanted``: place, key, user_id, most, whether it is silent, whether it is counted."""
+    key, owner, most, condition = {
+        "typed_pair": ("typed || ':' || %(near)s", "user_id", PAIR_LIMIT, "true"),
+        "typed_wide_pair": ("typed || ':' || %(wide)s", "user_id", WIDE_PAIR_LIMIT, "%(wide)s <> ''"),
+        "typed": ("typed", "user_id", IDENTITY_LIMIT, "NOT known"),
+        "address": ("%(near)s", "NULL", ADDRESS_LIMIT, "true"),
+        "wide_address": ("%(wide)s", "NULL", WIDE_ADDRESS_LIMIT, "%(wide)s <> ''"),
+        "pair": ("name || ':' || %(near)s", "user_id", PAIR_LIMIT, "true"),
+        "wide_pair": ("name || ':' || %(wide)s", "user_id", WIDE_PAIR_LIMIT, "%(wide)s <> ''"),
+        "identity": ("name", "user_id", IDENTITY_LIMIT, "NOT known"),
+    }[kind]
+    silent = "true" if by_name and kind in _ACCOUNTS else "false"
+    return f"({LOGIN_LIMITS.index(kind)}, 'login:{kind}:' || {key}, {owner}, {most}, {silent}, {condition})"
 
-    An identity is the account where there is one, else the folded text, so that unknown identities are throttled alike
-    (S11). Digests, not addresses, are stored.
+
+def _wanted(account: str, known: str, *, by_name: bool) -> str:
+    """Return the limits of one attempt, as count_hits asks for them.
+
+    ``account``: a CTE with the account's id; ``known``: see ``_KNOWN``; ``by_name``: somebody typed a name, and is not
+    to learn whose it is. An unknown name is counted as often as a known one, with its digest for the account's id.
+
+    ``wanted`` is MATERIALIZED. PostgreSQL joins a row that another login changed at this moment once more, and would
+    not find it again in a ``wanted`` that it had merged into the statement: nothing would be given back.
     """
+    kinds = LOGIN_LIMITS if by_name else [kind for kind in LOGIN_LIMITS if kind not in _TYPED]
+    limits = ",\n            ".join(_limit(kind, by_name=by_name) for kind in kinds)
     return f"""
-    identity AS (
-        SELECT encode(sha256(convert_to(%(address)s, 'UTF8')), 'hex') AS address,
-            COALESCE((SELECT id FROM {account}), encode(sha256(convert_to(lower(%(identity)s), 'UTF8')), 'hex')) AS name
-    ), wanted AS (
-        SELECT 'login:pair:' || name || ':' || address AS key, (SELECT id FROM {account}) AS user_id,
-            %(pair_limit)s AS most, %(window)s AS seconds FROM identity
-        UNION ALL
-        SELECT 'login:identity:' || name, (SELECT id FROM {account}), %(identity_limit)s, %(window)s FROM identity
-        WHERE NOT {known}
-        UNION ALL
-        SELECT 'login:address:' || address, NULL, %(address_limit)s, %(window)s FROM identity
+    identity AS MATERIALIZED (
+        SELECT who.id AS user_id, COALESCE(who.id, named.digest) AS name, named.digest AS typed, {known} AS known
+        FROM (SELECT encode(sha256(convert_to(lower(%(identity)s), 'UTF8')), 'hex') AS digest) named
+            LEFT JOIN {account} who ON true
+    ), wanted AS MATERIALIZED (
+        SELECT limits.position, limits.key, limits.owner AS user_id, limits.most, {WINDOW} AS seconds, limits.silent
+        FROM identity, LATERAL (VALUES
+            {limits}
+        ) AS limits(position, key, owner, most, silent, counts) WHERE limits.counts
     )"""
 
 
-# A good password gives the attempt back, forgets the pair's failures, and makes the address known. The rows are locked
-# in the order in which they are counted, so that logins at the same time do not wait for each other in a circle.
-_SUCCEEDED = f"""
-    {_wanted("changed", "%(from_known_address)s")}, locked AS MATERIALIZED (
-        SELECT t.key FROM users_throttle t JOIN wanted USING (key) ORDER BY wanted.most, t.key FOR UPDATE OF t
+_COUNT_HITS = count_hits(len(LOGIN_LIMITS), order="position", silent="wanted.silent")
+
+# The account, locked, while it is as it was when the login began (S45). A change that is not committed yet is waited
+# for. Another login may have replaced an outdated hash of the same password meanwhile: that is no change. Upstream,
+# which may still run on the tables, would have written a bcrypt hash.
+_UNCHANGED = f"""
+    changed AS MATERIALIZED (
+        SELECT u.id FROM users u
+        WHERE u.id = %(id)s AND u.status = %(status)s
+            AND COALESCE(EXTRACT(EPOCH FROM u.tokens_valid_from)::bigint, 0) = %(tokens_valid_from)s
+            AND (COALESCE(u.secret, '') = %(old_hash)s OR (
+                %(outdated)s AND u.secret LIKE '$argon2id$%%'
+                AND u.secret_changed_at IS NOT DISTINCT FROM %(secret_changed_at)s))
+            AND (%(from_known_address)s OR NOT {is_restricted("u.id")})
+        FOR NO KEY UPDATE
+    )"""
+
+
+def _succeeded(*, by_name: bool) -> str:
+    """Return what a good password does: it gives the attempt back, forgets failures, and makes the network known."""
+    forgotten = ", ".join(f"'{kind}'" for kind in _FORGOTTEN)
+    return f"""
+    {_wanted("changed", "%(from_known_address)s::boolean", by_name=by_name)}, locked AS MATERIALIZED (
+        SELECT t.key, split_part(t.key, ':', 2) AS kind FROM users_throttle t JOIN wanted USING (key)
+        WHERE EXISTS (SELECT FROM changed) ORDER BY wanted.position FOR UPDATE OF t
     ), pair AS (
-        DELETE FROM users_throttle t USING locked WHERE t.key = locked.key AND t.key LIKE 'login:pair:%%'
+        DELETE FROM users_throttle t USING locked WHERE t.key = locked.key AND locked.kind IN ({forgotten})
     ), given_back AS (
         UPDATE users_throttle t SET hits = t.hits - 1 FROM locked
-        WHERE t.key = locked.key AND t.key NOT LIKE 'login:pair:%%' AND t.hits > 0
+        WHERE t.key = locked.key AND locked.kind NOT IN ({forgotten}) AND t.hits > 0
+    ), failures AS (
+        DELETE FROM users_login_failures WHERE user_id = (SELECT id FROM changed) AND restricted_at IS NULL
     ), known AS (
         INSERT INTO users_known_addresses (user_id, address, logged_in_at)
-        SELECT changed.id, identity.address, now() FROM changed, identity
+        SELECT id, %(near)s, now() FROM changed
         ON CONFLICT (user_id, address) DO UPDATE SET logged_in_at = now()
     )"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    """An account and its password hash (argon2id or bcrypt; empty for external accounts).
-
-    ``secret_age`` is the password's age in seconds. From a known address the identity's own limit is not counted.
-    """
-
-    account: Account
-    secret_hash: str
-    secret_age: float
-    email: str
-    username: str
-    from_known_address: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """A login attempt: whether the limits allow it, else after how many seconds; and whose account it is about.
-
-    ``recent``: a limit was reached a moment ago, perhaps by logins that are about to succeed and give it back.
-    """
-
-    login: Login | None
-    allowed: bool
-    retry_after: int
-    recent: bool
-
-
 def begin_login(identity: str, address: str) -> Attempt:
     """Find an account by e-mail address or username, exact spelling first (decisions.md 19), and count the attempt."""
-    return _begin(_FOUND, identity, address)
+    return _begin(_FOUND, identity, address, by_name=True)
 
 
 def begin_password_check(user_id: str, address: str) -> Attempt:
-    """The same for a signed-in account that is asked for its password; wrong ones count alike (S20)."""
+    """The same for a signed-in account that is asked for its password; wrong ones count alike (S20).
+
+    It knows its own names, so the account's limits are no secret to it.
+    """
     own = f"found AS MATERIALIZED (SELECT {_COLUMNS} FROM users u WHERE u.id = %(identity)s)"
-    return _begin(own, user_id, address)
+    return _begin(own, user_id, address, by_name=False)
 
 
-def _begin(found: str, identity: str, address: str) -> Attempt:
+def _begin(found: str, identity: str, address: str, *, by_name: bool) -> Attempt:
     statement = f"""
-        WITH {found}, {_wanted("found", _KNOWN)}, {COUNT_HITS}
-        SELECT throttle.*, found.*, (SELECT {_KNOWN} FROM identity) AS from_known_address
-        FROM throttle LEFT JOIN found ON true"""
-    row = query(statement, _limits(identity, address), read_only=False)[0]
-    login = _login(row) if row["id"] else None
+        WITH {found}, {_wanted("found", _KNOWN, by_name=by_name)}, {_COUNT_HITS}
+        SELECT throttle.*, found.*, identity.known AS from_known_address,
+            NOT throttle.silenced AND (identity.known OR NOT {is_restricted("found.id")}) AS takes_password
+        FROM throttle CROSS JOIN identity LEFT JOIN found ON true"""
+    row = query(statement, _parameters(identity, address), read_only=False)[0]
+    login = _login(row, identity if by_name else "") if row["id"] else None
     return Attempt(login=login, allowed=row["allowed"], retry_after=row["retry_after"], recent=row["recent"])
 
 
-def record_login(login: Login, address: str, new_hash: str | None, records: Sequence[Record]) -> None:
+def record_login(login: Login, address: str, new_hash: str | None, records: Sequence[Record]) -> bool:
     """Write the records of a login, give its attempt back and, when ``new_hash`` is given, replace the old hash.
 
-    A password that was changed meanwhile is not overwritten (decisions.md 26).
+    False, and nothing done, when the account changed since the login began: its password, its status or what ends its
+    tokens (decisions.md 36).
     """
     statement = f"""
-        WITH rehashed AS (
-            UPDATE users SET secret = %(new_hash)s
-            WHERE id = %(id)s AND secret = %(old_hash)s AND %(new_hash)s::text IS NOT NULL
-        ), changed AS (SELECT %(id)s::varchar AS id), {_SUCCEEDED}
-        {INSERT_RECORDS}"""
+        WITH {_UNCHANGED}, rehashed AS (
+            UPDATE users u SET secret = %(new_hash)s FROM changed
+            WHERE u.id = changed.id AND u.secret = %(old_hash)s AND %(new_hash)s::text IS NOT NULL
+        ), {_succeeded(by_name=bool(login.typed))}, recorded AS ({INSERT_RECORDS})
+        SELECT id FROM changed"""
     parameters = {
-        **_limits("", address),
+        **_parameters(login.typed, address),
         "id": login.account.id,
+        "status": login.account.status,
+        "tokens_valid_from": login.account.tokens_valid_from,
         "from_known_address": login.from_known_address,
         "old_hash": login.secret_hash,
+        "outdated": is_outdated(login.secret_hash),
+        "secret_changed_at": login.secret_changed_at,
         "new_hash": new_hash,
         "records": as_rows(records),
     }
-    query(statement, parameters, read_only=False)
+    return bool(query(statement, parameters, read_only=False))
 
 
-def _limits(identity: str, address: str) -> dict[str, Any]:
+def _parameters(identity: str, address: str) -> dict[str, Any]:
+    networks = networks_of(address)
     return {
         "identity": identity,
-        "address": address,
-        "window": WINDOW,
-        "pair_limit": PAIR_LIMIT,
-        "identity_limit": IDENTITY_LIMIT,
-        "address_limit": ADDRESS_LIMIT,
+        "near": networks.near,
+        "wide": networks.wide,
+        "max_failures": settings().max_failed_logins,
     }
 
 
-def _login(row: dict[str, Any]) -> Login:
+def _login(row: dict[str, Any], typed: str) -> Login:
     return Login(
         account=Account.from_row(row),
+        typed=typed,
         secret_hash=row["secret"],
+        secret_changed_at=row["secret_changed_at"],
         secret_age=row["secret_age"],
         email=row["email"],
         username=row["username"],
         from_known_address=row["from_known_address"],
+        takes_password=row["takes_password"],
     )

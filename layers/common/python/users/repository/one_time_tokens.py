@@ -78,7 +78,7 @@ def use_for_reset(token: str, new_hash: str, records: Sequence[Record], *, at: d
         ), changed AS (
             UPDATE users u SET secret = %(new_hash)s, secret_changed_at = %(at)s, updated_at = %(at)s,
                 updated_by = u.id, tokens_valid_from = {NEXT_SECOND}
-            FROM used WHERE u.id = used.user_id AND u.status = 0
+            WHERE u.id = (SELECT id FROM users WHERE id = (SELECT user_id FROM used) FOR NO KEY UPDATE) AND u.status = 0
             RETURNING u.id
         ), {FORGET_FAILED_LOGINS}, recorded AS ({INSERT_RECORDS})
         SELECT id FROM changed"""

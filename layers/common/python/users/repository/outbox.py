@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from psycopg.types.json import Jsonb
 
+from users.access import Account
 from users.database import query
 from users.outbox import Record
 
@@ -52,6 +53,28 @@ def record(user_id: str | None, records: Sequence[Record]) -> None:
     """Write records that belong to no change of a row; ``user_id`` None where no account is known."""
     statement = f"WITH changed AS (SELECT %(user_id)s::varchar AS id) {INSERT_RECORDS}"
     query(statement, {"user_id": user_id, "records": as_rows(records)}, read_only=False)
+
+
+def record_while_unchanged(account: Account, records: Sequence[Record]) -> bool:
+    """Write records of an account. False, and nothing written, when it changed since it was read (security.md S45).
+
+    A change of its password, role or status that is not committed yet is waited for.
+    """
+    statement = f"""
+        WITH changed AS MATERIALIZED (
+            SELECT u.id FROM users u
+            WHERE u.id = %(id)s AND u.status = %(status)s
+                AND COALESCE(EXTRACT(EPOCH FROM u.tokens_valid_from)::bigint, 0) = %(tokens_valid_from)s
+            FOR NO KEY UPDATE
+        ), recorded AS ({INSERT_RECORDS})
+        SELECT id FROM changed"""
+    parameters = {
+        "id": account.id,
+        "status": account.status,
+        "tokens_valid_from": account.tokens_valid_from,
+        "records": as_rows(records),
+    }
+    return bool(query(statement, parameters, read_only=False))
 
 
 def oldest_age() -> float:

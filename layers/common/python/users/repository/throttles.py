@@ -1,15 +1,17 @@
-"""Counting attempts against limits, in the statement that they are made by (security.md S8–S13).
+"""Counting attempts against limits, in the statement that they are made by (security.md S8–S13, S46).
 
 A limit is a row of ``users_throttle``: a key, the hits in its window, and the window's end. A hit is counted before the
 attempt is judged and only while the limit is not reached, by INSERT … ON CONFLICT: PostgreSQL's row lock decides
 between parallel attempts, so that no more than the limit ever pass, and attempts made while blocked extend nothing.
 """
 
-from users.database import query
+# The limits of logins, in the order in which they are counted and locked by all statements: so they do not wait for
+# each other in a circle. What they mean is said in `repository.logins`. A key is `login:<limit>:…`.
+LOGIN_LIMITS = ("typed_pair", "typed_wide_pair", "typed", "address", "wide_address", "pair", "wide_pair", "identity")
 
 
 def _counted(place: int) -> str:
-    """The CTE that counts the limit at ``place``, tightest first, where the one before it was counted."""
+    """The CTE that counts the limit at ``place``, where the one before it was counted."""
     condition = "NOT EXISTS (SELECT FROM reached)" if place == 1 else f"EXISTS (SELECT FROM counted_{place - 1})"
     return f"""
     counted_{place} AS (
@@ -17,6 +19,7 @@ def _counted(place: int) -> str:
         SELECT key, user_id, 1, now() + seconds * interval '1 second', now() FROM ranked
         WHERE place = {place} AND {condition}
         ON CONFLICT (key) DO UPDATE SET
+            user_id = COALESCE(excluded.user_id, t.user_id),
             hits = CASE WHEN t.expires_at <= now() THEN 1 ELSE t.hits + 1 END,
             expires_at = CASE WHEN t.expires_at <= now() THEN excluded.expires_at ELSE t.expires_at END,
             hit_at = now()
@@ -25,31 +28,38 @@ def _counted(place: int) -> str:
     )"""
 
 
-# CTEs for a statement that has a CTE `wanted(key, user_id, most, seconds)` of up to three limits: the hits are counted,
-# unless one of the limits is reached. One after the other, so that an attempt which a tight limit refuses at this very
-# moment uses up no wider one. `throttle` is one row: `allowed`; `retry_after` in seconds; `recent`: the limit was
-# reached a moment ago, perhaps by attempts that are about to succeed.
-COUNT_HITS = f"""
+def count_hits(limits: int, *, order: str, silent: str = "false") -> str:
+    """Return the CTEs that count a hit in each limit of ``wanted(key, user_id, most, seconds)``, at most ``limits``.
+
+    Nothing is counted when one of the limits is reached. They are counted one after the other in ``order``, so that an
+    attempt which a tight limit refuses at this very moment uses up no wider one.
+
+    ``silent`` is a condition on a row of ``wanted``. Limits that meet it come last in the order; when one of them is
+    reached, the ones before are counted all the same.
+
+    The CTE ``throttle`` is one row. ``allowed``: every limit that is not silent was counted. ``silenced``: a silent
+    one was not. ``retry_after``: seconds. ``recent``: the limit was reached a moment ago, perhaps by attempts that are
+    about to succeed.
+
+    A statement that reads ``wanted`` only once has to make it MATERIALIZED: see ``repository.logins``.
+    """
+    places = range(1, limits + 1)
+    return f"""
     reached AS (
         SELECT t.key, t.expires_at, t.hit_at FROM wanted JOIN users_throttle t USING (key)
-        WHERE t.expires_at > now() AND t.hits >= wanted.most
+        WHERE t.expires_at > now() AND t.hits >= wanted.most AND NOT {silent}
     ), ranked AS (
-        SELECT *, row_number() OVER (ORDER BY most, key) AS place FROM wanted
-    ), {_counted(1)}, {_counted(2)}, {_counted(3)}, throttle AS (
-        SELECT (SELECT count(*) FROM counted_1) + (SELECT count(*) FROM counted_2) + (SELECT count(*) FROM counted_3)
-                = (SELECT count(*) FROM wanted) AS allowed,
+        SELECT *, row_number() OVER (ORDER BY {order}) AS place FROM wanted
+    ), {", ".join(map(_counted, places))}, counted AS (
+        {" UNION ALL ".join(f"SELECT key FROM counted_{place}" for place in places)}
+    ), throttle AS (
+        SELECT NOT EXISTS (
+                SELECT FROM wanted WHERE NOT {silent} AND key NOT IN (SELECT key FROM counted)) AS allowed,
+            EXISTS (SELECT FROM wanted WHERE {silent} AND key NOT IN (SELECT key FROM counted)) AS silenced,
             COALESCE((SELECT ceil(extract(epoch FROM max(expires_at) - now()))::int FROM reached), 1) AS retry_after,
             COALESCE((SELECT max(hit_at) > now() - interval '1 second' FROM reached), true) AS recent
     )"""
 
 
-def count_registration(address: str, most: int) -> int | None:
-    """Count a registration from an address against ``most`` in an hour: None, or the seconds until there is room."""
-    statement = f"""
-        WITH wanted AS (
-            SELECT 'register:' || encode(sha256(convert_to(%(address)s, 'UTF8')), 'hex') AS key,
-                NULL::varchar AS user_id, %(most)s AS most, 3600 AS seconds
-        ), {COUNT_HITS}
-        SELECT allowed, retry_after FROM throttle"""
-    row = query(statement, {"address": address, "most": most}, read_only=False)[0]
-    return None if row["allowed"] else int(row["retry_after"])
+# For up to three limits, tightest first.
+COUNT_HITS = count_hits(3, order="most, key")

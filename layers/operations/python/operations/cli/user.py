@@ -46,7 +46,11 @@ def add_to(cli: click.Group) -> None:
     @command(user, "enable", example="python -m users user enable john_doe", changes=True)
     @_WHO
     def enable(console: Console, *, who: str) -> None:
-        """Let somebody in again; restores a deleted account until its removal has begun."""
+        """Let somebody in again; restores a deleted account until its removal has begun.
+
+        An account that takes its password from known addresses only, after too many wrong ones, takes it from
+        everywhere again.
+        """
         found = administration.find(who).user
         _tell(console, found.id, "enabled", changed=administration.enable(found))
 
@@ -131,6 +135,7 @@ def _document(state: AccountState, *, private: bool) -> dict[str, Any]:
         "disabled_at": moment(state.disabled_at),
         "deleted_at": moment(state.deleted_at),
         "removal_begun_at": moment(state.purging_at),
+        "restricted_at": moment(state.restricted_at),
         "case_conflict": state.case_conflict,
         "outbox_waiting": state.waiting,
         "outbox_parked": state.parked,
