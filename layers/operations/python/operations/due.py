@@ -1,8 +1,12 @@
-"""Which accounts are to be removed: deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions.md 18)."""
+"""Which accounts are to be removed: deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions.md 18).
+
+And those that registered themselves and were never verified (operations.unverified_accounts).
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from operations import unverified_accounts
 from users.database import query
 from users.settings import settings
 
@@ -13,7 +17,7 @@ _MOST_COUNTED = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueAccount:
-    """An account that the next run removes. ``kind`` is of ``KINDS``, ``since`` when that happened."""
+    """An account that the next run removes. ``kind`` is of ``KINDS`` or ``unverified``; ``since`` when that began."""
 
     id: str
     kind: str
@@ -39,26 +43,34 @@ def is_due(kind: str) -> str:
 
 def due_accounts(limit: int) -> list[DueAccount]:
     """The accounts that are due and unclaimed, those that are due longest first; nothing is changed."""
+    due = {kind: (is_due(kind), KINDS[kind][1]) for kind in kinds()}
+    if unverified_accounts.are_removed():
+        due["unverified"] = (unverified_accounts.DUE, "created_at")
     selects = " UNION ALL ".join(
-        f"(SELECT id, '{kind}' AS kind, COALESCE(role, 0) AS role, {KINDS[kind][1]} AS since FROM users u"
-        f" WHERE {is_due(kind)} ORDER BY {KINDS[kind][1]}, id LIMIT %(limit)s)"
-        for kind in kinds()
+        f"(SELECT id, '{kind}' AS kind, COALESCE(role, 0) AS role, {since} AS since FROM users u"
+        f" WHERE {condition} ORDER BY {since}, id LIMIT %(limit)s)"
+        for kind, (condition, since) in due.items()
     )
     statement = f"SELECT * FROM ({selects}) due ORDER BY since, id LIMIT %(limit)s"
-    rows = query(statement, {"after": settings().delete_after, "limit": limit}, read_only=True)
+    rows = query(statement, _periods() | {"limit": limit}, read_only=True)
     return [DueAccount(**row) for row in rows]
 
 
 def count_due() -> dict[str, int]:
-    """How many accounts are due: ``deleted``, ``disabled``; and ``begun``: claimed, by a run now or after a failure.
+    """How many accounts are due: ``deleted``, ``disabled`` and ``unverified``, each counted up to 100 000.
 
-    Each is counted up to 100 000.
+    And ``begun``: how many are claimed, by a run now or after a failure.
     """
     counted = {kind: is_due(kind) if kind in kinds() else "false" for kind in KINDS}
+    counted["unverified"] = unverified_accounts.DUE if unverified_accounts.are_removed() else "false"
     counted["begun"] = "u.purging_at IS NOT NULL"
     columns = ", ".join(
         f"(SELECT count(*) FROM (SELECT FROM users u WHERE {condition} LIMIT {_MOST_COUNTED}) found) AS {name}"
         for name, condition in counted.items()
     )
-    row = query(f"SELECT {columns}", {"after": settings().delete_after}, read_only=True)[0]
+    row = query(f"SELECT {columns}", _periods(), read_only=True)[0]
     return {name: int(row[name]) for name in counted}
+
+
+def _periods() -> dict[str, float]:
+    return {"after": settings().delete_after, "unverified": settings().unverified_after}

@@ -83,7 +83,9 @@ def update_email(
         UPDATE users_one_time_tokens SET used_at = now()
         WHERE used_at IS NULL AND user_id = (SELECT id FROM changed)
     ), addressee AS (SELECT id FROM changed), {MAIL_LIMITS}, {COUNT_HITS}, mailed AS ({INSERT_MAILS})"""
-    assignments = [*_renaming("email", "username"), "verified_at = NULL"]
+    # An account that was verified once is not removed when its next address stays unverified (decisions.md 35).
+    never_verified = "self_registered = u.self_registered AND u.verified_at IS NULL"
+    assignments = [*_renaming("email", "username"), never_verified, "verified_at = NULL"]
     parameters = {"email": email, "kind": "verification", "mails": as_rows(mails)}
     return _change(assignments, "u.status = 0", parameters, records, user_id, by=by, at=at, also=ends)
 
@@ -126,7 +128,7 @@ def update_status(
 def update_secret(
     user_id: str, old_hash: str | None, new_hash: str, records: Sequence[Record], *, at: datetime, by: str = ""
 ) -> User | None:
-    """Replace a password that is still ``old_hash``; reset links end. None when it was changed meanwhile.
+    """Replace a password that is still ``old_hash``; links that set one end. None when it was changed meanwhile.
 
     ``by`` is who does it, the user itself when empty.
     """
@@ -138,7 +140,7 @@ def update_secret(
     condition = "u.status = 0 AND u.secret IS NOT DISTINCT FROM %(old_hash)s"
     ends = f""", ended AS (
         UPDATE users_one_time_tokens SET used_at = now()
-        WHERE used_at IS NULL AND purpose = 'password_reset' AND user_id = (SELECT id FROM changed)
+        WHERE used_at IS NULL AND purpose IN ('password_reset', 'invitation') AND user_id = (SELECT id FROM changed)
     ), {FORGET_FAILED_LOGINS}"""
     parameters = {"new_hash": new_hash, "old_hash": old_hash}
     return _change(assignments, condition, parameters, records, user_id, by=by or user_id, at=at, also=ends)
