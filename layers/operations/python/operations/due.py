@@ -6,12 +6,19 @@ And those that registered themselves and were never verified (operations.unverif
 from dataclasses import dataclass
 from datetime import datetime
 
-from operations import unverified_accounts
 from users.database import query
+from users.repository.purges import NEVER_VERIFIED
 from users.settings import settings
 
 # Why an account is to go; with its status, and the column that says since when. Each has an index on that column.
 KINDS = {"deleted": (2, "deleted_at"), "disabled": (1, "disabled_at")}
+# Self-registered accounts that nobody ever verified (decisions.md 35), by the parameter ``unverified`` in seconds. What
+# users_never_verified is an index of comes first. A reminder that still waits to be sent keeps its account.
+UNVERIFIED_DUE = f"""{NEVER_VERIFIED}
+    AND u.created_at <= now() - %(unverified)s * interval '1 second'
+    AND u.verification_reminded_at <= now() - %(unverified)s / 2 * interval '1 second'
+    AND NOT EXISTS (SELECT FROM users_outbox o
+        WHERE o.user_id = u.id AND o.channel = 'mail' AND o.name = 'verification_reminder')"""
 _MOST_COUNTED = 100_000
 
 
@@ -31,6 +38,11 @@ def kinds() -> list[str]:
     return list(KINDS) if disabled_too else ["deleted"]
 
 
+def removes_unverified() -> bool:
+    """Whether unverified accounts are removed at all: only where they may not use the service."""
+    return settings().unverified_after > 0 and not settings().allow_unverified_user
+
+
 def unclaimed(kind: str) -> str:
     """The condition on ``users u`` for accounts of a kind whose removal has not begun; their index has it, too."""
     return f"u.status = {KINDS[kind][0]} AND u.purging_at IS NULL"
@@ -44,8 +56,8 @@ def is_due(kind: str) -> str:
 def due_accounts(limit: int) -> list[DueAccount]:
     """The accounts that are due and unclaimed, those that are due longest first; nothing is changed."""
     due = {kind: (is_due(kind), KINDS[kind][1]) for kind in kinds()}
-    if unverified_accounts.are_removed():
-        due["unverified"] = (unverified_accounts.DUE, "created_at")
+    if removes_unverified():
+        due["unverified"] = (UNVERIFIED_DUE, "created_at")
     selects = " UNION ALL ".join(
         f"(SELECT id, '{kind}' AS kind, COALESCE(role, 0) AS role, {since} AS since FROM users u"
         f" WHERE {condition} ORDER BY {since}, id LIMIT %(limit)s)"
@@ -62,7 +74,7 @@ def count_due() -> dict[str, int]:
     And ``begun``: how many are claimed, by a run now or after a failure.
     """
     counted = {kind: is_due(kind) if kind in kinds() else "false" for kind in KINDS}
-    counted["unverified"] = unverified_accounts.DUE if unverified_accounts.are_removed() else "false"
+    counted["unverified"] = UNVERIFIED_DUE if removes_unverified() else "false"
     counted["begun"] = "u.purging_at IS NOT NULL"
     columns = ", ".join(
         f"(SELECT count(*) FROM (SELECT FROM users u WHERE {condition} LIMIT {_MOST_COUNTED}) found) AS {name}"

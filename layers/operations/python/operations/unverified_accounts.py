@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from operations.due import UNVERIFIED_DUE, removes_unverified
 from operations.removal_warnings import write_mails
 from users.database import query
 from users.outbox import account_purged, relation_repair, verification_reminder
@@ -20,23 +21,11 @@ from users.settings import settings
 
 BATCH = 500
 
-# What users_never_verified is an index of comes first. A reminder that still waits to be sent keeps its account.
-DUE = f"""{NEVER_VERIFIED}
-    AND u.created_at <= now() - %(unverified)s * interval '1 second'
-    AND u.verification_reminded_at <= now() - %(unverified)s / 2 * interval '1 second'
-    AND NOT EXISTS (SELECT FROM users_outbox o
-        WHERE o.user_id = u.id AND o.channel = 'mail' AND o.name = 'verification_reminder')"""
-
-
-def are_removed() -> bool:
-    """Whether the settings have such accounts removed: only where an unverified account may not use the service."""
-    return settings().unverified_after > 0 and not settings().allow_unverified_user
-
 
 def remind(time_is_left: Callable[[], bool]) -> int:
     """Write the reminders of all accounts whose half time is over, in batches; how many."""
     reminded = 0
-    while are_removed() and time_is_left() and (found := _to_be_reminded()):
+    while removes_unverified() and time_is_left() and (found := _to_be_reminded()):
         reminded += _write(found, reminded)
     return reminded
 
@@ -66,7 +55,7 @@ def remove(time_is_left: Callable[[], bool], detach: Callable[[list[str]], tuple
     the relations back.
     """
     removed = 0
-    after, goes_on = ("-infinity", ""), are_removed()
+    after, goes_on = ("-infinity", ""), removes_unverified()
     while goes_on and time_is_left() and (found := _due(after)):
         after = (found[-1]["created_at"], found[-1]["id"])
         detached, goes_on = detach([row["id"] for row in found])
@@ -78,7 +67,7 @@ def _due(after: tuple[str, str]) -> list[dict[str, Any]]:
     """The next batch in the order of registration, so that accounts that fail hold up no others."""
     statement = f"""
         SELECT u.id, u.created_at::text AS created_at FROM users u
-        WHERE {DUE} AND (u.created_at, u.id) > (%(created_at)s::timestamptz, %(id)s)
+        WHERE {UNVERIFIED_DUE} AND (u.created_at, u.id) > (%(created_at)s::timestamptz, %(id)s)
         ORDER BY u.created_at, u.id LIMIT {BATCH}"""
     parameters = {"unverified": settings().unverified_after, "created_at": after[0], "id": after[1]}
     return query(statement, parameters, read_only=True)
@@ -86,7 +75,7 @@ def _due(after: tuple[str, str]) -> list[dict[str, Any]]:
 
 def _delete(ids: list[str]) -> int:
     """Delete those of the accounts that are still due; the others get the relations that their rows say."""
-    chosen = f"SELECT u.id FROM users u WHERE u.id = ANY(%(ids)s) AND {DUE} FOR UPDATE"
+    chosen = f"SELECT u.id FROM users u WHERE u.id = ANY(%(ids)s) AND {UNVERIFIED_DUE} FOR UPDATE"
     parameters = {"ids": ids, "unverified": settings().unverified_after}
     removed = purges.remove_chosen(chosen, parameters, account_purged(""))
     if removed < len(ids):
