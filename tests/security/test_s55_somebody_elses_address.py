@@ -2,8 +2,12 @@
 
 import re
 import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from urllib.parse import urlencode
 
+import psycopg
 import pytest
 
 from local.parts.mail import MailServer
@@ -23,7 +27,7 @@ from tests.people import (
     relations,
     row,
 )
-from tests.service import Answer, Service, handler, lambda_context, registration
+from tests.service import Answer, Service, eventually, handler, lambda_context, registration
 from users.one_time_tokens import Purpose
 
 FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "text/html"}
@@ -232,6 +236,31 @@ def test_s55_of_removing_and_confirming_at_once_one_happens(service: Service, en
         assert left == ([{"verified": True}] if done == [1] else [])
 
 
+@contextmanager
+def in_between(service: Service, statement: str, user_id: str) -> Iterator[Callable[[Callable[[], Answer]], Answer]]:
+    """Change an account in a transaction that is committed while a call already waits for it; runs that call."""
+    with psycopg.connect(service.conninfo) as other, ThreadPoolExecutor(1) as thread:
+        other.execute(f"UPDATE users SET {statement} WHERE id = %s", [user_id])
+
+        def run(call: Callable[[], Answer]) -> Answer:
+            answer = thread.submit(call)
+            waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            eventually(lambda: answer.done() or service.execute(waiting))
+            assert not answer.done(), "it did not wait for the other transaction"
+            other.commit()
+            return answer.result()
+
+        yield run
+
+
+@pytest.mark.parametrize("change", ["verified_at = now()", "role = 1", "status = 1", "email = 'new-' || email"])
+def test_s55_what_changes_while_the_button_is_pressed_counts(service: Service, change: str) -> None:
+    eve, token = attacker(service)
+    with in_between(service, change, eve.id) as run:
+        assert run(lambda: not_me(service, token)).status == 400
+    assert (row(service, eve.id)["status"], row(service, eve.id)["purging_at"]) == (int("status" in change), None)
+
+
 def test_s55_without_the_policy_store_the_account_ends_all_the_same(own_service: Service) -> None:
     """The claim stays, so that the sweep does the rest."""
     service = own_service
@@ -301,3 +330,12 @@ def test_s55_twenty_resets_at_once_verify_once(service: Service, environments: E
     statuses = sorted(answer.status for answer in environments.call(service, calls))
     assert statuses == [201] + [400] * 19
     assert verification_events(service, eve) == 1
+
+
+def test_s55_an_address_that_changes_during_a_reset_is_not_verified(service: Service) -> None:
+    eve, _ = attacker(service)
+    token = mail_token(service, eve, "password_reset")
+    with in_between(service, "email = 'new-' || email", eve.id) as run:
+        assert run(lambda: reset(service, token)).status == 201
+    assert row(service, eve.id)["verified_at"] is None
+    assert verification_events(service, eve) == 0
