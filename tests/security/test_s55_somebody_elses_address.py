@@ -1,5 +1,7 @@
 """S55 Who registers with somebody else's address gains nothing: its owner removes the account, or takes it."""
 
+import base64
+import json
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -146,6 +148,38 @@ def test_s55_every_mail_that_the_attacker_asks_for_offers_it(service: Service) -
     assert not_me(service, first).status == 400
 
 
+def verified_by_an_upstream_link(service: Service) -> tuple[Person, str]:
+    """Verified here, after which an older release cleared the mark."""
+    eve, token = attacker(service)
+    otp = uuid.uuid4().hex
+    service.execute(
+        "INSERT INTO users_verifications (user_id, email, otp, created_at, expires_at)"
+        " VALUES (%s, %s, %s, now(), now() + interval '1 hour')", eve.id, eve.email, otp,
+    )  # fmt: skip
+    parts = json.dumps({"user_id": eve.id, "email": eve.email, "otp": otp})
+    link = base64.urlsafe_b64encode(parts.encode()).decode()
+    assert REMOVE not in page(service, link).text
+    assert verify(service, link).status == 200
+    service.execute("UPDATE users SET verified_at = NULL WHERE id = %s", eve.id)
+    return eve, token
+
+
+def verified_before_an_older_release_cleared_it(service: Service) -> tuple[Person, str]:
+    """An older release changes the address without knowing our column."""
+    eve, token = verified(service)
+    service.execute("UPDATE users SET verified_at = NULL WHERE id = %s", eve.id)
+    return eve, token
+
+
+def verified_by_an_older_release(service: Service) -> tuple[Person, str]:
+    """Or by upstream; then the address is changed here."""
+    eve, _ = attacker(service)
+    service.execute("UPDATE users SET verified_at = now() WHERE id = %s", eve.id)
+    email = f"{uuid.uuid4().hex}@example.com"
+    assert service.call("update_user_email", {"email": email}, token=eve.token, user_id=eve.id).status == 200
+    return eve, mail_token(service, eve, "verification", email=email)
+
+
 def verified(service: Service) -> tuple[Person, str]:
     eve, token = attacker(service)
     assert verify(service, token).status == 200
@@ -181,7 +215,19 @@ def with_another_address(service: Service) -> tuple[Person, str]:
     return eve, mail_token(service, eve, "verification", email=email)
 
 
-@pytest.mark.parametrize("make", [verified, taken_over, invited, administrating, with_another_address])
+@pytest.mark.parametrize(
+    "make",
+    [
+        verified,
+        verified_by_an_upstream_link,
+        verified_before_an_older_release_cleared_it,
+        verified_by_an_older_release,
+        with_another_address,
+        taken_over,
+        invited,
+        administrating,
+    ],
+)
 def test_s55_no_other_account_is_removed(service: Service, make: object) -> None:
     ada, token = make(service)  # type: ignore[operator]
     shown = page(service, token)
