@@ -84,8 +84,8 @@ def use_for_reset(token: str, new_hash: str, records: Sequence[Record], *, at: d
     """Set the password of the account that a reset or an invitation was mailed to. False when the token is used.
 
     Ends its sessions, and its other links that set a password. Where the token was mailed to the address that the
-    account still has, unverified until now, the address is verified as well: verification links end, and no network
-    address counts as known (decisions.md 35). Elsewhere a ``user.verify_email`` among ``records`` is left out.
+    account still has, unverified until now, the address is verified as well, and no network address counts as known
+    (decisions.md 35). Elsewhere a ``user.verify_email`` among ``records`` is left out.
     """
     statement = f"""
         WITH holder AS MATERIALIZED (
@@ -101,8 +101,8 @@ def use_for_reset(token: str, new_hash: str, records: Sequence[Record], *, at: d
             RETURNING t.user_id, holder.proves
         ), others AS (
             UPDATE users_one_time_tokens t SET used_at = now() FROM used
-            WHERE t.user_id = used.user_id AND t.used_at IS NULL AND t.digest <> %(digest)s
-                AND (used.proves OR t.purpose <> 'verification')
+            WHERE t.user_id = used.user_id AND t.purpose <> 'verification' AND t.used_at IS NULL
+                AND t.digest <> %(digest)s
         ), changed AS (
             UPDATE users u SET secret = %(new_hash)s, secret_changed_at = %(at)s, updated_at = %(at)s,
                 updated_by = u.id, tokens_valid_from = {NEXT_SECOND},
