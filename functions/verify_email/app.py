@@ -94,7 +94,6 @@ def _verify(token: str, request_id: str) -> None:
 def _remove(token: str, request_id: str) -> None:
     """Remove the token's account for good, as long as nobody has verified it; else BadRequest, and nothing changes."""
     from users.purge import purge_now_or_later  # with grpc below, what confirming an address does not need
-    from users.repository.purges import claim_never_verified
     from users.sessions import revocations
 
     holder = one_time_tokens.find_holder(token, "verification")
@@ -102,7 +101,7 @@ def _remove(token: str, request_id: str) -> None:
         raise _unusable(token)
     if not holder.is_removable:
         raise _invalid()
-    claim = claim_never_verified(token, revocations(holder.user_id), at=datetime.now(UTC))
+    claim = one_time_tokens.claim_never_verified(token, revocations(holder.user_id), at=datetime.now(UTC))
     if claim is None:
         raise _unusable(token)
     purge_now_or_later(claim, request_id)

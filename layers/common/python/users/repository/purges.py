@@ -12,10 +12,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from users.database import query
-from users.one_time_tokens import digest
 from users.outbox import Record
-from users.repository.changes import NEXT_SECOND
-from users.repository.outbox import INSERT_RECORDS, as_rows
 from users.repository.suppressions import mailbox
 
 LEASE = 600  # seconds after which a claim is a dead run's
@@ -70,33 +67,6 @@ def claim_deleted(user_id: str) -> Claim | None:
         read_only=False,
     )
     return Claim([user_id], rows[0]["purging_at"]) if rows else None
-
-
-def claim_never_verified(token: str, records: Sequence[Record], *, at: datetime) -> Claim | None:
-    """Claim the never verified account whose verification mail holds ``token``, with ``records``, as if it was deleted.
-
-    None, and the token is not used, when the account is verified or of another kind (``NEVER_VERIFIED``), has another
-    address now, or the token cannot be used. The account's row is locked first: of a verification and this at the same
-    moment only one succeeds, by whatever links of the account they came.
-    """
-    statement = f"""
-        WITH holder AS MATERIALIZED (
-            SELECT u.id FROM users_one_time_tokens t JOIN users u ON u.id = t.user_id
-            WHERE t.digest = %(digest)s AND t.email = u.email AND {NEVER_VERIFIED}
-            FOR UPDATE OF u
-        ), used AS (
-            UPDATE users_one_time_tokens t SET used_at = now() FROM holder
-            WHERE t.digest = %(digest)s AND t.user_id = holder.id AND t.purpose = 'verification'
-                AND t.used_at IS NULL AND t.expires_at > now()
-            RETURNING t.user_id
-        ), changed AS (
-            UPDATE users u SET status = 2, deleted_at = now(), tokens_valid_from = {NEXT_SECOND},
-                purging_at = %(at)s, purge_attempts = 1
-            FROM used WHERE u.id = used.user_id RETURNING u.id
-        ), recorded AS ({INSERT_RECORDS})
-        SELECT id FROM changed"""
-    rows = query(statement, {"digest": digest(token), "at": at, "records": as_rows(records)}, read_only=False)
-    return Claim([rows[0]["id"]], at) if rows else None
 
 
 def release(claim: Claim) -> None:
