@@ -19,6 +19,7 @@ from tests.people import (
     NEW_PASSWORD,
     Person,
     administrator,
+    deliver,
     is_alive,
     log_in,
     logged_in,
@@ -321,6 +322,21 @@ def test_s55_without_the_policy_store_the_account_ends_all_the_same(own_service:
     assert handler("sweep_accounts")({}, lambda_context())["swept"] == 1
     assert service.execute("SELECT 1 FROM users WHERE id = %s", eve.id) == []
     assert relations(service, eve.id) == set()
+
+
+def test_s55_mails_to_an_earlier_address_hold_up_none_to_the_victim(service: Service, mail_server: MailServer) -> None:
+    """The attacker registers with an address that no mail reaches, and moves the account to the victim's."""
+    body = registration(email=f"{uuid.uuid4().hex}@{'x' * 64}.example")
+    eve = person(service, verified=False, **body)
+    deliver("mail")
+    assert [each["attempts"] for each in records(service, eve.id, "mail")] == [1]
+    service.execute("UPDATE users_outbox SET parked_at = now(), attempts = 12 WHERE user_id = %s", eve.id)
+    victim = f"{uuid.uuid4().hex}@example.com"
+    assert service.call("update_user_email", {"email": victim}, token=eve.token, user_id=eve.id).status == 200
+    service.execute("DELETE FROM users_outbox WHERE user_id = %s AND name = 'email_changed'", eve.id)
+    deliver("mail")
+    (mail,) = mails_to(mail_server.url, victim)
+    assert not_me(service, mail.token).status == 200
 
 
 # --- a reset

@@ -76,12 +76,18 @@ def update_email(
 ) -> User | None:
     """Set a new, unverified address; links that were mailed to the old one end (security.md S25).
 
+    Parked mails with a link go: one that could not be sent to the old address would hold up all those to the new one.
+
     ``mails`` are to the new address, and are sent only as often as a mailbox should get one (S12). None when no enabled
     account has the id; Conflict when the address is taken.
     """
     ends = f""", ended AS (
         UPDATE users_one_time_tokens SET used_at = now()
         WHERE used_at IS NULL AND user_id = (SELECT id FROM changed)
+    ), parked AS (
+        DELETE FROM users_outbox
+        WHERE user_id = (SELECT id FROM changed) AND channel = 'mail' AND parked_at IS NOT NULL
+            AND name IN ('verification', 'verification_reminder', 'password_reset', 'invitation')
     ), addressee AS (SELECT id FROM changed), {MAIL_LIMITS}, {COUNT_HITS}, mailed AS ({INSERT_MAILS})"""
     # An account that was verified once is not removed when its next address stays unverified (decisions.md 35).
     never_verified = "self_registered = u.self_registered AND u.verified_at IS NULL"
