@@ -42,7 +42,7 @@ def person(service: Service, *, verified: bool = True, **changes: Any) -> Person
     """Somebody who registered, verified the address and logged in; ``changes`` are of the registration's body."""
     user = service.register(**changes)
     if verified:
-        service.execute("UPDATE users SET verified_at = now() WHERE id = %s", user["id"])
+        service.execute("UPDATE users SET verified_at = now(), self_registered = false WHERE id = %s", user["id"])
     nobody = Person(user["id"], user["email"], user["credentials"]["username"], user["secret"], "", "")
     return logged_in(service, nobody)
 

@@ -1,4 +1,8 @@
-"""POST /users: register an account (contract §1.6.1; decisions.md 9, 11, 13, 19, 27)."""
+"""POST /users: register an account (contract §1.6.1; decisions.md 9, 11, 13, 19, 27, 35).
+
+Whoever registers for himself chooses a password, and proves the address by the verification mail. Of an account that an
+administrator makes, the owner does both by the link of an invitation; the administrator may leave the password out.
+"""
 
 import uuid
 from datetime import UTC, datetime
@@ -7,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from users import outbox, passwords
-from users.access import ADMINISTRATOR, ANYBODY
+from users.access import ADMINISTRATOR_IN_PERSON, ANYBODY
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, TooManyRequests, Unauthenticated
@@ -21,6 +25,7 @@ from users.fields import (
 )
 from users.granting import grant_or_repair
 from users.models import Role, Status, User
+from users.outbox import Record
 from users.repository import accounts
 from users.repository.registrations import count_registration
 from users.settings import settings
@@ -69,15 +74,15 @@ class Registration(Body):
 def lambda_handler(request: Request) -> Reply:
     """Check, hash, store with the events and mails it causes, then let Auth know of the new member."""
     by_admin = not settings().allow_self_register
-    if by_admin:
-        request.require(ADMINISTRATOR)  # where there is no other way, the bearer comes before the body (contract §1.2)
+    if by_admin:  # there is no other way, so the bearer comes before the body (contract §1.2)
+        request.require(ADMINISTRATOR_IN_PERSON)
     body = request.body(Registration)
     status, role = _status(body.status), _role(body.role)
-    _check(body)
-    if not by_admin and (role != Role.USER or status != Status.ENABLED):
-        _require_administrator(request)
-        by_admin = True
+    by_admin = by_admin or _is_administrator(request)
+    _check(body, may_lack_secret=by_admin)
     if not by_admin:
+        if role != Role.USER or status != Status.ENABLED:
+            raise Forbidden("not_administrator", "not authorized to perform admin action")
         _count(request)
     user = User(
         id=str(uuid.uuid4()),
@@ -94,37 +99,51 @@ def lambda_handler(request: Request) -> Reply:
         created_at=datetime.now(UTC),
     )
     records = [outbox.user_created(user, request.session, request.request_id)]
-    mails = [outbox.verification_mail(user.email)] if settings().verify_on_register and not by_admin else []
-    accounts.register(user, passwords.hash_password(body.credentials.secret), records, mails)
+    secret = body.credentials.secret
+    secret_hash = passwords.hash_password(secret) if secret else None
+    mails = _mails(user, by_admin=by_admin, has_secret=bool(secret))
+    accounts.register(user, secret_hash, records, mails, self_registered=not by_admin)
     grant_or_repair(user.id, user.role)
     wake_delivery()
     return Reply(201, user.as_json(), {"Location": f"/users/{user.id}"})
 
 
-def _require_administrator(request: Request) -> None:
-    """403 for anybody else, with or without a token, who wants what only admins may give (decisions.md 13)."""
+def _is_administrator(request: Request) -> bool:
+    """Whether the bearer is an administrator's access token, in person: no PAT, no API key.
+
+    Where everybody may register, any other bearer counts as none: browsers without a session send ``undefined``
+    (contract §1.2). Only what looks like an access token is looked at, so that Auth is not asked about the rest.
+    """
+    if request.headers.get("authorization", "").count(".") != 2:
+        return False
     try:
-        request.require(ADMINISTRATOR)
-    except Unauthenticated as error:
-        raise Forbidden("not_administrator", "not authorized to perform admin action") from error
+        request.require(ADMINISTRATOR_IN_PERSON)
+    except (Unauthenticated, Forbidden):
+        request.access, request.session = ANYBODY, None
+        return False
+    return True
 
 
 def _count(request: Request) -> None:
-    """Self-registrations are limited per address, also those that find a name taken (security.md S10).
-
-    An administrator's token lifts the limit. It is looked at only where the limit is reached: else it is of no use.
-    """
+    """Self-registrations are limited per address, also those that find a name taken (security.md S10)."""
     limit = settings().registrations_per_hour
     wait = count_registration(request.address, limit) if limit else None
-    if wait is None:
-        return
-    try:
-        request.require(ADMINISTRATOR)
-    except (Unauthenticated, Forbidden) as error:
-        raise TooManyRequests(wait) from error
+    if wait is not None:
+        raise TooManyRequests(wait)
 
 
-def _check(body: Registration) -> None:
+def _mails(user: User, *, by_admin: bool, has_secret: bool) -> list[Record]:
+    """The mail by which the owner proves the address; without it nobody could use an account without a password.
+
+    An account that is not enabled gets none: its link would be of no use.
+    """
+    if by_admin:
+        is_wanted = user.status == Status.ENABLED and (settings().verify_on_register or not has_secret)
+        return [outbox.invitation_mail(user.email)] if is_wanted else []
+    return [outbox.verification_mail(user.email)] if settings().verify_on_register else []
+
+
+def _check(body: Registration, *, may_lack_secret: bool) -> None:
     """The contract's order of rules, §1.6.1."""
     check_name_size(body.first_name)
     check_name_size(body.last_name)
@@ -132,7 +151,9 @@ def _check(body: Registration) -> None:
     check_name(body.last_name, "last name")
     check_username(body.credentials.username)
     check_email(body.email)
-    passwords.check_password_rules(body.credentials.secret, username=body.credentials.username, email=body.email)
+    secret = body.credentials.secret
+    if secret or not may_lack_secret:
+        passwords.check_password_rules(secret, username=body.credentials.username, email=body.email)
     check_profile_picture(body.profile_picture)
     check_sizes({name: getattr(body, name) for name in ("metadata", "private_metadata", "tags", "profile_picture")})
 

@@ -1,7 +1,8 @@
-"""PUT /password/reset, and the page of the link in the mail (contract §1.6.23, §4.2; decisions.md 8, 14).
+"""PUT /password/reset, and the page of the link in the mail (contract §1.6.23, §4.2; decisions.md 8, 14, 35).
 
-Only the token of a reset mail sets a password: no session, and no token of Auth's (security.md S23). A reset does not
-log in; it ends every session and tells the account's address (S28).
+Only the token of a reset mail or an invitation sets a password: no session, and no token of Auth's (security.md S23). A
+reset does not log in; it ends every session and tells the account's address (S28). It proves the mailbox, so it
+verifies the address as well (S55, S62).
 """
 
 from datetime import UTC, datetime
@@ -12,9 +13,14 @@ from users.authentication import bearer_token
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.errors import BadRequest
+from users.one_time_tokens import Purpose
 from users.repository import one_time_tokens
 from users.sessions import revocations
 from users.wake import wake_delivery
+
+_PURPOSES: tuple[Purpose, ...] = ("password_reset", "invitation")
+# The texts of the page (users.web.texts).
+_TEXTS: dict[Purpose, str] = {"password_reset": "reset_password", "invitation": "invitation"}
 
 
 class PasswordReset(Body):
@@ -43,26 +49,32 @@ def _post(request: Request) -> Reply:
     form = request.form()
     token = form.text("token")
     try:
-        _reset(request, token, form.text("password"), form.text("confirm_password"))
+        purpose = _reset(request, token, form.text("password"), form.text("confirm_password"))
     except BadRequest as error:
         if error.code in web.UNUSABLE:
             raise
         return _form(request, token, problem=error.code)
-    return web.message_page(request, 200, "reset_password.done")
+    return web.message_page(request, 200, f"{_TEXTS[purpose]}.done")
 
 
 def _form(request: Request, token: str, problem: str = "") -> Reply:
     """The form, only while the token can be used."""
-    holder = one_time_tokens.find_holder(token, "password_reset")
+    holder = one_time_tokens.find_holder(token, *_PURPOSES)
     if holder is None:
         raise _unusable(token)
     return web.form_page(
-        request, "reset_password", problem=problem, token=token, account=holder.username or holder.email
+        request,
+        _TEXTS[holder.purpose],
+        template="reset_password",
+        problem=problem,
+        token=token,
+        account=holder.username or holder.email,
+        email=holder.email,
     )
 
 
-def _reset(request: Request, token: str, password: str, confirmation: str) -> None:
-    """Check in the contract's order, then set; BadRequest for every token that cannot be used (any more)."""
+def _reset(request: Request, token: str, password: str, confirmation: str) -> Purpose:
+    """Check in the contract's order, then set; what the token was for. BadRequest for one that cannot be used."""
     if not password:
         raise BadRequest("missing_password", "missing password")
     if not confirmation:
@@ -70,7 +82,7 @@ def _reset(request: Request, token: str, password: str, confirmation: str) -> No
     if password != confirmation:
         raise BadRequest("passwords_differ", "invalid reset password")
     passwords.check_password_rules(password, username="", email="")
-    holder = one_time_tokens.find_holder(token, "password_reset")
+    holder = one_time_tokens.find_holder(token, *_PURPOSES)
     if holder is None:
         raise _unusable(token)
     passwords.check_password_rules(password, username=holder.username, email=holder.email)
@@ -78,6 +90,7 @@ def _reset(request: Request, token: str, password: str, confirmation: str) -> No
     at = datetime.now(UTC)
     records = [
         outbox.secret_reset(request.request_id),
+        outbox.email_verified(holder.user_id, holder.email, request.request_id, at=at),
         outbox.notice_mail("password_changed", holder.email, at=at, address=request.address),
         *revocations(holder.user_id),
     ]
@@ -85,9 +98,10 @@ def _reset(request: Request, token: str, password: str, confirmation: str) -> No
     if not one_time_tokens.use_for_reset(token, new_hash, records, at=at):
         raise _unusable(token)
     wake_delivery()
+    return holder.purpose
 
 
 def _unusable(token: str) -> BadRequest:
-    if one_time_tokens.is_known(token, "password_reset"):
+    if one_time_tokens.is_known(token, *_PURPOSES):
         return BadRequest("verification_expired", "verification expired, please request a new one")
     return BadRequest("invalid_verification", "invalid verification")

@@ -1,7 +1,8 @@
-"""GET and POST /verify-email: prove that an address is one's own (contract §1.6.7, §4.1; decisions.md 14, 29).
+"""GET and POST /verify-email: prove that an address is one's own (contract §1.6.7, §4.1; decisions.md 14, 29, 35).
 
 A GET verifies only for a program, which says ``application/json``. Anybody else's GET changes nothing and gets a page
-whose button posts the token: mail scanners and prefetchers open links (security.md S26).
+whose buttons post the token: mail scanners and prefetchers open links (security.md S26). One button verifies. The other
+one removes the account, where it registered itself and was never verified (S55).
 """
 
 import base64
@@ -13,6 +14,7 @@ from users.access import ANYBODY
 from users.edge import Reply, Request, operation
 from users.errors import BadRequest
 from users.repository import one_time_tokens, verifications
+from users.repository.one_time_tokens import Holder
 from users.wake import wake_delivery
 
 
@@ -20,31 +22,52 @@ from users.wake import wake_delivery
 def lambda_handler(request: Request) -> Reply:
     """200 with an empty body for a program; pages for a person."""
     if request.method == "POST":
-        _verify(request.form().text("token"), request.request_id)
-        return web.message_page(request, 200, "verify_email.done")
+        return _post(request)
     token = request.query.text("token")
     if not token:
         raise _invalid()
     if web.wants_json(request):
         _verify(token, request.request_id)
         return Reply(200)
-    return web.form_page(request, "verify_email", token=token, email=_address(token))
+    holder = _holder(token)
+    return web.form_page(
+        request,
+        "verify_email",
+        template="verify_new_account" if holder.is_removable else "verify_email",
+        token=token,
+        email=holder.email,
+        username=holder.username or "–",
+        registered=_moment(holder.registered_at),
+    )
 
 
-def _address(token: str) -> str:
-    """The address that the page asks about; BadRequest where the button would be of no use.
+def _post(request: Request) -> Reply:
+    """Do what the pressed button says; BadRequest for a word that no button of the page has."""
+    form = request.form()
+    token, action = form.text("token"), form.text("action")
+    if action == "remove":
+        _remove(token, request.request_id)
+        return web.message_page(request, 200, "verify_email.removed")
+    if action:
+        raise _invalid()
+    _verify(token, request.request_id)
+    return web.message_page(request, 200, "verify_email.done")
+
+
+def _holder(token: str) -> Holder:
+    """The account that the page asks about; BadRequest where the buttons would be of no use.
 
     An address out of a token is shown only when upstream really made that token: nobody else writes on our page.
     """
     upstream = _upstream_parts(token)
-    if upstream:
-        if not verifications.knows_upstream_link(*upstream):
-            raise _invalid()
-        return upstream[1]
-    holder = one_time_tokens.find_holder(token, "verification")
+    holder = (
+        verifications.find_upstream_holder(*upstream)
+        if upstream
+        else one_time_tokens.find_holder(token, "verification")
+    )
     if holder is None:
-        raise _expired() if one_time_tokens.is_known(token, "verification") else _invalid()
-    return holder.email
+        raise _unusable(token)
+    return holder
 
 
 def _verify(token: str, request_id: str) -> None:
@@ -66,6 +89,32 @@ def _verify(token: str, request_id: str) -> None:
     if not done:
         raise _invalid()
     wake_delivery()
+
+
+def _remove(token: str, request_id: str) -> None:
+    """Remove the token's account for good, as long as nobody has verified it; else BadRequest, and nothing changes."""
+    from users.purge import purge_now_or_later  # with grpc below, what confirming an address does not need
+    from users.sessions import revocations
+
+    holder = one_time_tokens.find_holder(token, "verification")
+    if holder is None:
+        raise _unusable(token)
+    if not holder.is_removable:
+        raise _invalid()
+    claim = one_time_tokens.claim_never_verified(token, revocations(holder.user_id), at=datetime.now(UTC))
+    if claim is None:
+        raise _unusable(token)
+    purge_now_or_later(claim, request_id)
+    wake_delivery()
+
+
+def _moment(moment: datetime | None) -> str:
+    """A time in UTC as every language reads it; a dash where none was stored (upstream's zero time is none)."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment and moment.year > 1 else "–"
+
+
+def _unusable(token: str) -> BadRequest:
+    return _expired() if one_time_tokens.is_known(token, "verification") else _invalid()
 
 
 def _expired() -> BadRequest:

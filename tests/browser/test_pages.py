@@ -9,13 +9,14 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.pages import Browser
 from tests.browser.proxy import behind_prefix
-from tests.service import PASSWORD
+from tests.service import PASSWORD, registration
 from tests.system import System
 
 pytestmark = pytest.mark.long
 
 NEW_PASSWORD = "another 9 purple giraffes"
 RESET, VERIFICATION = "Password Reset Request", "Email Verification"
+INVITATION = "Your new account: set your password"
 REFUSED = "status of 400"  # Chromium notes a page that says what went wrong, too
 
 User = dict[str, Any]
@@ -72,6 +73,36 @@ def test_the_verification_button(system: System, browser: Browser, user: User) -
         browser.press_button()
         assert browser.heading == "Your e-mail address is confirmed"
     assert _verified_at(system, token) > "2020"
+
+
+def test_this_was_not_me(system: System, browser: Browser, user: User) -> None:
+    browser.prefer()
+    browser.open(system.mail(user["email"], VERIFICATION).link)
+    assert user["credentials"]["username"] in browser.one("main").text
+    remove = browser.one("button[name=action]")
+    assert remove.accessible_name == "This was not me: remove the account"
+    remove.click()
+    browser.wait_until_gone(remove)
+    assert browser.heading == "The account is removed"
+    assert system.log_in(user["email"], PASSWORD).status_code == 401
+    body = registration(email=user["email"])
+    assert system.call("POST", "/users", body).status_code == 201, "the address is free again"
+
+
+def test_an_invitation(system: System, browser: Browser) -> None:
+    body = registration()
+    del body["credentials"]["secret"]
+    assert system.call("POST", "/users", body, token=system.admin_token()).status_code == 201
+    browser.prefer()
+    with browser.link_in_mail(system.mail_url, body["email"], INVITATION, "Set your password"):
+        assert browser.heading == "Set your password"
+        assert body["email"] in browser.one("main").text
+        assert browser.accessibility_violations() == []
+        browser.field("Password").send_keys(NEW_PASSWORD)
+        browser.field("Password, once more").send_keys(NEW_PASSWORD)
+        browser.press_button()
+        assert browser.heading == "Your account is ready"
+    assert _verified_at(system, system.token(body["email"], NEW_PASSWORD)) > "2020"
 
 
 def _verified_at(system: System, token: str) -> str:

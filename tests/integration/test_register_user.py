@@ -252,7 +252,8 @@ def test_an_administrator_makes_another(service: Service) -> None:
     body = registration(role="admin")
     user = service.call("register_user", body, token=token).json
     assert user["role"] == "admin"
-    (event,) = outbox(service, user["id"])  # no verification mail: it was no self-registration
+    event, mail = outbox(service, user["id"])
+    assert mail["name"] == "invitation"  # no verification mail: it was no self-registration
     assert event["payload"]["super_admin"] is True
     assert service.call("list_users", token=service.log_in(body["email"])).status == 200
 
@@ -283,7 +284,7 @@ def test_without_self_registration(service: Service) -> None:
         assert service.call("register_user", registration(), token=ordinary).error == (403, "not_administrator")
         made = service.call("register_user", registration(), token=admin)
         assert made.status == 201
-    assert [row["channel"] for row in outbox(service, made.json["id"])] == ["event"]
+    assert [row["name"] for row in outbox(service, made.json["id"])] == ["user.create", "invitation"]
 
 
 def test_without_self_registration_the_bearer_comes_before_the_body(service: Service) -> None:

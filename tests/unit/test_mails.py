@@ -27,9 +27,12 @@ VALUES: dict[str, str | datetime] = {
     "link": LINK,
     "minutes": "30",
     "hours": "24",
+    "days": "7",
+    "username": "ada_l",
+    "registered": datetime(2030, 1, 24, 14, 30, tzinfo=UTC),
     "removal": datetime(2030, 1, 31, 14, 30, tzinfo=UTC),
 }
-WITH_LINK = {"verification", "password_reset"}
+WITH_LINK = {"verification", "verification_reminder", "password_reset", "invitation"}
 # What the mail programs make links of: a scheme, an address, or a domain.
 LINKABLE = re.compile(r"[:/@]|\w[.。．｡]\w|www\.\w", re.IGNORECASE)
 LAYERS = {"PYTHONPATH": os.pathsep.join(str(ROOT / "layers" / layer / "python") for layer in ("common", "operations"))}
@@ -49,8 +52,8 @@ def placeholders(texts: dict[str, str]) -> dict[str, set[str]]:
 
 
 def test_the_mails_and_the_languages() -> None:
-    told = {"password_changed", "email_changed", "account_removal", "logins_restricted"}
-    assert {"verification", "password_reset", *told} == MAILS
+    notices = {"password_changed", "email_changed", "account_removal", "logins_restricted"}
+    assert WITH_LINK | notices == MAILS
     assert {"en", "de"} == LANGUAGES
 
 

@@ -106,11 +106,17 @@ def test_no_page_needs_or_loads_anything_else(problem: str) -> None:
 
 
 def test_what_values_hold_is_text() -> None:
-    for name, values in {"reset_password": {"account": HOSTILE}, "verify_email": {"email": HOSTILE}}.items():
-        page = web.form_page(request(), name, token=HOSTILE, **values).body
+    account = {"email": HOSTILE, "username": HOSTILE, "registered": HOSTILE}
+    for texts, template, values in (
+        ("reset_password", "", {"account": HOSTILE}),
+        ("invitation", "reset_password", {"account": HOSTILE, "email": HOSTILE}),
+        ("verify_email", "", account),
+        ("verify_email", "verify_new_account", account),
+    ):
+        page = web.form_page(request(), texts, template=template, token=HOSTILE, **values).body
         assert "<script" not in page
-        (value,) = re.findall(r'name="token" value="([^"]*)"', page)
-        assert unescape(value) == HOSTILE
+        found = re.findall(r'name="token" value="([^"]*)"', page)
+        assert {unescape(value) for value in found} == {HOSTILE}
 
 
 @pytest.mark.parametrize(

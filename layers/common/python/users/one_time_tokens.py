@@ -1,4 +1,4 @@
-"""The tokens in mail links: verification and password reset (decisions.md 14; security.md S22–S25).
+"""The tokens in mail links: verification, password reset, invitation (decisions.md 14; security.md S22–S25).
 
 A token is derived from the server's secret and the outbox row that sends it, so that every delivery of one mail
 carries the same link and no table holds it; the database keeps its SHA-256, purpose, account and expiry.
@@ -12,12 +12,16 @@ from typing import Literal
 from users.secret_key import check_secret_key
 from users.secrets import secret
 
-Purpose = Literal["verification", "password_reset"]
+Purpose = Literal["verification", "password_reset", "invitation"]
 
 # How long a token is good, in seconds from the first time its mail was sent.
-LIFETIMES: dict[Purpose, int] = {"verification": 24 * 3600, "password_reset": 30 * 60}
+LIFETIMES: dict[Purpose, int] = {"verification": 24 * 3600, "password_reset": 30 * 60, "invitation": 7 * 24 * 3600}
 # What a token starts with, so that logs and secret scanners can recognise a leaked one.
-_PREFIXES: dict[Purpose, str] = {"verification": "mgverify_", "password_reset": "mgreset_"}
+_PREFIXES: dict[Purpose, str] = {
+    "verification": "mgverify_",
+    "password_reset": "mgreset_",
+    "invitation": "mginvite_",
+}
 
 
 def derive(purpose: Purpose, outbox_id: str, user_id: str) -> str:

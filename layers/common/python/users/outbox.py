@@ -205,6 +205,17 @@ def verification_mail(email: str) -> Record:
     return Record(channel="mail", name="verification", payload={"email": email})
 
 
+def verification_reminder(email: str, removal_at: datetime) -> Record:
+    """The mail that reminds ``email`` to verify the address, because its account will be removed at ``removal_at``."""
+    payload = {"email": email, "removal_at": removal_at.isoformat()}
+    return Record(channel="mail", name="verification_reminder", payload=payload)
+
+
+def invitation_mail(email: str) -> Record:
+    """The mail whose link lets the owner of ``email`` set the password of an account that an administrator made."""
+    return Record(channel="mail", name="invitation", payload={"email": email})
+
+
 def reset_request(email: str, request_id: str) -> Record:
     """A wish for a reset mail. Whether an account has that address is found out at delivery (security.md S4)."""
     return Record(channel="reset_request", name="password_reset", payload={"email": email, "request_id": request_id})

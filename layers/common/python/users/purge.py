@@ -2,6 +2,7 @@
 
 from users import domains, policies
 from users.errors import Unavailable
+from users.log import logger
 from users.outbox import account_purged
 from users.repository import purges
 from users.repository.purges import Claim
@@ -16,6 +17,18 @@ def purge(claim: Claim, request_id: str) -> None:
     except Unavailable:
         purges.release(claim)
         raise
+    purges.remove(claim, account_purged(request_id))
+    wake_delivery()
+
+
+def purge_now_or_later(claim: Claim, request_id: str) -> None:
+    """Remove a claimed account; where its relations cannot be removed now, the claim stays and the sweep goes on."""
+    (user_id,) = claim.user_ids
+    try:
+        detach(user_id)
+    except Unavailable as error:
+        logger.warning("the removal is left to the sweep", dependency=error.dependency)
+        return
     purges.remove(claim, account_purged(request_id))
     wake_delivery()
 

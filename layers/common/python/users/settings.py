@@ -162,7 +162,18 @@ class Settings:
         boolean,
     )
     verify_on_register: bool = variable(
-        "MG_USERS_VERIFY_ON_REGISTER", "true", "Self-registration sends the verification mail.", boolean
+        "MG_USERS_VERIFY_ON_REGISTER",
+        "true",
+        "Self-registration sends the verification mail, and an administrator's registration the invitation; one without"
+        " a password sends it always.",
+        boolean,
+    )
+    unverified_after: float = variable(
+        "MG_USERS_UNVERIFIED_AFTER",
+        "168h",
+        "Age at which a self-registered account that was never verified is removed (Go duration), after a reminder"
+        " half-way; `0s`: never. Only while `MG_ALLOW_UNVERIFIED_USER=false`.",
+        duration,
     )
     pats: bool = variable(
         "MG_USERS_PATS",

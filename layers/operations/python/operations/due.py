@@ -1,19 +1,33 @@
-"""Which accounts are to be removed: deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions.md 18)."""
+"""Which accounts are to be removed: deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions.md 18).
+
+And those that registered themselves and were never verified (operations.unverified_accounts).
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from users.database import query
+from users.repository.purges import NEVER_VERIFIED
 from users.settings import settings
 
 # Why an account is to go; with its status, and the column that says since when. Each has an index on that column.
 KINDS = {"deleted": (2, "deleted_at"), "disabled": (1, "disabled_at")}
+# Self-registered accounts that nobody ever verified (decisions.md 35), by the parameter ``unverified`` in seconds. What
+# users_never_verified is an index of comes first. A reminder that still waits to be sent keeps its account, unless it
+# waits behind a mail that is parked: else an account whose mails cannot be sent would hold its address for ever.
+UNVERIFIED_DUE = f"""{NEVER_VERIFIED}
+    AND u.created_at <= now() - %(unverified)s * interval '1 second'
+    AND u.verification_reminded_at <= now() - %(unverified)s / 2 * interval '1 second'
+    AND NOT EXISTS (SELECT FROM users_outbox o
+        WHERE o.user_id = u.id AND o.channel = 'mail' AND o.name = 'verification_reminder'
+            AND NOT EXISTS (SELECT FROM users_outbox p
+                WHERE p.user_id = u.id AND p.channel = 'mail' AND p.parked_at IS NOT NULL))"""
 _MOST_COUNTED = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueAccount:
-    """An account that the next run removes. ``kind`` is of ``KINDS``, ``since`` when that happened."""
+    """An account that the next run removes. ``kind`` is of ``KINDS`` or ``unverified``; ``since`` when that began."""
 
     id: str
     kind: str
@@ -25,6 +39,11 @@ def kinds() -> list[str]:
     """What the settings let go: ``MG_USERS_DELETE_AFTER=0s`` is for deleted accounts only."""
     disabled_too = settings().delete_disabled and settings().delete_after > 0
     return list(KINDS) if disabled_too else ["deleted"]
+
+
+def removes_unverified() -> bool:
+    """Whether unverified accounts are removed at all: only where they may not use the service."""
+    return settings().unverified_after > 0 and not settings().allow_unverified_user
 
 
 def unclaimed(kind: str) -> str:
@@ -39,26 +58,34 @@ def is_due(kind: str) -> str:
 
 def due_accounts(limit: int) -> list[DueAccount]:
     """The accounts that are due and unclaimed, those that are due longest first; nothing is changed."""
+    due = {kind: (is_due(kind), KINDS[kind][1]) for kind in kinds()}
+    if removes_unverified():
+        due["unverified"] = (UNVERIFIED_DUE, "created_at")
     selects = " UNION ALL ".join(
-        f"(SELECT id, '{kind}' AS kind, COALESCE(role, 0) AS role, {KINDS[kind][1]} AS since FROM users u"
-        f" WHERE {is_due(kind)} ORDER BY {KINDS[kind][1]}, id LIMIT %(limit)s)"
-        for kind in kinds()
+        f"(SELECT id, '{kind}' AS kind, COALESCE(role, 0) AS role, {since} AS since FROM users u"
+        f" WHERE {condition} ORDER BY {since}, id LIMIT %(limit)s)"
+        for kind, (condition, since) in due.items()
     )
     statement = f"SELECT * FROM ({selects}) due ORDER BY since, id LIMIT %(limit)s"
-    rows = query(statement, {"after": settings().delete_after, "limit": limit}, read_only=True)
+    rows = query(statement, _periods() | {"limit": limit}, read_only=True)
     return [DueAccount(**row) for row in rows]
 
 
 def count_due() -> dict[str, int]:
-    """How many accounts are due: ``deleted``, ``disabled``; and ``begun``: claimed, by a run now or after a failure.
+    """How many accounts are due: ``deleted``, ``disabled`` and ``unverified``, each counted up to 100 000.
 
-    Each is counted up to 100 000.
+    And ``begun``: how many are claimed, by a run now or after a failure.
     """
     counted = {kind: is_due(kind) if kind in kinds() else "false" for kind in KINDS}
+    counted["unverified"] = UNVERIFIED_DUE if removes_unverified() else "false"
     counted["begun"] = "u.purging_at IS NOT NULL"
     columns = ", ".join(
         f"(SELECT count(*) FROM (SELECT FROM users u WHERE {condition} LIMIT {_MOST_COUNTED}) found) AS {name}"
         for name, condition in counted.items()
     )
-    row = query(f"SELECT {columns}", {"after": settings().delete_after}, read_only=True)[0]
+    row = query(f"SELECT {columns}", _periods(), read_only=True)[0]
     return {name: int(row[name]) for name in counted}
+
+
+def _periods() -> dict[str, float]:
+    return {"after": settings().delete_after, "unverified": settings().unverified_after}

@@ -1,10 +1,11 @@
 """Making the mail of an outbox row: whom it goes to now, in which language, with which link (decisions.md 14)."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from operations.letter import Letter, deliverable_address
 from operations.mails import MAILS, language_of, render
+from operations.mails.names import shown_name
 from operations.relay import Row
 from users import one_time_tokens
 from users.database import query
@@ -12,18 +13,21 @@ from users.one_time_tokens import LIFETIMES, Purpose
 from users.repository.suppressions import is_suppressed
 from users.settings import settings
 
-_PURPOSES: dict[str, Purpose] = {purpose: purpose for purpose in LIFETIMES}
+# The mails with a link, and what its token is for.
+_PURPOSES: dict[str, Purpose] = {purpose: purpose for purpose in LIFETIMES} | {"verification_reminder": "verification"}
 _ADDRESSEE = "COALESCE(NULLIF(first_name, ''), username, '') AS name, metadata->>'locale' AS locale"
 
 # The account that a link is for, as long as the mail still makes sense: it is enabled; a verification is for the
-# address it still has, unverified; a reset was asked for after the last change of the password. With it the token is
-# stored, at the first sending, which is when its time begins; a new reset token ends the older ones (decisions.md 14).
+# address it still has, unverified; an invitation is for an unverified account, and for the address that it names, if
+# any; a reset was asked for after the last change of the password. With it the token is stored, at the first sending,
+# which is when its time begins; a new token of a reset or an invitation ends the older ones (decisions.md 14).
 # An address that gets no mails changes nothing.
 _PREPARE_LINK = f"""
     WITH account AS (
         SELECT *, {is_suppressed("email")} AS is_suppressed FROM users
         WHERE id = %(user_id)s AND status = 0
             AND (%(purpose)s <> 'verification' OR (email = %(email)s AND verified_at IS NULL))
+            AND (%(purpose)s <> 'invitation' OR (%(email)s IN ('', email) AND verified_at IS NULL))
             AND (%(purpose)s <> 'password_reset' OR secret_changed_at IS NULL OR secret_changed_at <= (
                 SELECT created_at FROM users_outbox WHERE id = %(outbox_id)s::uuid))
     ), stored AS (
@@ -34,10 +38,10 @@ _PREPARE_LINK = f"""
         RETURNING digest
     ), superseded AS (
         UPDATE users_one_time_tokens SET used_at = now()
-        WHERE user_id = %(user_id)s AND purpose = %(purpose)s AND %(purpose)s = 'password_reset' AND used_at IS NULL
+        WHERE user_id = %(user_id)s AND purpose = %(purpose)s AND %(purpose)s <> 'verification' AND used_at IS NULL
             AND EXISTS (SELECT FROM stored)
     )
-    SELECT {_ADDRESSEE}, email, is_suppressed FROM account"""
+    SELECT {_ADDRESSEE}, email, username, created_at AT TIME ZONE 'UTC' AS registered_at, is_suppressed FROM account"""
 
 # A notice tells of what has happened, so it makes sense as long as there is an account; the warning of a removal, as
 # long as nobody has enabled it.
@@ -86,7 +90,15 @@ def _with_link(row: Row, purpose: Purpose) -> Letter | None:
     found = query(_PREPARE_LINK, parameters, read_only=False)
     if not found:
         return None
-    values = {"link": link(purpose, token), "minutes": _whole(purpose, 60), "hours": _whole(purpose, 3600)}
+    values = {
+        "link": link(purpose, token),
+        "minutes": _whole(purpose, 60),
+        "hours": _whole(purpose, 3600),
+        "days": _whole(purpose, 24 * 3600),
+        "username": shown_name(found[0]["username"] or "") or "–",
+        "registered": _registered(found[0]["registered_at"]),
+        **_removal(row, "verification_reminder"),
+    }
     return _letter(row, found[0], found[0]["email"], values)
 
 
@@ -96,10 +108,24 @@ def _notice(row: Row) -> Letter | None:
     if not found:
         return None
     try:
-        values = {"removal": datetime.fromisoformat(row.payload["removal_at"])} if row.name == "account_removal" else {}
-        return _letter(row, found[0], row.payload["email"], values)
+        return _letter(row, found[0], row.payload["email"], _removal(row, "account_removal"))
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedRow("malformed payload") from error
+
+
+def _removal(row: Row, mail: str) -> dict[str, Any]:
+    """When the account will be removed, for a row of the mail that tells it; MalformedRow when it does not say."""
+    if row.name != mail:
+        return {}
+    try:
+        return {"removal": datetime.fromisoformat(row.payload["removal_at"])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedRow("malformed payload") from error
+
+
+def _registered(moment: datetime | None) -> datetime | str:
+    """The time in UTC; a dash where none was stored (upstream's zero time is none)."""
+    return moment.replace(tzinfo=UTC) if moment and moment.year > 1 else "–"
 
 
 def _letter(row: Row, account: dict[str, Any], stored_address: str, values: dict[str, Any]) -> Letter:
@@ -115,7 +141,7 @@ def _letter(row: Row, account: dict[str, Any], stored_address: str, values: dict
 def link(purpose: Purpose, token: str) -> str:
     """The link that a mail carries; it opens the page of the operation that uses the token."""
     s = settings()
-    prefix = s.password_reset_url_prefix if purpose == "password_reset" else s.verification_url_prefix
+    prefix = s.verification_url_prefix if purpose == "verification" else s.password_reset_url_prefix
     return f"{prefix}{'&' if '?' in prefix else '?'}token={token}"
 
 

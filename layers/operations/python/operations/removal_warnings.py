@@ -51,13 +51,24 @@ def _next(kind: str, after: tuple[str, str]) -> list[dict[str, Any]]:
 
 def _write(kind: str, found: list[dict[str, Any]], mails_before: int) -> int:
     """Mark accounts as warned, and write their mails, unless they were enabled or warned meanwhile; how many."""
+    grace = timedelta(seconds=settings().delete_after)
+    mails = [{"user_id": row["id"], **asdict(removal_warning(row["email"], row["since"] + grace))} for row in found]
+    condition = f"{unclaimed(kind)} AND u.removal_warned_at IS NULL"
+    return write_mails(mails, marks="removal_warned_at", condition=condition, mails_before=mails_before)
+
+
+def write_mails(mails: list[dict[str, Any]], *, marks: str, condition: str, mails_before: int) -> int:
+    """Write mails, each with its ``user_id``, to accounts that meet the condition on ``users u``; how many.
+
+    The column ``marks`` of these accounts says when. The run has written ``mails_before`` mails already.
+    """
     statement = f"""
         WITH told AS (
             SELECT * FROM jsonb_to_recordset(%(records)s)
                 AS r(id uuid, user_id text, channel text, name text, payload jsonb)
         ), changed AS (
-            UPDATE users u SET removal_warned_at = now() FROM told
-            WHERE u.id = told.user_id AND {unclaimed(kind)} AND u.removal_warned_at IS NULL RETURNING u.id
+            UPDATE users u SET {marks} = now() FROM told
+            WHERE u.id = told.user_id AND {condition} RETURNING u.id
         ), due AS (
             SELECT told.*, now() + (%(before)s + row_number() OVER () - 1) * {_SECONDS_BETWEEN_MAILS}
                 * interval '1 second' AS at
@@ -66,6 +77,4 @@ def _write(kind: str, found: list[dict[str, Any]], mails_before: int) -> int:
         INSERT INTO users_outbox (id, user_id, channel, name, payload, created_at, next_attempt_at)
         SELECT id, user_id, channel, name, payload, at, at FROM due
         RETURNING seq"""
-    grace = timedelta(seconds=settings().delete_after)
-    mails = [{"user_id": row["id"], **asdict(removal_warning(row["email"], row["since"] + grace))} for row in found]
     return len(query(statement, {"records": Jsonb(mails), "before": mails_before}, read_only=False))

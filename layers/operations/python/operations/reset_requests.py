@@ -1,4 +1,7 @@
-"""Turning a wish for a reset mail into the mail, where an enabled account has the address (security.md S4)."""
+"""Turning a wish for a reset mail into the mail, where an enabled account has the address (security.md S4).
+
+Whoever was invited and has no password yet gets the invitation again, which is good for longer than a reset (S62).
+"""
 
 from collections.abc import Iterator
 
@@ -26,14 +29,17 @@ class ResetRequestChannel:
             WITH done AS (
                 DELETE FROM users_outbox WHERE seq = %(seq)s RETURNING seq
             ), addressee AS (
-                SELECT u.id FROM users u, done
+                SELECT u.id,
+                    u.secret IS NULL AND u.verified_at IS NULL AND COALESCE(u.auth_provider, '') = '' AS is_invited
+                FROM users u, done
                 WHERE u.status = 0
                     AND (u.email = %(email)s OR (lower(u.email) = lower(%(email)s) AND NOT u.case_conflict))
                 ORDER BY u.email = %(email)s DESC LIMIT 1
             ), {MAIL_LIMITS}, {COUNT_HITS}, changed AS (
-                SELECT addressee.id FROM addressee, throttle WHERE throttle.allowed
+                SELECT addressee.id, is_invited FROM addressee, throttle WHERE throttle.allowed
             )
-            {INSERT_RECORDS}"""
+            {INSERT_RECORDS}
+            WHERE r.name <> CASE WHEN changed.is_invited THEN 'password_reset' ELSE 'invitation' END"""
         for row in rows:
             email = row.payload["email"]
             event = outbox.event(
@@ -41,8 +47,9 @@ class ResetRequestChannel:
                 row.payload["request_id"],
                 {"host": "", "email": email, "user": ""},
             )
-            mail = Record(channel="mail", name="password_reset", payload={})
-            parameters = {"seq": row.seq, "email": email, "kind": "password_reset", "records": as_rows([event, mail])}
+            mails = [Record(channel="mail", name=name, payload={}) for name in ("password_reset", "invitation")]
+            records = as_rows([event, *mails])
+            parameters = {"seq": row.seq, "email": email, "kind": "password_reset", "records": records}
             query(statement, parameters, read_only=False)
             yield Outcome(row)
 

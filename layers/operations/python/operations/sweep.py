@@ -1,5 +1,7 @@
 """Removing accounts that were deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions.md 18).
 
+Accounts that nobody ever verified go as well (operations.unverified_accounts).
+
 In batches: claim what is due, in one statement; take each account out of its domains and its relations, several at a
 time, with no transaction open; delete all that worked with every trace of it, in one statement. Runs at the same time
 have different accounts. What a killed run leaves claimed is resumed when its lease is over; what fails stays claimed,
@@ -12,9 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any
 
+from operations import unverified_accounts
 from operations.due import KINDS, DueAccount, count_due, due_accounts, is_due, kinds
 from operations.removal_warnings import warn
 from users.database import query
@@ -44,16 +48,19 @@ class _Outcome(Enum):
 def sweep(time_is_left: Callable[[], bool]) -> dict[str, int]:
     """Warn, and remove what is due, until nothing is, time is over or a dependency is away.
 
-    How many accounts were ``swept``, ``failed`` (to be tried again later), ``warned``, and are ``left``. Raises
-    Unavailable when the database goes away; the next run continues.
+    How many accounts were ``swept``, ``failed`` (to be tried again later), ``warned``, ``reminded`` to verify their
+    address, and are ``left``. Raises Unavailable when the database goes away; the next run continues.
     """
     _date(time_is_left)
     _forget_expired(time_is_left)
     counts = {"swept": 0, "failed": 0, "warned": warn(time_is_left)}
+    counts["reminded"] = unverified_accounts.remind(time_is_left)
     for candidates in (*(_due(kind) for kind in kinds()), _ABANDONED):
         if not _remove_all(candidates, counts, time_is_left):
             break
-    if counts["swept"] or counts["warned"]:
+    else:
+        _remove_unverified(counts, time_is_left)
+    if counts["swept"] or counts["warned"] or counts["reminded"]:
         wake_delivery()
     return counts | {"left": sum(count_due().values())}
 
@@ -122,6 +129,17 @@ def _remove_all(candidates: str, counts: dict[str, int], time_is_left: Callable[
             purges.release(outcomes[_Outcome.UNTRIED])
             return False
     return False
+
+
+def _remove_unverified(counts: dict[str, int], time_is_left: Callable[[], bool]) -> None:
+    def detach_all(user_ids: list[str]) -> tuple[list[str], bool]:
+        if not settings().domains_grpc_url and not settings().spicedb_host:
+            return user_ids, True
+        outcomes = _detach_all(Claim(user_ids, datetime.now(UTC)), time_is_left)
+        counts["failed"] += len(outcomes[_Outcome.FAILED].user_ids)
+        return list(outcomes[_Outcome.DETACHED].user_ids), not outcomes[_Outcome.UNTRIED].user_ids
+
+    counts["swept"] += unverified_accounts.remove(time_is_left, detach_all)
 
 
 def _claim(candidates: str, parameters: Mapping[str, Any]) -> Claim | None:

@@ -46,19 +46,28 @@ def find_profile(user_id: str) -> tuple[Account, User] | None:
     return (Account.from_row(rows[0]), User.from_row(rows[0])) if rows else None
 
 
-def register(user: User, secret_hash: str, records: Sequence[Record], mails: Sequence[Record] = ()) -> None:
+def register(
+    user: User,
+    secret_hash: str | None,
+    records: Sequence[Record],
+    mails: Sequence[Record] = (),
+    *,
+    self_registered: bool = False,
+) -> None:
     """Store a new account and its records. Conflict when the e-mail or the username is taken, whatever its case.
 
-    ``secret_hash`` is the password's argon2id string. ``mails`` are to its address, and count against the limits of
-    verification mails (decisions.md 11).
+    ``secret_hash`` is the password's argon2id string, None for an account that has no password yet. ``mails``, all of
+    one kind, are to its address, and count against the limits of that kind (decisions.md 11). ``self_registered``
+    accounts that nobody verifies are removed (decisions.md 35).
     """
     statement = f"""
         WITH changed AS (
             INSERT INTO users (id, first_name, last_name, tags, email, username, secret, metadata, private_metadata,
-                               profile_picture, status, role, created_at, secret_changed_at, disabled_at)
+                               profile_picture, status, role, created_at, secret_changed_at, disabled_at,
+                               self_registered)
             VALUES (%(id)s, %(first_name)s, %(last_name)s, %(tags)s, %(email)s, %(username)s, %(secret)s, %(metadata)s,
                     %(private_metadata)s, %(profile_picture)s, %(status)s, %(role)s, %(created_at)s, %(created_at)s,
-                    %(disabled_at)s)
+                    %(disabled_at)s, %(self_registered)s)
             RETURNING id
         ), addressee AS (
             SELECT id FROM changed WHERE jsonb_array_length(%(mails)s) > 0
@@ -79,7 +88,8 @@ def register(user: User, secret_hash: str, records: Sequence[Record], mails: Seq
         "role": user.role,
         "created_at": user.created_at,
         "disabled_at": user.created_at if user.status else None,
-        "kind": "verification",
+        "self_registered": self_registered,
+        "kind": mails[0].name if mails else "",
         "mails": as_rows(mails),
         "records": as_rows(records),
     }

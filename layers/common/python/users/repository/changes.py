@@ -80,14 +80,22 @@ def update_email(
 ) -> User | None:
     """Set a new, unverified address; links that were mailed to the old one end (security.md S25).
 
+    Parked mails with a link go: one that could not be sent to the old address would hold up all those to the new one.
+
     ``mails`` are to the new address, and are sent only as often as a mailbox should get one (S12). None when no enabled
     account has the id; Conflict when the address is taken.
     """
     ends = f""", ended AS (
         UPDATE users_one_time_tokens SET used_at = now()
         WHERE used_at IS NULL AND user_id = (SELECT id FROM changed)
+    ), parked AS (
+        DELETE FROM users_outbox
+        WHERE user_id = (SELECT id FROM changed) AND channel = 'mail' AND parked_at IS NOT NULL
+            AND name IN ('verification', 'verification_reminder', 'password_reset', 'invitation')
     ), addressee AS (SELECT id FROM changed), {MAIL_LIMITS}, {COUNT_HITS}, mailed AS ({INSERT_MAILS})"""
-    assignments = [*_renaming("email", "username"), "verified_at = NULL"]
+    # An account that was verified once is not removed when its next address stays unverified (decisions.md 35).
+    never_verified = "self_registered = u.self_registered AND u.verified_at IS NULL"
+    assignments = [*_renaming("email", "username"), never_verified, "verified_at = NULL"]
     parameters = {"email": email, "kind": "verification", "mails": as_rows(mails)}
     return _change(assignments, "u.status = 0", parameters, records, user_id, by=by, at=at, also=ends)
 
@@ -135,7 +143,7 @@ def update_status(
 def update_secret(
     user_id: str, old_hash: str | None, new_hash: str, records: Sequence[Record], *, at: datetime, by: str = ""
 ) -> User | None:
-    """Replace a password that is still ``old_hash``; reset links end. None when it was changed meanwhile.
+    """Replace a password that is still ``old_hash``; links that set one end. None when it was changed meanwhile.
 
     ``by`` is who does it, the user itself when empty.
     """
@@ -147,7 +155,7 @@ def update_secret(
     condition = f"u.id = {LOCKED} AND u.status = 0 AND u.secret IS NOT DISTINCT FROM %(old_hash)s"
     ends = f""", ended AS (
         UPDATE users_one_time_tokens SET used_at = now()
-        WHERE used_at IS NULL AND purpose = 'password_reset' AND user_id = (SELECT id FROM changed)
+        WHERE used_at IS NULL AND purpose IN ('password_reset', 'invitation') AND user_id = (SELECT id FROM changed)
     ), {FORGET_FAILED_LOGINS}"""
     parameters = {"new_hash": new_hash, "old_hash": old_hash}
     return _change(assignments, condition, parameters, records, user_id, by=by or user_id, at=at, also=ends)

@@ -17,6 +17,11 @@ from users.repository.suppressions import mailbox
 
 LEASE = 600  # seconds after which a claim is a dead run's
 
+# The condition on ``users u`` for accounts that their mailbox's owner, or the sweep, may remove because nobody verified
+# them: they registered themselves and were never verified. Administrators are none of them (decisions.md 35).
+NEVER_VERIFIED = """u.self_registered AND u.verified_at IS NULL AND u.status = 0 AND u.role IS DISTINCT FROM 1
+    AND u.purging_at IS NULL"""
+
 # Limits know an account by its id. Those of before it had one, and those of mails, know a digest of what was typed:
 # they end within the hour, and until then they are looked for, too.
 _DELETE_THROTTLES = """

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from users.database import query
 from users.outbox import Record
+from users.repository.one_time_tokens import Holder
 from users.repository.outbox import INSERT_RECORDS, as_rows
 
 
@@ -20,7 +21,7 @@ def use_upstream_link(user_id: str, email: str, otp: str, records: Sequence[Reco
                 AND latest.otp = %(otp)s AND latest.used_at IS NULL AND latest.expires_at > now()
             RETURNING v.user_id
         ), changed AS (
-            UPDATE users u SET verified_at = %(at)s
+            UPDATE users u SET verified_at = %(at)s, self_registered = false
             WHERE u.id IN (SELECT user_id FROM used) AND u.email = %(email)s AND u.status = 0
             RETURNING u.id
         ), recorded AS ({INSERT_RECORDS})
@@ -33,3 +34,16 @@ def knows_upstream_link(user_id: str, email: str, otp: str) -> bool:
     """Whether upstream made this link, though it may be used or expired."""
     statement = "SELECT 1 FROM users_verifications WHERE user_id = %(id)s AND email = %(email)s AND otp = %(otp)s"
     return bool(query(statement, {"id": user_id, "email": email, "otp": otp}, read_only=True))
+
+
+def find_upstream_holder(user_id: str, email: str, otp: str) -> Holder | None:
+    """Whose link it is, used and expired ones too; ``email`` is the address that the link names. None for no link."""
+    rows = query(
+        "SELECT u.id AS user_id, COALESCE(u.username, '') AS username, v.email,"
+        " u.created_at AT TIME ZONE 'UTC' AS registered_at"
+        " FROM users_verifications v JOIN users u ON u.id = v.user_id"
+        " WHERE v.user_id = %(id)s AND v.email = %(email)s AND v.otp = %(otp)s",
+        {"id": user_id, "email": email, "otp": otp},
+        read_only=True,
+    )
+    return Holder(**rows[0], purpose="verification", is_removable=False) if rows else None

@@ -25,14 +25,18 @@ _LEAST_LENGTH = re.compile(r"\^\.\{(\d{1,4}),\d*\}\$")
 _ON_INVALID_FIELD = 'aria-invalid="true"'
 
 
-def form_page(request: Request, operation: str, *, problem: str = "", **values: str) -> Reply:
-    """The form of an operation, with ``values`` put in; ``problem`` is the code of what was wrong with the last try."""
+def form_page(request: Request, texts: str, *, template: str = "", problem: str = "", **values: str) -> Reply:
+    """A form: the file ``template`` with the texts ``<texts>.<name>``, and with ``values`` put in.
+
+    Without ``template`` the file has the name of the texts, an operation's. ``problem`` is the code of what was wrong
+    with the last try.
+    """
     say = _Speaker(request)
     told = problem and (f"problem.{problem}" if f"problem.{problem}" in TEXTS[say.language] else "failed")
     least = _least_length()
-    content = _template(f"{operation}.html").substitute(
+    content = _template(f"{template or texts}.html").substitute(
         {name: escape(value) for name, value in values.items()},
-        **say.all_of(operation, **values),
+        **say.all_of(texts, **values),
         problem=f'<p class="problem" id="problem" role="alert">{say(told)}</p>' if told else "",
         described_by="problem rules" if told else "rules",
         state=f"{_ON_INVALID_FIELD} autofocus" if told else "",
@@ -41,7 +45,7 @@ def form_page(request: Request, operation: str, *, problem: str = "", **values: 
         rules="".join(f"<li>{rule}</li>" for rule in _password_rules(say)),
     )
     mark = say("error_mark") if told else ""
-    return _page(say, 400 if told else 200, f"{operation}.title", content, mark)
+    return _page(say, 400 if told else 200, f"{texts}.title", content, mark)
 
 
 def message_page(request: Request, status: int, text: str) -> Reply:
@@ -81,10 +85,10 @@ class _Speaker:
         """One text with its values, escaped."""
         return Template(escape(self._texts[key])).substitute({name: escape(value) for name, value in values.items()})
 
-    def all_of(self, operation: str, **values: str) -> dict[str, str]:
-        """The texts ``<operation>.<name>`` as ``text_<name>``, their values in bold."""
+    def all_of(self, texts: str, **values: str) -> dict[str, str]:
+        """The texts ``<texts>.<name>`` as ``text_<name>``, their values in bold."""
         bold = {name: f"<b>{escape(value)}</b>" for name, value in values.items()}
-        start = f"{operation}."
+        start = f"{texts}."
         return {
             f"text_{key.removeprefix(start)}": Template(escape(text)).substitute(bold)
             for key, text in self._texts.items()

@@ -19,17 +19,37 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "reset_password.done": "You can now log in with the new password. Wherever you were logged in before, you"
         " have to log in again. You can close this page.",
         "reset_password.unusable.title": "This link does not work any more",
-        "reset_password.unusable": "A link to set a new password works once, and for 30 minutes; a newer one replaces"
-        " it. If you have just set a new password with it, you can log in now. Otherwise ask for a new e-mail where you"
-        " log in.",
+        "reset_password.unusable": "A link to set a password works once, and a newer one replaces it. It is good for 30"
+        " minutes, that of an invitation for 7 days. If you have just set a password with it, you can log in now."
+        " Otherwise ask for a new e-mail where you log in.",
+        "invitation.title": "Set your password",
+        "invitation.account": "For the account $account. This also confirms that $email is your e-mail address.",
+        "invitation.new": "Password",
+        "invitation.again": "Password, once more",
+        "invitation.button": "Set password",
+        "invitation.done.title": "Your account is ready",
+        "invitation.done": "Your password is set and your e-mail address is confirmed. You can now log in. You can"
+        " close this page.",
         "verify_email.title": "Confirm your e-mail address",
-        "verify_email.question": "To confirm that $email is your address, press the button.",
+        "verify_email.question": "This account was given the e-mail address $email. If it is your account, press the"
+        " button to confirm the address.",
+        "verify_email.name": "Username: $username",
+        "verify_email.since": "Registered: $registered",
         "verify_email.button": "Confirm e-mail address",
+        "verify_email.not_me": "This was not me",
+        "verify_email.leave": "If it is not your account, do not confirm it. Close this page: the address stays"
+        " unconfirmed.",
+        "verify_email.consequence": "If you did not register this account, remove it. It is removed for good, with all"
+        " its data, and your e-mail address becomes free again.",
+        "verify_email.remove": "This was not me: remove the account",
+        "verify_email.removed.title": "The account is removed",
+        "verify_email.removed": "Nobody can use it any more. You can close this page.",
         "verify_email.done.title": "Your e-mail address is confirmed",
         "verify_email.done": "Thank you. You can close this page.",
         "verify_email.unusable.title": "This link does not work any more",
         "verify_email.unusable": "A link to confirm an e-mail address works once, and for 24 hours. If you have"
-        " confirmed your address already, there is nothing to do. Otherwise log in and ask for a new e-mail.",
+        " confirmed your address or removed the account already, there is nothing to do. Otherwise log in and ask for a"
+        " new e-mail.",
         "rule.length": "at least $least characters",
         "rule.pattern": "it matches the pattern $pattern",
         "rule.common": "not one of the very common passwords",
@@ -59,18 +79,37 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "reset_password.done": "Sie können sich jetzt mit dem neuen Passwort anmelden. Wo Sie bisher angemeldet waren,"
         " müssen Sie sich neu anmelden. Sie können diese Seite schließen.",
         "reset_password.unusable.title": "Dieser Link gilt nicht mehr",
-        "reset_password.unusable": "Ein Link für ein neues Passwort gilt einmal und 30 Minuten lang; ein neuerer"
-        " ersetzt ihn. Wenn Sie damit gerade ein neues Passwort festgelegt haben, können Sie sich jetzt anmelden. Sonst"
-        " fordern Sie bei der Anmeldung eine neue E-Mail an.",
+        "reset_password.unusable": "Ein Link zum Festlegen eines Passworts gilt einmal, und ein neuerer ersetzt ihn. Er"
+        " gilt 30 Minuten lang, der einer Einladung 7 Tage. Wenn Sie damit gerade ein Passwort festgelegt haben, können"
+        " Sie sich jetzt anmelden. Sonst fordern Sie bei der Anmeldung eine neue E-Mail an.",
+        "invitation.title": "Passwort festlegen",
+        "invitation.account": "Für das Konto $account. Damit bestätigen Sie auch, dass $email Ihre E-Mail-Adresse ist.",
+        "invitation.new": "Passwort",
+        "invitation.again": "Passwort, noch einmal",
+        "invitation.button": "Passwort festlegen",
+        "invitation.done.title": "Ihr Konto ist bereit",
+        "invitation.done": "Ihr Passwort ist festgelegt, und Ihre E-Mail-Adresse ist bestätigt. Sie können sich jetzt"
+        " anmelden. Sie können diese Seite schließen.",
         "verify_email.title": "E-Mail-Adresse bestätigen",
-        "verify_email.question": "Um zu bestätigen, dass $email Ihre Adresse ist, drücken Sie die Schaltfläche.",
+        "verify_email.question": "Für dieses Konto wurde die E-Mail-Adresse $email angegeben. Wenn es Ihr Konto ist,"
+        " bestätigen Sie die Adresse mit der Schaltfläche.",
+        "verify_email.name": "Benutzername: $username",
+        "verify_email.since": "Registriert: $registered",
         "verify_email.button": "E-Mail-Adresse bestätigen",
+        "verify_email.not_me": "Das war ich nicht",
+        "verify_email.leave": "Wenn es nicht Ihr Konto ist, bestätigen Sie es nicht. Schließen Sie diese Seite: Die"
+        " Adresse bleibt unbestätigt.",
+        "verify_email.consequence": "Wenn Sie dieses Konto nicht registriert haben, entfernen Sie es. Es wird mit allen"
+        " Daten endgültig entfernt, und Ihre E-Mail-Adresse wird wieder frei.",
+        "verify_email.remove": "Das war ich nicht: Konto entfernen",
+        "verify_email.removed.title": "Das Konto ist entfernt",
+        "verify_email.removed": "Niemand kann es mehr benutzen. Sie können diese Seite schließen.",
         "verify_email.done.title": "Ihre E-Mail-Adresse ist bestätigt",
         "verify_email.done": "Vielen Dank. Sie können diese Seite schließen.",
         "verify_email.unusable.title": "Dieser Link gilt nicht mehr",
         "verify_email.unusable": "Ein Link zum Bestätigen einer E-Mail-Adresse gilt einmal und 24 Stunden lang. Wenn"
-        " Sie Ihre Adresse schon bestätigt haben, ist nichts zu tun. Sonst melden Sie sich an und fordern eine neue"
-        " E-Mail an.",
+        " Sie Ihre Adresse schon bestätigt oder das Konto schon entfernt haben, ist nichts zu tun. Sonst melden Sie"
+        " sich an und fordern eine neue E-Mail an.",
         "rule.length": "mindestens $least Zeichen",
         "rule.pattern": "es entspricht dem Muster $pattern",
         "rule.common": "keines der sehr häufigen Passwörter",

@@ -40,8 +40,10 @@ def add_to(cli: click.Group) -> None:
     def sweep(console: Console, *, dry_run: bool, yes: bool) -> Exit | None:
         """Remove for good the accounts whose grace period is over.
 
-        Accounts that are deleted, or disabled, for longer than MG_USERS_DELETE_AFTER go with everything of theirs. The
-        scheduled function does the same; an interrupted run leaves nothing half removed that the next does not resume.
+        Accounts that are deleted, or disabled, for longer than MG_USERS_DELETE_AFTER go with everything of theirs.
+        Those that registered themselves and were never verified go after MG_USERS_UNVERIFIED_AFTER and a reminder,
+        unless MG_ALLOW_UNVERIFIED_USER is true. The scheduled function does the same; an interrupted run leaves nothing
+        half removed that the next does not resume.
         """
         if not dry_run:
             return _sweep(console, yes=yes)

@@ -8,11 +8,16 @@ from operations.mails import LANGUAGES, MAILS, render
 
 _LINKS = {
     "verification": "https://example.com/verify-email?token=mgverify_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG",
+    "verification_reminder": "https://example.com/verify-email?token=mgverify_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG",
+    "invitation": "https://example.com/password/reset?token=mginvite_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG",
     "password_reset": "https://example.com/password/reset?token=mgreset_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG",
 }
 _VALUES: dict[str, str | datetime] = {
     "minutes": "30",
     "hours": "24",
+    "days": "7",
+    "username": "ada",
+    "registered": datetime(2030, 1, 24, 14, 30, tzinfo=UTC),
     "removal": datetime(2030, 1, 31, 14, 30, tzinfo=UTC),
 }
 
