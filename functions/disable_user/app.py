@@ -6,7 +6,7 @@ from users.errors import Conflict
 from users.models import Status
 from users.repository import changes
 from users.sessions import revocations
-from users.target import changed, find_target
+from users.target import changed, find_target, notice
 
 
 @operation("disable_user", access=SIGNED_IN)
@@ -15,7 +15,7 @@ def lambda_handler(request: Request) -> Reply:
     target = find_target(request, "user.disable")
     if target.user.status != Status.ENABLED:
         raise Conflict("status_already_assigned", "status already assigned")
-    records = [target.event, *revocations(target.user.id)]
+    records = [target.event, notice(request, target, "account_disabled"), *revocations(target.user.id)]
     user = changes.update_status(target.user.id, Status.DISABLED, records, by=target.caller.id, at=target.at)
     if user is None:
         raise Conflict("last_administrator", "the last enabled administrator cannot be disabled")

@@ -10,8 +10,16 @@ from users import outbox, passwords
 from users.access import ADMINISTRATOR, ANYBODY
 from users.body import Body
 from users.edge import Reply, Request, operation
+from users.email_addresses import canonical_email
 from users.errors import BadRequest, Forbidden, TooManyRequests, Unauthenticated
-from users.fields import check_email, check_name, check_name_size, check_profile_picture, check_username
+from users.fields import (
+    check_name,
+    check_name_size,
+    check_profile_picture,
+    check_username,
+    is_reserved,
+    reserved_username,
+)
 from users.granting import grant_or_repair
 from users.models import Role, Status, User
 from users.repository import accounts
@@ -66,9 +74,12 @@ def lambda_handler(request: Request) -> Reply:
         request.require(ADMINISTRATOR)  # where there is no other way, the bearer comes before the body (contract §1.2)
     body = request.body(Registration)
     status, role = _status(body.status), _role(body.role)
-    _check(body)
+    email = _check(body)
     if not by_admin and (role != Role.USER or status != Status.ENABLED):
         _require_administrator(request)
+        by_admin = True
+    if not by_admin and is_reserved(body.credentials.username):
+        _require_administrator_of_reserved(request)
         by_admin = True
     if not by_admin:
         _count(request)
@@ -83,7 +94,7 @@ def lambda_handler(request: Request) -> Reply:
         role=role,
         profile_picture=body.profile_picture,
         username=body.credentials.username,
-        email=body.email,
+        email=email,
         created_at=datetime.now(UTC),
     )
     records = [outbox.user_created(user, request.session, request.request_id)]
@@ -102,6 +113,14 @@ def _require_administrator(request: Request) -> None:
         raise Forbidden("not_administrator", "not authorized to perform admin action") from error
 
 
+def _require_administrator_of_reserved(request: Request) -> None:
+    """400 for anybody else, with or without a token, who wants a reserved username."""
+    try:
+        request.require(ADMINISTRATOR)
+    except (Unauthenticated, Forbidden) as error:
+        raise reserved_username() from error
+
+
 def _count(request: Request) -> None:
     """Self-registrations are limited per address, also those that find a name taken (security.md S10).
 
@@ -117,16 +136,17 @@ def _count(request: Request) -> None:
         raise TooManyRequests(wait) from error
 
 
-def _check(body: Registration) -> None:
-    """The contract's order of rules, §1.6.1."""
+def _check(body: Registration) -> str:
+    """Check in the contract's order of rules, §1.6.1; return the address as it is stored."""
     check_name_size(body.first_name)
     check_name_size(body.last_name)
     check_name(body.first_name, "first name")
     check_name(body.last_name, "last name")
     check_username(body.credentials.username)
-    check_email(body.email)
-    passwords.check_password_rules(body.credentials.secret, username=body.credentials.username, email=body.email)
+    email = canonical_email(body.email)
+    passwords.check_password_rules(body.credentials.secret, username=body.credentials.username, email=email)
     check_profile_picture(body.profile_picture)
+    return email
 
 
 def _status(value: object) -> Status:

@@ -77,7 +77,7 @@ def _reset(request: Request, token: str, password: str, confirmation: str) -> No
     at = datetime.now(UTC)
     records = [
         outbox.secret_reset(request.request_id),
-        outbox.notice_mail("password_changed", holder.email, at=at, address=request.address),
+        outbox.notice_mail("password_changed", holder.email, at=at, address=request.address, proven=True),
         *revocations(holder.user_id),
     ]
     new_hash = passwords.hash_password(password)

@@ -224,7 +224,7 @@ def test_update_overwrites_and_ends_sessions(own_service: Service, line: Command
     done = line.run("import", write(line, changed), "--on-conflict", "update", "--json")
     assert done.json["updated"] == 1, done.err
     (row,) = own_service.execute("SELECT email, tags, metadata, verified_at FROM users")
-    assert row == {"email": "Ada.1@Example.com", "tags": ["kept"], "metadata": {"b": 2}, "verified_at": None}
+    assert row == {"email": "Ada.1@example.com", "tags": ["kept"], "metadata": {"b": 2}, "verified_at": None}
     assert own_service.call("view_profile", token=token).status == 401
     own_service.log_in("ada_1")
 

@@ -97,6 +97,16 @@ def color(text: str) -> str:
     return text
 
 
+def username_list(text: str) -> frozenset[str]:
+    """Usernames by commas, each as ``folded_username`` makes it; ``-`` alone is the empty list."""
+    return frozenset(folded_username(name) for name in text.split(",") if name.strip(" -"))
+
+
+def folded_username(username: str) -> str:
+    """What a reserved username is compared by: lower case, without ``-`` and ``_``."""
+    return username.strip().lower().replace("-", "").replace("_", "")
+
+
 def variable(name: str, default: str, about: str, parse: Callable[[str], Any] = str) -> Any:
     """A field of ``Settings`` that is read from ``name``; an empty variable counts as unset."""
     return field(default=parse(default), metadata={"name": name, "default": default, "about": about, "parse": parse})
@@ -139,6 +149,14 @@ class Settings:
     )
     registrations_per_hour: int = variable(
         "MG_USERS_REGISTRATIONS_PER_HOUR", "100", "Self-registrations from one address in an hour; `0`: any.", int
+    )
+    reserved_usernames: frozenset[str] = variable(
+        "MG_USERS_RESERVED_USERNAMES",
+        "abuse,admin,administrator,help,helpdesk,hostmaster,info,mailer-daemon,noc,noreply,official,operator,"
+        "postmaster,root,security,staff,superuser,support,sysadmin,system,webmaster",
+        "Usernames that only an administrator may give, by commas, in any letter case, with and without `-` and `_`;"
+        " `-`: none are reserved.",
+        username_list,
     )
     delete_after: float = variable(
         "MG_USERS_DELETE_AFTER",

@@ -15,8 +15,10 @@ LOCK_TIMEOUT = "1s"  # the session's, see schema.py
 BATCH = 5000  # rows whose locks one statement holds
 
 
-def build_index(connection: psycopg.Connection, name: str, definition: str, *, unique: bool = False) -> None:
-    """Make an index of ``users``, unless it is there and valid; an invalid one, left by a kill, is made anew.
+def build_index(
+    connection: psycopg.Connection, name: str, definition: str, *, unique: bool = False, table: str = "users"
+) -> None:
+    """Make an index of ``table``, unless it is there and valid; an invalid one, left by a kill, is made anew.
 
     Building waits for the transactions of others without being in anybody's way, and so without a limit.
     """
@@ -30,7 +32,7 @@ def build_index(connection: psycopg.Connection, name: str, definition: str, *, u
         if valid is False:
             connection.execute(f"DROP INDEX CONCURRENTLY {name}")
         kind = "UNIQUE INDEX" if unique else "INDEX"
-        connection.execute(f"CREATE {kind} CONCURRENTLY {name} ON users {definition}")
+        connection.execute(f"CREATE {kind} CONCURRENTLY {name} ON {table} {definition}")
     finally:
         if not connection.closed:
             connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")

@@ -1,10 +1,12 @@
 """Making the mail of an outbox row: whom it goes to now, in which language, with which link (decisions.md 14)."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from operations.letter import Letter, deliverable_address
 from operations.mails import MAILS, language_of, render
+from operations.mails.names import shown_name
 from operations.relay import Row
 from users import one_time_tokens
 from users.database import query
@@ -96,10 +98,22 @@ def _notice(row: Row) -> Letter | None:
     if not found:
         return None
     try:
-        values = {"removal": datetime.fromisoformat(row.payload["removal_at"])} if row.name == "account_removal" else {}
-        return _letter(row, found[0], row.payload["email"], values)
+        return _letter(row, found[0], row.payload["email"], _told(row.payload))
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedRow("malformed payload") from error
+
+
+def _told(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What a notice says, for ``operations.mails.render``; rows of before the times were told have none.
+
+    KeyError, TypeError or ValueError for what cannot be told. Other details were typed by somebody.
+    """
+    told: dict[str, Any] = {"address": str(payload.get("address", ""))}
+    for name, word in (("at", "at"), ("removal_at", "removal")):
+        if name in payload:
+            told[word] = datetime.fromisoformat(payload[name])
+    details = payload.keys() - {"email", "address", "at", "removal_at"}
+    return told | {name: shown_name(payload[name]) for name in details}
 
 
 def _letter(row: Row, account: dict[str, Any], stored_address: str, values: dict[str, Any]) -> Letter:

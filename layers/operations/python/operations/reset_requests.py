@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from operations.relay import Outcome, Row
 from users import outbox
 from users.database import query
+from users.email_addresses import canonical_or_typed
 from users.outbox import Record
 from users.repository.mails import MAIL_LIMITS
 from users.repository.outbox import INSERT_RECORDS, as_rows
@@ -20,7 +21,8 @@ class ResetRequestChannel:
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
         """Done with as well: an address that no enabled account has, or that just got such a mail.
 
-        The exact spelling of an address wins over the folded one.
+        The exact spelling of an address wins over the folded one, and that over the canonical one, by which mails are
+        counted: all spellings of a domain are one mailbox (security.md S54).
         """
         statement = f"""
             WITH done AS (
@@ -28,8 +30,9 @@ class ResetRequestChannel:
             ), addressee AS (
                 SELECT u.id FROM users u, done
                 WHERE u.status = 0
-                    AND (u.email = %(email)s OR (lower(u.email) = lower(%(email)s) AND NOT u.case_conflict))
-                ORDER BY u.email = %(email)s DESC LIMIT 1
+                    AND (u.email = %(typed)s
+                        OR (lower(u.email) IN (lower(%(typed)s), lower(%(email)s)) AND NOT u.case_conflict))
+                ORDER BY u.email = %(typed)s DESC, lower(u.email) = lower(%(typed)s) DESC LIMIT 1
             ), {MAIL_LIMITS}, {COUNT_HITS}, changed AS (
                 SELECT addressee.id FROM addressee, throttle WHERE throttle.allowed
             )
@@ -42,7 +45,13 @@ class ResetRequestChannel:
                 {"host": "", "email": email, "user": ""},
             )
             mail = Record(channel="mail", name="password_reset", payload={})
-            parameters = {"seq": row.seq, "email": email, "kind": "password_reset", "records": as_rows([event, mail])}
+            parameters = {
+                "seq": row.seq,
+                "typed": email,
+                "email": canonical_or_typed(email),
+                "kind": "password_reset",
+                "records": as_rows([event, mail]),
+            }
             query(statement, parameters, read_only=False)
             yield Outcome(row)
 

@@ -1,6 +1,7 @@
 """One account: reading it, and registering it."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -8,9 +9,9 @@ from psycopg.types.json import Jsonb
 from users.access import Account
 from users.database import query
 from users.models import User
-from users.outbox import Record
+from users.outbox import Record, administrator_notice
 from users.repository.mails import MAIL_LIMITS
-from users.repository.outbox import INSERT_MAILS, INSERT_RECORDS, as_rows
+from users.repository.outbox import INSERT_MAILS, INSERT_RECORDS, TELL_ADMINISTRATORS, as_rows
 from users.repository.throttles import COUNT_HITS
 
 # Times come as UTC whatever the server's TimeZone is; upstream's zero time would not survive another zone.
@@ -50,7 +51,7 @@ def register(user: User, secret_hash: str, records: Sequence[Record], mails: Seq
     """Store a new account and its records. Conflict when the e-mail or the username is taken, whatever its case.
 
     ``secret_hash`` is the password's argon2id string. ``mails`` are to its address, and count against the limits of
-    verification mails (decisions.md 11).
+    verification mails (decisions.md 11). Of a new administrator the others are told.
     """
     statement = f"""
         WITH changed AS (
@@ -59,10 +60,11 @@ def register(user: User, secret_hash: str, records: Sequence[Record], mails: Seq
             VALUES (%(id)s, %(first_name)s, %(last_name)s, %(tags)s, %(email)s, %(username)s, %(secret)s, %(metadata)s,
                     %(private_metadata)s, %(profile_picture)s, %(status)s, %(role)s, %(created_at)s, %(created_at)s,
                     %(disabled_at)s)
-            RETURNING id
+            RETURNING id, role, status, username
         ), addressee AS (
             SELECT id FROM changed WHERE jsonb_array_length(%(mails)s) > 0
-        ), {MAIL_LIMITS}, {COUNT_HITS}, mailed AS ({INSERT_MAILS})
+        ), {MAIL_LIMITS}, {COUNT_HITS}, mailed AS ({INSERT_MAILS}),
+        told_administrators AS ({TELL_ADMINISTRATORS})
         {INSERT_RECORDS}"""
     parameters: dict[str, Any] = {
         "id": user.id,
@@ -82,5 +84,6 @@ def register(user: User, secret_hash: str, records: Sequence[Record], mails: Seq
         "kind": "verification",
         "mails": as_rows(mails),
         "records": as_rows(records),
+        "administrator_notice": Jsonb(administrator_notice(user.created_at or datetime.now(UTC))),
     }
     query(statement, parameters, read_only=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 from users.access import Account
 from users.database import query
+from users.email_addresses import canonical_or_typed
 from users.outbox import Record
 from users.repository.accounts import STANDING_COLUMNS
 from users.repository.outbox import INSERT_RECORDS, as_rows
@@ -20,16 +21,20 @@ _COLUMNS = f"""u.id, u.status, u.role, {STANDING_COLUMNS}, COALESCE(u.secret, ''
     COALESCE(u.username, '') AS username,
     EXTRACT(EPOCH FROM now() - COALESCE(u.secret_changed_at, u.created_at, now()))::float8 AS secret_age"""
 
-# Four index look-ups; a taken-over database may hold usernames that look like addresses, so both are asked.
+# Five index look-ups; a taken-over database may hold usernames that look like addresses, so both are asked. An address
+# is looked for as it was typed, because such a database has spellings of its own, and then in its canonical spelling,
+# which `identity` is.
 _FOUND = f"""
     found AS MATERIALIZED (
         SELECT * FROM (
-            SELECT 1 AS rank, {_COLUMNS} FROM users u WHERE u.email = %(identity)s
+            SELECT 1 AS rank, {_COLUMNS} FROM users u WHERE u.email = %(typed)s
             UNION ALL SELECT 2, {_COLUMNS} FROM users u WHERE u.username = %(identity)s
             UNION ALL SELECT 3, {_COLUMNS} FROM users u
-                WHERE lower(u.email) = lower(%(identity)s) AND NOT u.case_conflict
+                WHERE lower(u.email) = lower(%(typed)s) AND NOT u.case_conflict
             UNION ALL SELECT 4, {_COLUMNS} FROM users u
                 WHERE lower(u.username) = lower(%(identity)s) AND NOT u.case_conflict
+            UNION ALL SELECT 5, {_COLUMNS} FROM users u
+                WHERE lower(u.email) = lower(%(identity)s) AND NOT u.case_conflict
         ) candidates ORDER BY rank LIMIT 1
     )"""
 
@@ -108,21 +113,21 @@ class Attempt:
 
 def begin_login(identity: str, address: str) -> Attempt:
     """Find an account by e-mail address or username, exact spelling first (decisions.md 19), and count the attempt."""
-    return _begin(_FOUND, identity, address)
+    return _begin(_FOUND, canonical_or_typed(identity), address, typed=identity)
 
 
 def begin_password_check(user_id: str, address: str) -> Attempt:
     """The same for a signed-in account that is asked for its password; wrong ones count alike (S20)."""
     own = f"found AS MATERIALIZED (SELECT {_COLUMNS} FROM users u WHERE u.id = %(identity)s)"
-    return _begin(own, user_id, address)
+    return _begin(own, user_id, address, typed=user_id)
 
 
-def _begin(found: str, identity: str, address: str) -> Attempt:
+def _begin(found: str, identity: str, address: str, *, typed: str) -> Attempt:
     statement = f"""
         WITH {found}, {_wanted("found", _KNOWN)}, {COUNT_HITS}
         SELECT throttle.*, found.*, (SELECT {_KNOWN} FROM identity) AS from_known_address
         FROM throttle LEFT JOIN found ON true"""
-    row = query(statement, _limits(identity, address), read_only=False)[0]
+    row = query(statement, {**_limits(identity, address), "typed": typed}, read_only=False)[0]
     login = _login(row) if row["id"] else None
     return Attempt(login=login, allowed=row["allowed"], retry_after=row["retry_after"], recent=row["recent"])
 
