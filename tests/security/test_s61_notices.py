@@ -221,6 +221,16 @@ def test_s61_every_administrator_is_told_of_a_new_one(own_service: Service, mail
     assert f"The account {username} is an administrator of Magistrala now" in " ".join(mail.text.split())
 
 
+def test_s61_who_is_removed_is_in_nobodys_mail(own_service: Service) -> None:
+    boss, other, ada = administrator(own_service), administrator(own_service), person(own_service)
+    own_service.call("update_user_role", {"role": "admin"}, token=boss.token, user_id=ada.id)
+    assert "new_administrator" in notices(own_service, other.id)
+    assert own_service.call("delete_user", token=boss.token, user_id=ada.id, query="purge=true").status == 204
+    assert notices(own_service, other.id) == {}
+    waiting = own_service.execute("SELECT payload::text AS text FROM users_outbox")
+    assert not [each for each in waiting if ada.username in each["text"]]
+
+
 @pytest.mark.parametrize("change", ["role", "status"])
 def test_s61_who_is_one_already_is_not_new(own_service: Service, change: str) -> None:
     boss, other = administrator(own_service), administrator(own_service)

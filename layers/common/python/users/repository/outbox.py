@@ -56,7 +56,7 @@ TELL_ADMINISTRATORS = """
     INSERT INTO users_outbox (id, user_id, channel, name, payload)
     SELECT gen_random_uuid(), a.id, 'mail', 'new_administrator',
         %(administrator_notice)s::jsonb || jsonb_build_object(
-            'email', a.email, 'username', COALESCE(changed.username, changed.id))
+            'email', a.email, 'account', changed.id, 'username', COALESCE(changed.username, changed.id))
     FROM changed JOIN users a ON a.role = 1 AND a.status = 0 AND a.verified_at IS NOT NULL AND a.id <> changed.id
     WHERE changed.role = 1 AND changed.status = 0
         AND NOT EXISTS (SELECT FROM users b WHERE b.id = changed.id AND b.role = 1 AND b.status = 0)"""
