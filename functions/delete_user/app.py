@@ -3,6 +3,8 @@
 ``?purge=true`` by an administrator, or a grace period of ``0s``, removes it at once.
 """
 
+from datetime import timedelta
+
 from users.access import IN_PERSON
 from users.edge import Reply, Request, operation
 from users.errors import Conflict, Forbidden
@@ -12,7 +14,7 @@ from users.repository import changes
 from users.repository.purges import Claim, claim_deleted
 from users.sessions import revocations
 from users.settings import settings
-from users.target import Target, changed, find_target
+from users.target import Target, changed, find_target, notice
 
 
 @operation("delete_user", access=IN_PERSON)
@@ -24,7 +26,7 @@ def lambda_handler(request: Request) -> Reply:
         raise Forbidden("not_administrator", "not authorized to perform admin action")
     if target.user.status != Status.DELETED:
         is_final = wants_purge or settings().delete_after == 0
-        _delete(target, claims=is_final)
+        _delete(request, target, claims=is_final)
         claim = Claim([target.user.id], target.at) if is_final else None
     elif wants_purge:
         claim = claim_deleted(target.user.id)
@@ -37,8 +39,13 @@ def lambda_handler(request: Request) -> Reply:
     return Reply(204)
 
 
-def _delete(target: Target, *, claims: bool) -> None:
-    records = [target.event, *revocations(target.user.id)]
+def _delete(request: Request, target: Target, *, claims: bool) -> None:
+    """Mark the account deleted and tell its owner, unless nothing of it is to stay (``claims``)."""
+    records = [target.event]
+    if not claims:
+        end = target.at + timedelta(seconds=settings().delete_after)
+        records.append(notice(request, target, "account_deleted", removal_at=end.isoformat()))
+    records += revocations(target.user.id)
     user = changes.update_status(
         target.user.id, Status.DELETED, records, by=target.caller.id, at=target.at, claims=claims
     )

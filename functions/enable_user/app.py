@@ -1,5 +1,6 @@
 """POST /users/{id}/enable: enable an account, or restore a deleted one, for administrators (decisions.md 16, 17)."""
 
+from users import outbox
 from users.access import ADMINISTRATOR
 from users.edge import Reply, Request, operation
 from users.errors import Conflict
@@ -12,7 +13,9 @@ from users.target import changed, find_target
 def lambda_handler(request: Request) -> Reply:
     """409 when it is enabled, or when its removal has begun."""
     target = find_target(request, "user.enable")
-    user = changes.update_status(target.user.id, Status.ENABLED, [target.event], by=target.caller.id, at=target.at)
+    # Of the administrator's network address its owner learns nothing.
+    records = [target.event, outbox.notice_mail("account_enabled", target.user.email, at=target.at)]
+    user = changes.update_status(target.user.id, Status.ENABLED, records, by=target.caller.id, at=target.at)
     if user is None:
         if target.user.status != Status.ENABLED:
             raise Conflict("removal_begun", "the account is being removed")

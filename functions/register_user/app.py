@@ -14,14 +14,16 @@ from users import outbox, passwords
 from users.access import ADMINISTRATOR_IN_PERSON, ANYBODY
 from users.body import Body
 from users.edge import Reply, Request, operation
+from users.email_addresses import canonical_email
 from users.errors import BadRequest, Forbidden, TooManyRequests, Unauthenticated
 from users.fields import (
-    check_email,
     check_name,
     check_name_size,
     check_profile_picture,
     check_sizes,
     check_username,
+    is_reserved,
+    reserved_username,
 )
 from users.granting import grant_or_repair
 from users.models import Role, Status, User
@@ -79,10 +81,12 @@ def lambda_handler(request: Request) -> Reply:
     body = request.body(Registration)
     status, role = _status(body.status), _role(body.role)
     by_admin = by_admin or _is_administrator(request)
-    _check(body, may_lack_secret=by_admin)
+    email = _check(body, may_lack_secret=by_admin)
     if not by_admin:
         if role != Role.USER or status != Status.ENABLED:
             raise Forbidden("not_administrator", "not authorized to perform admin action")
+        if is_reserved(body.credentials.username):
+            raise reserved_username()
         _count(request)
     user = User(
         id=str(uuid.uuid4()),
@@ -95,7 +99,7 @@ def lambda_handler(request: Request) -> Reply:
         role=role,
         profile_picture=body.profile_picture,
         username=body.credentials.username,
-        email=body.email,
+        email=email,
         created_at=datetime.now(UTC),
     )
     records = [outbox.user_created(user, request.session, request.request_id)]
@@ -143,19 +147,23 @@ def _mails(user: User, *, by_admin: bool, has_secret: bool) -> list[Record]:
     return [outbox.verification_mail(user.email)] if settings().verify_on_register else []
 
 
-def _check(body: Registration, *, may_lack_secret: bool) -> None:
-    """The contract's order of rules, §1.6.1."""
+def _check(body: Registration, *, may_lack_secret: bool) -> str:
+    """Check in the contract's order of rules, §1.6.1; return the address as it is stored.
+
+    An administrator may leave the password out.
+    """
     check_name_size(body.first_name)
     check_name_size(body.last_name)
     check_name(body.first_name, "first name")
     check_name(body.last_name, "last name")
     check_username(body.credentials.username)
-    check_email(body.email)
+    email = canonical_email(body.email)
     secret = body.credentials.secret
     if secret or not may_lack_secret:
-        passwords.check_password_rules(secret, username=body.credentials.username, email=body.email)
+        passwords.check_password_rules(secret, username=body.credentials.username, email=email)
     check_profile_picture(body.profile_picture)
     check_sizes({name: getattr(body, name) for name in ("metadata", "private_metadata", "tags", "profile_picture")})
+    return email
 
 
 def _status(value: object) -> Status:

@@ -91,7 +91,7 @@ def _reset(request: Request, token: str, password: str, confirmation: str) -> Pu
     records = [
         outbox.secret_reset(request.request_id),
         outbox.email_verified(holder.user_id, holder.email, request.request_id, at=at),
-        outbox.notice_mail("password_changed", holder.email, at=at, address=request.address),
+        outbox.notice_mail("password_changed", holder.email, at=at, address=request.address, proven=True),
         *revocations(holder.user_id),
     ]
     new_hash = passwords.hash_password(password)

@@ -5,7 +5,13 @@ from typing import Any
 from users.access import CHANGING_PROFILE
 from users.body import Body
 from users.edge import Reply, Request, operation
-from users.fields import check_external_provider, check_length, check_profile_picture, check_sizes
+from users.fields import (
+    check_characters,
+    check_external_provider,
+    check_length,
+    check_profile_picture,
+    check_sizes,
+)
 from users.repository import changes
 from users.target import changed, find_target
 
@@ -37,6 +43,9 @@ def lambda_handler(request: Request) -> Reply:
     check_length(values.get("last_name", ""), "last name")
     check_profile_picture(values.get("profile_picture", ""))
     target = find_target(request, "user.update")
+    for name in ("first_name", "last_name"):
+        if name in values and values[name] != getattr(target.user, name):  # an SDK sends back what is there
+            check_characters(values[name], name.replace("_", " "))
     check_external_provider(target.user, values)
     check_sizes(values, target.user)
     user = changes.update(target.user.id, values, [target.event], by=target.caller.id, at=target.at)

@@ -13,7 +13,7 @@ from users.models import Role, Status, User
 from users.outbox import Record
 from users.repository import changes
 from users.sessions import revocations
-from users.target import Target, changed, find_target
+from users.target import Target, changed, find_target, notice
 
 _ROLES = {"user": Role.USER, "admin": Role.ADMIN}
 
@@ -35,13 +35,20 @@ def lambda_handler(request: Request) -> Reply:
     if target.user.status != Status.ENABLED:
         raise NotFound
     ended = revocations(user_id) if target.user.role != role else []
-    records = [target.event, *ended]
+    records = [target.event, *_notices(request, target, role), *ended]
     if role == Role.ADMIN:
         user = changes.update_role(user_id, role, records, by=target.caller.id, at=target.at)
         if user is not None:
             grant_or_repair(user.id, role)
         return changed(user)
     return changed(_demote(target, records))
+
+
+def _notices(request: Request, target: Target, role: Role) -> list[Record]:
+    """Return the mail to the account; none where it has the role already."""
+    if target.user.role == role:
+        return []
+    return [notice(request, target, "administrator_added" if role == Role.ADMIN else "administrator_removed")]
 
 
 def _demote(target: Target, records: list[Record]) -> User:

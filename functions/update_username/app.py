@@ -3,9 +3,10 @@
 from users.access import CHANGING_PROFILE
 from users.body import Body
 from users.edge import Reply, Request, operation
-from users.fields import check_name_size, check_username
+from users.fields import check_name_size, check_username, is_reserved, reserved_username
 from users.repository import changes
-from users.target import changed, find_target
+from users.settings import folded_username
+from users.target import changed, find_target, notice
 
 
 class UsernameUpdate(Body):
@@ -16,11 +17,17 @@ class UsernameUpdate(Body):
 
 @operation("update_username", access=CHANGING_PROFILE)
 def lambda_handler(request: Request) -> Reply:
-    """Self or administrator; the account must be enabled. 409 when the username is taken."""
+    """Self or administrator, who alone gives a reserved username; the account must be enabled. 409 when it is taken."""
     user_id = request.user_id
     username = request.body(UsernameUpdate).username
     check_name_size(username)
     check_username(username)
     target = find_target(request, "user.update_username")
-    user = changes.update(user_id, {"username": username}, [target.event], by=target.caller.id, at=target.at)
+    is_kept = folded_username(username) == folded_username(target.user.username)
+    if is_reserved(username) and not is_kept and not target.caller.is_admin:
+        raise reserved_username()
+    records = [target.event]
+    if username != target.user.username:
+        records.append(notice(request, target, "username_changed", username=username))
+    user = changes.update(user_id, {"username": username}, records, by=target.caller.id, at=target.at)
     return changed(user)

@@ -228,6 +228,25 @@ def test_the_file_that_is_read_is_not_written(own_service: Service, line: Comman
 # --- accounts that are there
 
 
+def test_an_address_is_stored_in_its_one_spelling(own_service: Service, line: CommandLine) -> None:
+    """Unless the file is to be taken as it is; a second run finds the account that the first one made."""
+    typed = "Ada@ｅxample.com"
+    for _ in range(2):
+        assert line.run("import", write(line, user(1, email=typed))).code == 0
+    assert own_service.execute("SELECT email FROM users") == [{"email": "Ada@example.com"}]
+    assert line.run("user", "show", typed).code == 0
+    kept = write(line, user(2, email="Grace@ｅxample.com"))
+    assert line.run("import", kept, "--any-names").code == 0
+    assert {"email": "Grace@ｅxample.com"} in own_service.execute("SELECT email FROM users")
+
+
+def test_names_have_no_unseen_characters(own_service: Service, line: CommandLine) -> None:
+    file = write(line, user(1, first_name="Ada\u202e"))
+    assert line.run("import", file).code != 0
+    assert line.run("import", file, "--any-names").code == 0
+    assert own_service.execute("SELECT first_name FROM users") == [{"first_name": "Ada\u202e"}]
+
+
 def test_update_overwrites_and_ends_sessions(own_service: Service, line: CommandLine) -> None:
     found = own_service.register(tags=["kept"], metadata={"a": 1})
     token = own_service.log_in(found["email"])
@@ -235,7 +254,7 @@ def test_update_overwrites_and_ends_sessions(own_service: Service, line: Command
     done = line.run("import", write(line, changed), "--on-conflict", "update", "--json")
     assert done.json["updated"] == 1, done.err
     (row,) = own_service.execute("SELECT email, tags, metadata, verified_at FROM users")
-    assert row == {"email": "Ada.1@Example.com", "tags": ["kept"], "metadata": {"b": 2}, "verified_at": None}
+    assert row == {"email": "Ada.1@example.com", "tags": ["kept"], "metadata": {"b": 2}, "verified_at": None}
     assert own_service.call("view_profile", token=token).status == 401
     own_service.log_in("ada_1")
 

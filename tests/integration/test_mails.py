@@ -512,7 +512,9 @@ def test_a_server_that_knows_no_such_addresses_refuses_them(
 
 
 def test_nothing_that_was_typed_becomes_a_header(own_service: Service, server: SmtpServer, sending: Sending) -> None:
-    user = own_service.register(first_name="Ada\r\nBcc: victim@example.com\r\n\r\n<b>bold</b>")
+    user = own_service.register()
+    name = "Ada\r\nBcc: victim@example.com\r\n\r\n<b>bold</b>"  # refused today; a taken-over database may have it
+    own_service.execute("UPDATE users SET first_name = %s WHERE id = %s", name, user["id"])
     with sending(server):
         own_service.deliver()
     (mail,) = server.received

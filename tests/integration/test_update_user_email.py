@@ -14,7 +14,7 @@ def update(service: Service, who: Person, user_id: str, email: Any) -> Answer:
 
 
 def fresh() -> str:
-    return f"New.{uuid.uuid4().hex[:12]}@Example.com"
+    return f"New.{uuid.uuid4().hex[:12]}@example.com"
 
 
 def test_a_new_address_is_not_verified(service: Service) -> None:

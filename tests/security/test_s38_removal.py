@@ -109,7 +109,7 @@ class Domains:
 def test_s38_exactly_the_due_rows(own_service: Service, tmp_path: Path, due: int) -> None:
     stay = seed(own_service, due)
     counts = counted(start(own_service, tmp_path / "log", MG_SPICEDB_HOST=""), tmp_path / "log")
-    assert counts == {"swept": due, "failed": 0, "warned": 50, "reminded": 0, "left": 0}
+    assert counts == {"swept": due, "failed": 0, "warned": 50, "reminded": 0, "forgotten": 0, "left": 0}
     assert there(own_service) == stay
     assert len(events(own_service)) == events(own_service).total() == due
     assert not events(own_service).keys() & stay

@@ -15,8 +15,8 @@ from tests.service import ROOT
 # Modules that take 10 ms or more; boto3's weight is botocore.session (Powertools looks at the bare package).
 HEAVY = frozenset({
     "alembic", "authzed", "aws_lambda_powertools.event_handler", "aws_xray_sdk", "bcrypt", "boto3", "botocore.session",
-    "google.protobuf", "grpc", "nacl", "nats", "opentelemetry", "psycopg", "pydantic", "re2", "requests", "sqlalchemy",
-    "urllib.request",
+    "google.protobuf", "grpc", "idna", "nacl", "nats", "opentelemetry", "psycopg", "pydantic", "re2", "requests",
+    "sqlalchemy", "urllib.request",
 })  # fmt: skip
 
 ROWS = frozenset({"psycopg"})

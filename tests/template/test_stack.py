@@ -479,7 +479,7 @@ def _asked_for(operation: str) -> set[str]:
         text = source.read_text()
         waiting |= set(_imported(source))
         asked |= set(re.findall(r"\bsecret\([\"'](\w+)[\"']\)", text)) - {"origin_secret"}  # see Request.address
-        if source.name == "app.py" and "request.address" in text:
+        if source.name == "app.py" and re.search(r"request\.address|\bnotice\(request", text):  # users.target.notice
             asked.add("origin_secret")
     return {_VARIABLES[name] for name in asked - _OUT_OF_REACH.get(operation, set())}
 

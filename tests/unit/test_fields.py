@@ -124,6 +124,21 @@ def test_names() -> None:
     assert caught.value.code == "first_name_too_long"
 
 
+@pytest.mark.parametrize("name", ["O’Brien-Müller", "佐藤 さくら", "दीपिका", "J. R. R.", "a\u0301", "😀"])
+def test_names_of_all_scripts(name: str) -> None:
+    check_name(name, "first name")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a\0b", "a\nb", "a\tb", "a\x7f", "a\x85", "\u202elave", "a\u200bb", "\ufeffa", "\ue000", "a\u2028b", "a\u2029b"],
+)
+def test_no_name_has_characters_that_nobody_sees(name: str) -> None:
+    with pytest.raises(BadRequest, match=r"^first name has control or format characters$") as caught:
+        check_name(name, "first name")
+    assert caught.value.code == "invalid_first_name"
+
+
 def test_the_name_size_counts_bytes() -> None:
     check_name_size("é" * 512)
     for name in ("é" * 512 + "a", "a" * 1025):
@@ -137,15 +152,13 @@ def test_the_name_size_counts_bytes() -> None:
     [
         "",
         "foo",
-        "a:b",
         "//x",
         "http://x/a b",
         "https://example.com/p.png?x=1#y",
-        "javascript:alert(1)",
         "http://[::1]:80/",
+        "HTTPS://x",
         "http://x:80/",
         "http://x:/",
-        "mailto:a@b",
         "?a:b",
         "#a:b",
         "a/b:c",
@@ -173,6 +186,19 @@ def test_pictures(url: str) -> None:
         "http://a b/",
         "http://x:port/",
         "http://x:-1/",
+        "a:b",
+        "mailto:a@b",
+        "javascript:alert(1)",
+        "JavaScript:alert(1)",
+        " javascript:alert(1)",
+        "\xa0javascript:alert(1)",
+        "java%73cript:alert(1)",
+        "java\nscript:alert(1)",
+        "javascript://example.com/%0aalert(1)",
+        "data:image/svg+xml,<svg onload='alert(1)'/>",
+        "vbscript:x",
+        "file:///etc/passwd",
+        "blob:https://example.com/1",
     ],
 )
 def test_bad_pictures(url: str) -> None:

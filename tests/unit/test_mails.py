@@ -28,11 +28,12 @@ VALUES: dict[str, str | datetime] = {
     "minutes": "30",
     "hours": "24",
     "days": "7",
-    "username": "ada_l",
     "registered": datetime(2030, 1, 24, 14, 30, tzinfo=UTC),
     "removal": datetime(2030, 1, 31, 14, 30, tzinfo=UTC),
+    "username": "grace_hopper",
 }
 WITH_LINK = {"verification", "verification_reminder", "password_reset", "invitation"}
+AT = datetime(2029, 12, 31, 23, 59, tzinfo=UTC)
 # What the mail programs make links of: a scheme, an address, or a domain.
 LINKABLE = re.compile(r"[:/@]|\w[.。．｡]\w|www\.\w", re.IGNORECASE)
 LAYERS = {"PYTHONPATH": os.pathsep.join(str(ROOT / "layers" / layer / "python") for layer in ("common", "operations"))}
@@ -52,7 +53,11 @@ def placeholders(texts: dict[str, str]) -> dict[str, set[str]]:
 
 
 def test_the_mails_and_the_languages() -> None:
-    notices = {"password_changed", "email_changed", "account_removal", "logins_restricted"}
+    notices = {
+        "account_deleted", "account_disabled", "account_enabled", "account_removal", "administrator_added",
+        "administrator_removed", "email_changed", "logins_restricted", "new_administrator", "password_changed",
+        "username_changed",
+    }  # fmt: skip
     assert WITH_LINK | notices == MAILS
     assert {"en", "de"} == LANGUAGES
 
@@ -150,6 +155,32 @@ def test_times_are_told_in_utc_and_as_the_language_does() -> None:
     values = {**VALUES, "removal": datetime(2030, 2, 1, 1, 30, tzinfo=timezone(timedelta(hours=11)))}
     assert "after 31 January 2030, 14:30 UTC." in " ".join(render("account_removal", "en", **values).text.split())
     assert "31.01.2030, 14:30 Uhr (UTC)" in " ".join(render("account_removal", "de", **values).text.split())
+
+
+@pytest.mark.parametrize(
+    ("language", "address", "sentence"),
+    [
+        ("en", "", "This happened on 31 December 2029, 23:59 UTC."),
+        ("en", "192.0.2.1", "This happened on 31 December 2029, 23:59 UTC, from the network address 192.0.2.1."),
+        ("de", "", "Das geschah am 31.12.2029, 23:59 Uhr (UTC)."),
+        ("de", "2001:db8::1", "Das geschah am 31.12.2029, 23:59 Uhr (UTC), von der Netzwerkadresse 2001:db8::1 aus."),
+    ],
+)
+@pytest.mark.parametrize("name", sorted(MAILS))
+def test_a_mail_says_when_and_from_where(name: str, language: str, address: str, sentence: str) -> None:
+    mail = render(name, language, user="Ada", at=AT, address=address, **VALUES)
+    greeting, _, second, *_ = (" ".join(paragraph.split()) for paragraph in mail.text.split("\n\n"))
+    assert (greeting.endswith("Ada,"), second) == (True, sentence)
+    assert f">{sentence}</p>" in mail.html
+
+
+def test_a_mail_of_before_says_nothing_of_it() -> None:
+    assert "happened" not in rendered("password_changed").text
+
+
+def test_an_address_is_only_text() -> None:
+    mail = render("password_changed", "en", at=AT, address="<b>\r\n\r\n", **VALUES)
+    assert "from the network address &lt;b&gt;." in mail.html
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Each ``check_…`` raises BadRequest with the contract's message, and returns no
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 from users.errors import BadRequest, Forbidden
 from users.models import User
+from users.settings import folded_username, settings
 
 COLUMN_CHARACTERS = 254  # VARCHAR(254), contract §6
 # What columns without a limit of their own take (decisions.md 32). A page of accounts, an event and an answer of Lambda
@@ -26,6 +28,10 @@ _USERNAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,31}")
 _ATOM = r"[^\s()<>\[\]:;@\\,\".\x00-\x20\x7f]+"
 _DOT_ATOM = rf"{_ATOM}(?:\.{_ATOM})*"
 _ADDRESS = re.compile(rf"{_DOT_ATOM}@{_DOT_ATOM}")
+# Unicode's categories of characters that nobody sees, or that change how the text around them is shown: control,
+# format (as the right-to-left override), private use, halves of surrogate pairs, line and paragraph separators.
+_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+_PICTURE_SCHEMES = frozenset({"http", "https"})
 
 
 def check_name(name: str, missing: str) -> None:
@@ -33,6 +39,7 @@ def check_name(name: str, missing: str) -> None:
     if not name:
         raise BadRequest(f"missing_{missing.replace(' ', '_')}", f"missing {missing}")
     check_length(name, missing)
+    check_characters(name, missing)
 
 
 def check_name_size(name: str) -> None:
@@ -49,12 +56,28 @@ def check_length(value: str, field: str) -> None:
         )
 
 
+def check_characters(value: str, field: str) -> None:
+    """Refuse a name with characters that nobody sees (security.md S54); ``field`` is its word, as ``first name``."""
+    if any(unicodedata.category(character) in _UNSEEN for character in value):
+        raise BadRequest(f"invalid_{field.replace(' ', '_')}", f"{field} has control or format characters")
+
+
 def check_username(username: str) -> None:
     """1 to 32 of ``A–Z a–z 0–9 _ -``, starting with a letter or digit, no ``__`` and no ``--``."""
     if not username:
         raise BadRequest("missing_username", "missing username")
     if not _USERNAME.fullmatch(username) or "__" in username or "--" in username:
         raise BadRequest("invalid_username", "invalid username")
+
+
+def is_reserved(username: str) -> bool:
+    """Whether a username says that its holder is the service's own staff (``MG_USERS_RESERVED_USERNAMES``)."""
+    return folded_username(username) in settings().reserved_usernames
+
+
+def reserved_username() -> BadRequest:
+    """Return the refusal of a reserved username, for whoever is no administrator (security.md S54)."""
+    return BadRequest("reserved_username", "this username is reserved")
 
 
 def check_email(email: str) -> None:
@@ -76,13 +99,17 @@ def check_external_provider(user: User, values: Mapping[str, Any]) -> None:
 
 
 def check_profile_picture(url: str) -> None:
-    """What Go's ``url.Parse`` takes: a reference without control characters, with good escapes and a good host."""
+    """What Go's ``url.Parse`` takes: a reference without control characters, with good escapes and a good host.
+
+    Of the absolute ones only ``http`` and ``https`` (decisions.md 32): ``javascript:`` and ``data:`` would run in the
+    page that shows them. A relative reference names a place of that page's own server, and is taken as upstream does.
+    """
     scheme_like = url.partition("/")[0].partition("?")[0].partition("#")[0]
     head, colon, _ = scheme_like.partition(":")
     bad = (
         any(ord(char) < 0x20 or ord(char) == 0x7F for char in url)
         or re.search(r"%(?![0-9a-fA-F]{2})", url) is not None
-        or (colon and not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9+.-]*", head))
+        or (colon and head.lower() not in _PICTURE_SCHEMES)
     )
     try:
         parts = urlsplit(url)

@@ -8,6 +8,7 @@ are operations times names; a metric that never has a value costs nothing. The n
     Throttled                                                         requests that a limit refused (429)
     LoginsFailed                                                      issue_token: no such account, wrong password, …
     MailsSent, MailsFailed, MailsSuppressed (to nobody)               deliver_outbox
+    MailsLimited (left out: their mailbox got enough of this kind)    deliver_outbox
     OutboxAge (s: of the oldest row that waits), OutboxParked         deliver_outbox
     AccountsSwept, SweepFailures                                      sweep_accounts
     AddressesSuppressed (get no mails any more)                       record_mail_feedback

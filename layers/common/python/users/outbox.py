@@ -28,6 +28,8 @@ class Record:
     payload: dict[str, Any]
     # Keys that the changed row adds to an event's payload, as far as they are not empty (repository.changes).
     row_keys: tuple[str, ...] = ()
+    # A mail that is written only where the account's address is verified, and then to that address (repository.outbox).
+    to_verified: bool = False
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -178,14 +180,27 @@ def revocation(token_ids: list[str]) -> Record:
     return Record(channel="revocation", name="refresh_tokens", payload={"token_ids": token_ids})
 
 
-def notice_mail(name: str, email: str, *, at: datetime, address: str = "", **details: str) -> Record:
+def notice_mail(
+    name: str, email: str, *, at: datetime, address: str = "", proven: bool = False, **details: str
+) -> Record:
     """Return the mail that tells ``email`` of a change; it holds no link that does anything.
 
     ``at`` is when the change was made, ``address`` the network address that asked for it, empty where nobody knows.
-    ``details`` are what this kind of mail needs beside (operations.mails).
+    ``details`` are what this kind of mail needs beside (operations.mails). It goes to a verified address only: to
+    others nobody ever proved that they belong to the account (decisions.md 34). ``proven`` is for a change that the
+    link of a mail made: its holder has read that mailbox.
     """
     payload = {"email": email, "at": at.isoformat(), "address": address, **details}
-    return Record(channel="mail", name=name, payload={key: value for key, value in payload.items() if value})
+    kept = {key: value for key, value in payload.items() if value}
+    return Record(channel="mail", name=name, payload=kept, to_verified=not proven)
+
+
+def administrator_notice(at: datetime) -> dict[str, str]:
+    """Return the payload of ``new_administrator``, which the statement of the change sends to each administrator.
+
+    It names no network address: that of the administrator who did it is none of the others' business.
+    """
+    return {"at": at.isoformat()}
 
 
 def removal_warning(email: str, removal_at: datetime) -> Record:

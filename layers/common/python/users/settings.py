@@ -135,6 +135,16 @@ def color(text: str) -> str:
     return text
 
 
+def username_list(text: str) -> frozenset[str]:
+    """Usernames by commas, each as ``folded_username`` makes it; ``-`` alone is the empty list."""
+    return frozenset(folded_username(name) for name in text.split(",") if name.strip(" -"))
+
+
+def folded_username(username: str) -> str:
+    """What a reserved username is compared by: lower case, without ``-`` and ``_``."""
+    return username.strip().lower().replace("-", "").replace("_", "")
+
+
 def variable(name: str, default: str, about: str, parse: Callable[[str], Any] = str) -> Any:
     """A field of ``Settings`` that is read from ``name``; an empty variable counts as unset."""
     return field(default=parse(default), metadata={"name": name, "default": default, "about": about, "parse": parse})
@@ -205,6 +215,14 @@ class Settings:
         "100",
         "Wrong passwords in a row after which an account takes its password only from known addresses; `0`: never.",
         count,
+    )
+    reserved_usernames: frozenset[str] = variable(
+        "MG_USERS_RESERVED_USERNAMES",
+        "abuse,admin,administrator,help,helpdesk,hostmaster,info,mailer-daemon,noc,noreply,official,operator,"
+        "postmaster,root,security,staff,superuser,support,sysadmin,system,webmaster",
+        "Usernames that only an administrator may give, by commas, in any letter case, with and without `-` and `_`;"
+        " `-`: none are reserved.",
+        username_list,
     )
     delete_after: float = variable(
         "MG_USERS_DELETE_AFTER",

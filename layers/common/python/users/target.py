@@ -38,6 +38,16 @@ def find_target(request: Request, operation: str) -> Target:
     return Target(caller=caller, user=user, at=at, event=event)
 
 
+def notice(request: Request, target: Target, name: str, **details: str) -> Record:
+    """Return the mail that tells the account's owner of the change (operations.mails), for ``repository.changes``.
+
+    It says from which network address the change came, when the owner made it. The address of an administrator is not
+    told to others. A function that calls this needs the origin's secret in template.yaml (Request.address).
+    """
+    address = request.address if target.caller.id == target.user.id else ""
+    return outbox.notice_mail(name, target.user.email, at=target.at, address=address, proven=False, **details)
+
+
 def changed(user: User | None, *, shows_picture: bool = False) -> Reply:
     """The answer of a change that is committed; NotFound when no enabled account was there to change.
 

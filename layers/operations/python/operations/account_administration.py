@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from users import outbox, passwords
 from users.access import Session, TokenType
 from users.database import query
+from users.email_addresses import canonical_or_typed
 from users.errors import Conflict, Forbidden, NotFound, Unavailable
 from users.granting import grant_or_repair, revoke_administration
 from users.models import Role, Status, User
@@ -34,7 +35,8 @@ _FIND = f"""
         SELECT 1 AS rank, id FROM users WHERE id = %(identity)s
         UNION SELECT 1, id FROM users WHERE email = %(identity)s
         UNION SELECT 1, id FROM users WHERE username = %(identity)s
-        UNION SELECT 2, id FROM users WHERE lower(email) = lower(%(identity)s) AND NOT case_conflict
+        UNION SELECT 2, id FROM users
+            WHERE lower(email) IN (lower(%(identity)s), lower(%(canonical)s)) AND NOT case_conflict
         UNION SELECT 2, id FROM users WHERE lower(username) = lower(%(identity)s) AND NOT case_conflict
     )
     SELECT {USER_COLUMNS}, u.secret, u.case_conflict, u.disabled_at, u.deleted_at, u.purging_at,
@@ -84,7 +86,7 @@ class AccountState:
 
 def find(identity: str) -> AccountState:
     """The account of an id, e-mail address or username; NotFound, or Conflict when it means several."""
-    rows = query(_FIND, {"identity": identity}, read_only=True)
+    rows = query(_FIND, {"identity": identity, "canonical": canonical_or_typed(identity)}, read_only=True)
     if not rows:
         raise NotFound("not_found", "no account has this id, e-mail address or username")
     if len(rows) > 1:
@@ -106,7 +108,8 @@ def disable(user: User) -> bool:
     if user.status == Status.DELETED:
         raise Conflict("deleted", "the account is deleted; nobody can log in to it")
     at = datetime.now(UTC)
-    records = [_told("user.disable", at), *revocations(user.id)]
+    notice = outbox.notice_mail("account_disabled", user.email, at=at)
+    records = [_told("user.disable", at), notice, *revocations(user.id)]
     if changes.update_status(user.id, Status.DISABLED, records, by=OPERATOR.user_id, at=at) is None:
         raise Conflict(
             "last_administrator", "the last enabled administrator cannot be disabled: make another one first"
@@ -124,7 +127,8 @@ def enable(user: User) -> bool:
     if user.status == Status.ENABLED:
         return end_restriction(user.id)
     at = datetime.now(UTC)
-    if changes.update_status(user.id, Status.ENABLED, [_told("user.enable", at)], by=OPERATOR.user_id, at=at) is None:
+    records = [_told("user.enable", at), outbox.notice_mail("account_enabled", user.email, at=at)]
+    if changes.update_status(user.id, Status.ENABLED, records, by=OPERATOR.user_id, at=at) is None:
         raise Conflict("removal_begun", "the account is being removed for good: it cannot be restored any more")
     wake_where_possible()
     return True
@@ -200,7 +204,9 @@ def wake_where_possible() -> None:
 
 
 def _change_role(user: User, role: Role, at: datetime) -> None:
-    records = [_told("user.update_role", at), *revocations(user.id)]
+    name = "administrator_added" if role == Role.ADMIN else "administrator_removed"
+    notice = outbox.notice_mail(name, user.email, at=at)
+    records = [_told("user.update_role", at), notice, *revocations(user.id)]
     try:
         changed = changes.update_role(user.id, role, records, by=OPERATOR.user_id, at=at)
     except Unavailable:

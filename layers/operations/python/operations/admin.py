@@ -11,8 +11,9 @@ from typing import Any
 from operations.local import in_local_mode, is_exposed
 from users import outbox, passwords
 from users.database import query
+from users.email_addresses import canonical_email, canonical_or_typed
 from users.errors import BadRequest, Conflict, Unavailable
-from users.fields import check_email, check_name, check_username
+from users.fields import check_name, check_username
 from users.granting import settle
 from users.log import logger
 from users.models import Role, Status, User
@@ -33,9 +34,11 @@ def ensure_administrator() -> str:
     other machines reach has the well-known password.
     """
     rows = query(
-        "SELECT id, lower(email) = lower(%(email)s) AS configured, status, role, purging_at FROM users"
-        " WHERE role = 1 OR email = %(email)s OR (lower(email) = lower(%(email)s) AND NOT case_conflict)",
-        {"email": settings().admin_email},
+        "SELECT id, lower(email) IN (lower(%(email)s), lower(%(canonical)s)) AS configured, status, role, purging_at"
+        " FROM users"
+        " WHERE role = 1 OR email = %(email)s"
+        " OR (lower(email) IN (lower(%(email)s), lower(%(canonical)s)) AND NOT case_conflict)",
+        {"email": settings().admin_email, "canonical": canonical_or_typed(settings().admin_email)},
         read_only=True,
     )
     administrators = [row["id"] for row in rows if row["role"] == Role.ADMIN and row["status"] == Status.ENABLED]
@@ -103,7 +106,7 @@ def _check(s: Settings) -> None:
     variable = ""
     try:
         variable = "MG_USERS_ADMIN_EMAIL"
-        check_email(s.admin_email)
+        canonical_email(s.admin_email)
         variable = "MG_USERS_ADMIN_USERNAME"
         check_username(s.admin_username)
         variable = "MG_USERS_ADMIN_FIRST_NAME"
@@ -122,7 +125,7 @@ def _administrator(s: Settings, username: str) -> User:
         id=str(uuid.uuid4()),
         first_name=s.admin_first_name,
         last_name=s.admin_last_name,
-        email=s.admin_email,
+        email=canonical_email(s.admin_email),
         username=username,
         role=Role.ADMIN,
         metadata={"role": "admin"},

@@ -21,8 +21,10 @@ _LONG_TAGS = """
     ORDER BY id LIMIT 10"""
 
 
-def build_index(connection: psycopg.Connection, name: str, definition: str, *, unique: bool = False) -> None:
-    """Make an index of ``users``, unless it is there and valid; an invalid one, left by a kill, is made anew.
+def build_index(
+    connection: psycopg.Connection, name: str, definition: str, *, unique: bool = False, table: str = "users"
+) -> None:
+    """Make an index of ``table``, unless it is there and valid; an invalid one, left by a kill, is made anew.
 
     Building waits for the transactions of others without being in anybody's way, and so without a limit. DatabaseUnfit
     when it cannot hold a value.
@@ -37,7 +39,7 @@ def build_index(connection: psycopg.Connection, name: str, definition: str, *, u
         if valid is False:
             connection.execute(f"DROP INDEX CONCURRENTLY {name}")
         kind = "UNIQUE INDEX" if unique else "INDEX"
-        connection.execute(f"CREATE {kind} CONCURRENTLY {name} ON users {definition}")
+        connection.execute(f"CREATE {kind} CONCURRENTLY {name} ON {table} {definition}")
     except pg.ProgramLimitExceeded as error:
         ids = ", ".join(connection.cursor(row_factory=scalar_row).execute(_LONG_TAGS))
         raise DatabaseUnfit(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from operations.letter import Sender, sender_address
+from operations.mail_limits import count_mail
 from operations.mail_preparation import MalformedRow, Suppressed, forget_token, prepare
 from operations.relay import DestinationUnavailable, Outcome, Row
 from users.metrics import count
@@ -29,7 +30,10 @@ class MailChannel:
         self._sender.close()
 
     def _send(self, row: Row) -> str:
-        """Why the mail is refused; empty when it was sent, or is not to be sent."""
+        """Why the mail is refused; empty when it was sent, or is not to be sent.
+
+        Over the limits of its mailbox it is left out and counted: nobody who asked for it is told (S12, S53).
+        """
         sender_address()  # before the time of a link begins
         try:
             letter = prepare(row)
@@ -42,6 +46,10 @@ class MailChannel:
             count("MailsFailed")
             return str(error)
         if letter is None:
+            return ""
+        if not count_mail(row, letter.address):
+            count("MailsLimited")
+            forget_token(row)
             return ""
         try:
             refusal = self._sender.send(letter)

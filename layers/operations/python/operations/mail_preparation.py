@@ -1,5 +1,6 @@
 """Making the mail of an outbox row: whom it goes to now, in which language, with which link (decisions.md 14)."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,6 +50,9 @@ _PREPARE_NOTICE = f"""
     SELECT {_ADDRESSEE}, {is_suppressed("%(email)s::text")} AS is_suppressed FROM users
     WHERE id = %(user_id)s AND (%(name)s <> 'account_removal' OR removal_warned_at IS NOT NULL)"""
 
+# Keys of a row's payload that are times, and what the mails call them.
+_TIMES = {"at": "at", "removal_at": "removal"}
+
 
 class MalformedRow(Exception):
     """A row that no mail can be made of, by this version of the code at least; the message holds no user's data."""
@@ -66,7 +70,10 @@ def prepare(row: Row) -> Letter | None:
     if row.name not in MAILS:
         raise MalformedRow("unknown mail")
     purpose = _PURPOSES.get(row.name)
-    return _with_link(row, purpose) if purpose else _notice(row)
+    try:
+        return _with_link(row, purpose) if purpose else _notice(row)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedRow("malformed payload") from error
 
 
 def forget_token(row: Row) -> None:
@@ -97,7 +104,7 @@ def _with_link(row: Row, purpose: Purpose) -> Letter | None:
         "days": _whole(purpose, 24 * 3600),
         "username": shown_name(found[0]["username"] or "") or "–",
         "registered": _registered(found[0]["registered_at"]),
-        **_removal(row, "verification_reminder"),
+        **_times(row.payload),
     }
     return _letter(row, found[0], found[0]["email"], values)
 
@@ -107,20 +114,21 @@ def _notice(row: Row) -> Letter | None:
     found = query(_PREPARE_NOTICE, parameters, read_only=True)
     if not found:
         return None
-    try:
-        return _letter(row, found[0], row.payload["email"], _removal(row, "account_removal"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise MalformedRow("malformed payload") from error
+    return _letter(row, found[0], row.payload["email"], _told(row.payload))
 
 
-def _removal(row: Row, mail: str) -> dict[str, Any]:
-    """When the account will be removed, for a row of the mail that tells it; MalformedRow when it does not say."""
-    if row.name != mail:
-        return {}
-    try:
-        return {"removal": datetime.fromisoformat(row.payload["removal_at"])}
-    except (KeyError, TypeError, ValueError) as error:
-        raise MalformedRow("malformed payload") from error
+def _told(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What a notice says, for ``operations.mails.render``; rows of before the times were told have none.
+
+    Details other than times and the network address were typed by somebody.
+    """
+    details = payload.keys() - {"email", "address", *_TIMES}
+    typed = {name: shown_name(payload[name]) for name in details}
+    return {"address": str(payload.get("address", "")), **_times(payload), **typed}
+
+
+def _times(payload: Mapping[str, Any]) -> dict[str, datetime]:
+    return {word: datetime.fromisoformat(payload[name]) for name, word in _TIMES.items() if name in payload}
 
 
 def _registered(moment: datetime | None) -> datetime | str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from operations.relay import Outcome, Row
 from users import outbox
 from users.database import query
+from users.email_addresses import canonical_or_typed
 from users.outbox import Record
 from users.repository.mails import MAIL_LIMITS
 from users.repository.outbox import INSERT_RECORDS, as_rows
@@ -23,7 +24,8 @@ class ResetRequestChannel:
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
         """Done with as well: an address that no enabled account has, or that just got such a mail.
 
-        The exact spelling of an address wins over the folded one.
+        The exact spelling of an address wins over the folded one, and that over the canonical one, by which mails are
+        counted: all spellings of a domain are one mailbox (security.md S54).
         """
         statement = f"""
             WITH done AS (
@@ -33,13 +35,14 @@ class ResetRequestChannel:
                     u.secret IS NULL AND u.verified_at IS NULL AND COALESCE(u.auth_provider, '') = '' AS is_invited
                 FROM users u, done
                 WHERE u.status = 0
-                    AND (u.email = %(email)s OR (lower(u.email) = lower(%(email)s) AND NOT u.case_conflict))
-                ORDER BY u.email = %(email)s DESC LIMIT 1
+                    AND (u.email = %(typed)s
+                        OR (lower(u.email) IN (lower(%(typed)s), lower(%(email)s)) AND NOT u.case_conflict))
+                ORDER BY u.email = %(typed)s DESC, lower(u.email) = lower(%(typed)s) DESC LIMIT 1
             ), {MAIL_LIMITS}, {COUNT_HITS}, changed AS (
                 SELECT addressee.id, is_invited FROM addressee, throttle WHERE throttle.allowed
             )
             {INSERT_RECORDS}
-            WHERE r.name <> CASE WHEN changed.is_invited THEN 'password_reset' ELSE 'invitation' END"""
+            AND r.name <> CASE WHEN changed.is_invited THEN 'password_reset' ELSE 'invitation' END"""
         for row in rows:
             email = row.payload["email"]
             event = outbox.event(
@@ -48,8 +51,13 @@ class ResetRequestChannel:
                 {"host": "", "email": email, "user": ""},
             )
             mails = [Record(channel="mail", name=name, payload={}) for name in ("password_reset", "invitation")]
-            records = as_rows([event, *mails])
-            parameters = {"seq": row.seq, "email": email, "kind": "password_reset", "records": records}
+            parameters = {
+                "seq": row.seq,
+                "typed": email,
+                "email": canonical_or_typed(email),
+                "kind": "password_reset",
+                "records": as_rows([event, *mails]),
+            }
             query(statement, parameters, read_only=False)
             yield Outcome(row)
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from operations import unverified_accounts
 from operations.due import KINDS, DueAccount, count_due, due_accounts, is_due, kinds
+from operations.forgetting import forget_old
 from operations.removal_warnings import warn
 from users.database import query
 from users.errors import Unavailable
@@ -49,12 +50,14 @@ def sweep(time_is_left: Callable[[], bool]) -> dict[str, int]:
     """Warn, and remove what is due, until nothing is, time is over or a dependency is away.
 
     How many accounts were ``swept``, ``failed`` (to be tried again later), ``warned``, ``reminded`` to verify their
-    address, and are ``left``. Raises Unavailable when the database goes away; the next run continues.
+    address, and are ``left``; and how many old rows about accounts that stay were ``forgotten``. Raises Unavailable
+    when the database goes away; the next run continues.
     """
     _date(time_is_left)
     _forget_expired(time_is_left)
+    forgotten = forget_old(time_is_left)
     counts = {"swept": 0, "failed": 0, "warned": warn(time_is_left)}
-    counts["reminded"] = unverified_accounts.remind(time_is_left)
+    counts |= {"reminded": unverified_accounts.remind(time_is_left), "forgotten": forgotten}
     for candidates in (*(_due(kind) for kind in kinds()), _ABANDONED):
         if not _remove_all(candidates, counts, time_is_left):
             break

@@ -1,6 +1,7 @@
 """One account: reading it, and registering it."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -8,9 +9,9 @@ from psycopg.types.json import Jsonb
 from users.access import Account
 from users.database import query
 from users.models import User
-from users.outbox import Record
+from users.outbox import Record, administrator_notice
 from users.repository.mails import MAIL_LIMITS
-from users.repository.outbox import INSERT_MAILS, INSERT_RECORDS, as_rows
+from users.repository.outbox import INSERT_MAILS, INSERT_RECORDS, TELL_ADMINISTRATORS, as_rows
 from users.repository.throttles import COUNT_HITS
 
 # Times come as UTC whatever the server's TimeZone is; upstream's zero time would not survive another zone.
@@ -58,7 +59,7 @@ def register(
 
     ``secret_hash`` is the password's argon2id string, None for an account that has no password yet. ``mails``, all of
     one kind, are to its address, and count against the limits of that kind (decisions.md 11). ``self_registered``
-    accounts that nobody verifies are removed (decisions.md 35).
+    accounts that nobody verifies are removed (decisions.md 35). Of a new administrator the others are told.
     """
     statement = f"""
         WITH changed AS (
@@ -68,10 +69,11 @@ def register(
             VALUES (%(id)s, %(first_name)s, %(last_name)s, %(tags)s, %(email)s, %(username)s, %(secret)s, %(metadata)s,
                     %(private_metadata)s, %(profile_picture)s, %(status)s, %(role)s, %(created_at)s, %(created_at)s,
                     %(disabled_at)s, %(self_registered)s)
-            RETURNING id
+            RETURNING id, role, status, username
         ), addressee AS (
             SELECT id FROM changed WHERE jsonb_array_length(%(mails)s) > 0
-        ), {MAIL_LIMITS}, {COUNT_HITS}, mailed AS ({INSERT_MAILS})
+        ), {MAIL_LIMITS}, {COUNT_HITS}, mailed AS ({INSERT_MAILS}),
+        told_administrators AS ({TELL_ADMINISTRATORS})
         {INSERT_RECORDS}"""
     parameters: dict[str, Any] = {
         "id": user.id,
@@ -92,5 +94,6 @@ def register(
         "kind": mails[0].name if mails else "",
         "mails": as_rows(mails),
         "records": as_rows(records),
+        "administrator_notice": Jsonb(administrator_notice(user.created_at or datetime.now(UTC))),
     }
     query(statement, parameters, read_only=False)

@@ -11,12 +11,13 @@ from psycopg.types.json import Jsonb
 
 from users.access import Account
 from users.database import query
+from users.errors import TooManyRequests
 from users.models import Role, Status, User
-from users.outbox import Record, relation_repair
+from users.outbox import Record, administrator_notice, relation_repair
 from users.repository.accounts import STANDING_COLUMNS, USER_COLUMNS
 from users.repository.login_failures import FORGET_FAILURES
 from users.repository.mails import MAIL_LIMITS
-from users.repository.outbox import INSERT_CHANGE_RECORDS, INSERT_MAILS, as_rows
+from users.repository.outbox import INSERT_CHANGE_RECORDS, INSERT_MAILS, TELL_ADMINISTRATORS, as_rows
 from users.repository.throttles import COUNT_HITS, LOGIN_LIMITS
 
 # Tokens count whole seconds: one that was issued in this second may be older than the change.
@@ -44,6 +45,11 @@ _FORGET_WARNING = """, unwarned AS (
         DELETE FROM users_outbox
         WHERE user_id = (SELECT id FROM changed) AND channel = 'mail' AND name = 'account_removal'
     )"""
+
+_TELL_ADMINISTRATORS = f", told_administrators AS ({TELL_ADMINISTRATORS})"
+
+# How often an account may change its own address in a day (security.md S53).
+EMAIL_CHANGES = 5
 
 _PLAIN_COLUMNS = {
     "first_name": "%(first_name)s",
@@ -80,11 +86,26 @@ def update_email(
 ) -> User | None:
     """Set a new, unverified address; links that were mailed to the old one end (security.md S25).
 
-    Parked mails with a link go: one that could not be sent to the old address would hold up all those to the new one.
+    ``records`` may hold a notice, which goes to the old address where it was verified. ``mails`` are to the new one,
+    and are sent only as often as a mailbox should get one (S12). Parked mails with a link go: one that could not be
+    sent to the old address would hold up all those to the new one.
 
-    ``mails`` are to the new address, and are sent only as often as a mailbox should get one (S12). None when no enabled
-    account has the id; Conflict when the address is taken.
+    None when no enabled account has the id; Conflict when the address is taken; TooManyRequests when the account itself
+    (``by``) changed it too often (S53).
     """
+    spent = """
+        told AS MATERIALIZED (
+            SELECT id, email, verified_at FROM users WHERE id = %(id)s AND status = 0 FOR NO KEY UPDATE
+        ), spent AS (
+            INSERT INTO users_throttle AS t (key, user_id, hits, expires_at, hit_at)
+            SELECT 'email:' || id, id, 1, now() + interval '1 day', now() FROM told WHERE id = %(by)s
+            ON CONFLICT (key) DO UPDATE SET
+                hits = CASE WHEN t.expires_at <= now() THEN 1 ELSE t.hits + 1 END,
+                expires_at = CASE WHEN t.expires_at <= now() THEN excluded.expires_at ELSE t.expires_at END,
+                hit_at = now()
+            WHERE t.expires_at <= now() OR t.hits < %(most_changes)s
+            RETURNING key
+        )"""
     ends = f""", ended AS (
         UPDATE users_one_time_tokens SET used_at = now()
         WHERE used_at IS NULL AND user_id = (SELECT id FROM changed)
@@ -96,22 +117,39 @@ def update_email(
     # An account that was verified once is not removed when its next address stays unverified (decisions.md 35).
     never_verified = "self_registered = u.self_registered AND u.verified_at IS NULL"
     assignments = [*_renaming("email", "username"), never_verified, "verified_at = NULL"]
-    parameters = {"email": email, "kind": "verification", "mails": as_rows(mails)}
-    return _change(assignments, "u.status = 0", parameters, records, user_id, by=by, at=at, also=ends)
+    condition = "u.id IN (SELECT id FROM told) AND (%(by)s <> u.id OR EXISTS (SELECT FROM spent))"
+    parameters = {"email": email, "kind": "verification", "mails": as_rows(mails), "most_changes": EMAIL_CHANGES}
+    user = _change(assignments, condition, parameters, records, user_id, by=by, at=at, also=ends, told_before=spent)
+    if user is None and (wait := _wait_for_email_change(user_id)):
+        raise TooManyRequests(wait)
+    return user
+
+
+def _wait_for_email_change(user_id: str) -> int:
+    """Seconds until an enabled account may change its address again; 0 when it may, or is not there."""
+    statement = """
+        SELECT ceil(extract(epoch FROM t.expires_at - now()))::int AS seconds FROM users_throttle t
+        WHERE t.key = 'email:' || %(id)s AND t.expires_at > now() AND t.hits >= %(most)s
+            AND EXISTS (SELECT FROM users WHERE id = %(id)s AND status = 0)"""
+    rows = query(statement, {"id": user_id, "most": EMAIL_CHANGES}, read_only=True)
+    return int(rows[0]["seconds"]) if rows else 0
 
 
 def update_role(user_id: str, role: int, records: Sequence[Record], *, by: str, at: datetime) -> User | None:
     """Set the role of an enabled account; None when there is none, or when no administrator would be left.
 
     Sessions end where the role becomes another one. A demotion has the relay look at the relations once more: a grant
-    may still be on its way (users.granting).
+    may still be on its way (users.granting). Of a new administrator the others are told.
     """
     if role != Role.ADMIN:
         records = [*records, relation_repair(user_id)]
     sessions_end = f"CASE WHEN COALESCE(u.role, 0) <> %(role)s THEN {NEXT_SECOND} ELSE u.tokens_valid_from END"
     assignments = ["role = %(role)s", f"tokens_valid_from = {sessions_end}"]
     condition = f"u.status = 0 AND (%(role)s = 1 OR {_ANOTHER_ADMIN_IS_LEFT})"
-    return _change(assignments, condition, {"role": role}, records, user_id, by=by, at=at, locks_admins=True)
+    parameters = {"role": role, "administrator_notice": Jsonb(administrator_notice(at))}
+    return _change(
+        assignments, condition, parameters, records, user_id, by=by, at=at, also=_TELL_ADMINISTRATORS, locks_admins=True
+    )
 
 
 def update_status(
@@ -120,7 +158,8 @@ def update_status(
     """Enable, disable or delete; None when the account has that status or is being removed, or is the last admin.
 
     A deleted account is not disabled: that would undo its deletion.
-    ``claims``: its removal begins with the change, and is ``Claim([user_id], at)`` (repository.purges).
+    ``claims``: its removal begins with the change, and is ``Claim([user_id], at)`` (repository.purges). Of an
+    administrator that is enabled again the others are told.
     """
     assignments = [
         "status = %(status)s",
@@ -133,8 +172,8 @@ def update_status(
     ]
     condition = f"""u.status <> %(status)s AND NOT (u.status = 2 AND %(status)s = 1) AND u.purging_at IS NULL
         AND {_ANOTHER_ADMIN_IS_LEFT}"""
-    parameters = {"status": status}
-    also = _FORGET_WARNING
+    parameters = {"status": status, "administrator_notice": Jsonb(administrator_notice(at))}
+    also = _FORGET_WARNING + _TELL_ADMINISTRATORS
     if status == Status.ENABLED:
         also += f", forgotten_failures AS ({FORGET_FAILURES})"
     return _change(assignments, condition, parameters, records, user_id, by=by, at=at, also=also, locks_admins=True)
@@ -189,12 +228,15 @@ def _change(  # noqa: PLR0913 -- the parts of one statement
     at: datetime,
     also: str = "",
     locks_admins: bool = False,
+    told_before: str = "",
 ) -> User | None:
     everything = ", ".join([*assignments, "updated_at = %(at)s", "updated_by = %(by)s"])
+    before = "".join(f"{part}, " for part in (_ENABLED_ADMINS if locks_admins else "", told_before) if part)
+    told = "" if told_before else "told AS (SELECT id, email, verified_at FROM changed), "
     statement = f"""
-        WITH {_ENABLED_ADMINS + "," if locks_admins else ""} changed AS (
+        WITH {before}changed AS (
             UPDATE users u SET {everything} WHERE u.id = %(id)s AND {condition} RETURNING u.*
-        ), recorded AS ({INSERT_CHANGE_RECORDS}){also}
+        ), {told}recorded AS ({INSERT_CHANGE_RECORDS}){also}
         SELECT {USER_COLUMNS} FROM changed u"""
     values = {**parameters, "id": user_id, "by": by, "at": at, "records": as_rows(records)}
     rows = query(statement, values, read_only=False)

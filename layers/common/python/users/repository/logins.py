@@ -6,6 +6,7 @@ from typing import Any
 from users.access import Account
 from users.attempts import Attempt, Login
 from users.database import query
+from users.email_addresses import canonical_or_typed
 from users.networks import WIDE_FACTOR, networks_of
 from users.outbox import Record
 from users.passwords import is_outdated
@@ -26,16 +27,20 @@ _COLUMNS = f"""u.id, u.status, u.role, {STANDING_COLUMNS}, COALESCE(u.secret, ''
     COALESCE(u.username, '') AS username, u.secret_changed_at,
     EXTRACT(EPOCH FROM now() - COALESCE(u.secret_changed_at, u.created_at, now()))::float8 AS secret_age"""
 
-# Four index look-ups; a taken-over database may hold usernames that look like addresses, so both are asked.
+# Five index look-ups; a taken-over database may hold usernames that look like addresses, so both are asked. An address
+# is looked for as it was typed, because such a database has spellings of its own, and then in its canonical spelling,
+# which `identity` is.
 _FOUND = f"""
     found AS MATERIALIZED (
         SELECT * FROM (
-            SELECT 1 AS rank, {_COLUMNS} FROM users u WHERE u.email = %(identity)s
+            SELECT 1 AS rank, {_COLUMNS} FROM users u WHERE u.email = %(typed)s
             UNION ALL SELECT 2, {_COLUMNS} FROM users u WHERE u.username = %(identity)s
             UNION ALL SELECT 3, {_COLUMNS} FROM users u
-                WHERE lower(u.email) = lower(%(identity)s) AND NOT u.case_conflict
+                WHERE lower(u.email) = lower(%(typed)s) AND NOT u.case_conflict
             UNION ALL SELECT 4, {_COLUMNS} FROM users u
                 WHERE lower(u.username) = lower(%(identity)s) AND NOT u.case_conflict
+            UNION ALL SELECT 5, {_COLUMNS} FROM users u
+                WHERE lower(u.email) = lower(%(identity)s) AND NOT u.case_conflict
         ) candidates ORDER BY rank LIMIT 1
     )"""
 
@@ -136,7 +141,7 @@ def _succeeded(*, by_name: bool) -> str:
 
 def begin_login(identity: str, address: str) -> Attempt:
     """Find an account by e-mail address or username, exact spelling first (decisions.md 19), and count the attempt."""
-    return _begin(_FOUND, identity, address, by_name=True)
+    return _begin(_FOUND, canonical_or_typed(identity), address, typed=identity, by_name=True)
 
 
 def begin_password_check(user_id: str, address: str) -> Attempt:
@@ -145,16 +150,16 @@ def begin_password_check(user_id: str, address: str) -> Attempt:
     It knows its own names, so the account's limits are no secret to it.
     """
     own = f"found AS MATERIALIZED (SELECT {_COLUMNS} FROM users u WHERE u.id = %(identity)s)"
-    return _begin(own, user_id, address, by_name=False)
+    return _begin(own, user_id, address, typed=user_id, by_name=False)
 
 
-def _begin(found: str, identity: str, address: str, *, by_name: bool) -> Attempt:
+def _begin(found: str, identity: str, address: str, *, typed: str, by_name: bool) -> Attempt:
     statement = f"""
         WITH {found}, {_wanted("found", _KNOWN, by_name=by_name)}, {_COUNT_HITS}
         SELECT throttle.*, found.*, identity.known AS from_known_address,
             NOT throttle.silenced AND (identity.known OR NOT {is_restricted("found.id")}) AS takes_password
         FROM throttle CROSS JOIN identity LEFT JOIN found ON true"""
-    row = query(statement, _parameters(identity, address), read_only=False)[0]
+    row = query(statement, {**_parameters(identity, address), "typed": typed}, read_only=False)[0]
     login = _login(row, identity if by_name else "") if row["id"] else None
     return Attempt(login=login, allowed=row["allowed"], retry_after=row["retry_after"], recent=row["recent"])
 

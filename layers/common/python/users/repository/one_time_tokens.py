@@ -115,7 +115,7 @@ def use_for_reset(token: str, new_hash: str, records: Sequence[Record], *, at: d
         ), proven AS (
             SELECT id FROM changed WHERE proves
         ), {FORGET_FAILED_LOGINS}, {_FORGET_KNOWN_ADDRESSES}, recorded AS (
-            {INSERT_RECORDS} WHERE changed.proves OR r.name <> 'user.verify_email'
+            {INSERT_RECORDS} AND (changed.proves OR r.name <> 'user.verify_email')
         )
         SELECT id FROM changed"""
     parameters = {"digest": digest(token), "new_hash": new_hash, "at": at, "records": as_rows(records)}

@@ -10,11 +10,16 @@ from users.database import query
 from users.outbox import Record
 
 # For a statement that has a CTE `changed` with the account's id: its records are written with it, from the parameter
-# `records` (as_rows). The order of the array is the order of delivery.
+# `records` (as_rows). The order of the array is the order of delivery. A record that is for a verified address only
+# (decisions.md 34) is left out where the account, as the statement finds it, has another address or an unverified one.
+# It ends in a condition on `changed` and `r`, to which a statement may add others by AND.
 INSERT_RECORDS = """
     INSERT INTO users_outbox (id, user_id, channel, name, payload)
     SELECT r.id, changed.id, r.channel, r.name, r.payload
-    FROM changed, jsonb_to_recordset(%(records)s) AS r(id uuid, channel text, name text, payload jsonb)"""
+    FROM changed, jsonb_to_recordset(%(records)s) AS
+        r(id uuid, channel text, name text, payload jsonb, to_verified boolean)
+    WHERE (r.to_verified IS NOT TRUE OR (
+        SELECT v.verified_at IS NOT NULL AND v.email = r.payload->>'email' FROM users v WHERE v.id = changed.id))"""
 
 # The same for mails that are sent only as often as the CTE `throttle` allows (repository.mails), from `mails`.
 INSERT_MAILS = """
@@ -23,11 +28,13 @@ INSERT_MAILS = """
     FROM changed, throttle, jsonb_to_recordset(%(mails)s) AS r(id uuid, channel text, name text, payload jsonb)
     WHERE throttle.allowed"""
 
-# The same for a CTE `changed` that holds the whole changed row: events are given the keys of it that they ask for.
+# The same for a CTE `changed` that holds the whole changed row: events are given the keys of it that they ask for, and
+# notices its address. These go by a CTE `told(id, email, verified_at)`: the changed row or, where just these change,
+# the row before.
 INSERT_CHANGE_RECORDS = r"""
     INSERT INTO users_outbox (id, user_id, channel, name, payload)
     SELECT r.id, changed.id, r.channel, r.name, r.payload || COALESCE(
-        (SELECT jsonb_object_agg(told.key, told.value) FROM jsonb_each(jsonb_strip_nulls(jsonb_build_object(
+        (SELECT jsonb_object_agg(known.key, known.value) FROM jsonb_each(jsonb_strip_nulls(jsonb_build_object(
             'id', changed.id,
             'status', (ARRAY['enabled', 'disabled', 'deleted'])[changed.status + 1],
             'first_name', NULLIF(changed.first_name, ''),
@@ -39,9 +46,22 @@ INSERT_CHANGE_RECORDS = r"""
             'profile_picture', changed.profile_picture,
             'created_at', regexp_replace(
                 to_char(changed.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), '\.?0*$', '') || 'Z'
-        ))) told WHERE told.key = ANY(r.row_keys)), '{}')
-    FROM changed, jsonb_to_recordset(%(records)s) AS
-        r(id uuid, channel text, name text, payload jsonb, row_keys text[])"""
+        ))) known WHERE known.key = ANY(r.row_keys)), '{}')
+        || CASE WHEN r.to_verified THEN jsonb_build_object('email', told.email) ELSE '{}' END
+    FROM changed JOIN told USING (id), jsonb_to_recordset(%(records)s) AS
+        r(id uuid, channel text, name text, payload jsonb, row_keys text[], to_verified boolean)
+    WHERE r.to_verified IS NOT TRUE OR told.verified_at IS NOT NULL"""
+
+# For a CTE `changed` with the row of somebody who may have become an administrator: the others are told, by the mail
+# whose payload is the parameter `administrator_notice`. `users` is as it was before the statement.
+TELL_ADMINISTRATORS = """
+    INSERT INTO users_outbox (id, user_id, channel, name, payload)
+    SELECT gen_random_uuid(), a.id, 'mail', 'new_administrator',
+        %(administrator_notice)s::jsonb || jsonb_build_object(
+            'email', a.email, 'account', changed.id, 'username', COALESCE(changed.username, changed.id))
+    FROM changed JOIN users a ON a.role = 1 AND a.status = 0 AND a.verified_at IS NOT NULL AND a.id <> changed.id
+    WHERE changed.role = 1 AND changed.status = 0
+        AND NOT EXISTS (SELECT FROM users b WHERE b.id = changed.id AND b.role = 1 AND b.status = 0)"""
 
 
 def as_rows(records: Sequence[Record]) -> Jsonb:

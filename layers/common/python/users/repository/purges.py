@@ -23,7 +23,7 @@ NEVER_VERIFIED = """u.self_registered AND u.verified_at IS NULL AND u.status = 0
     AND u.purging_at IS NULL"""
 
 # Limits know an account by its id. Those of before it had one, and those of mails, know a digest of what was typed:
-# they end within the hour, and until then they are looked for, too.
+# they end within a day, and until then they are looked for, too.
 _DELETE_THROTTLES = """
     DELETE FROM users_throttle t USING changed WHERE t.user_id = changed.id
 ), digests AS (
@@ -40,7 +40,10 @@ _DELETE_UNDELIVERED = """
     WHERE o.user_id = changed.id AND o.channel NOT IN ('revocation', 'relation') AND o.name <> 'user.delete'
 ), wishes AS (
     DELETE FROM users_outbox o USING changed
-    WHERE o.user_id IS NULL AND o.channel = 'reset_request' AND lower(o.payload->>'email') = lower(changed.email)"""
+    WHERE o.user_id IS NULL AND o.channel = 'reset_request' AND lower(o.payload->>'email') = lower(changed.email)
+), mails_to_administrators AS (
+    DELETE FROM users_outbox o USING changed
+    WHERE o.channel = 'mail' AND o.name = 'new_administrator' AND o.payload->>'account' = changed.id"""
 
 
 # Those of addresses that the account had before go by cascade.

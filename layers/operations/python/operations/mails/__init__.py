@@ -45,17 +45,24 @@ def language_of(locale: str | None) -> str:
     return language if language in LANGUAGES else _FALLBACK
 
 
-def render(name: str, language: str, *, user: str = "", **values: str | datetime) -> Mail:
+def render(
+    name: str, language: str, *, user: str = "", at: datetime | None = None, address: str = "", **values: str | datetime
+) -> Mail:
     """The mail ``name`` of ``MAILS``. ``user`` is what its receiver is called; ``values`` are the template's others.
 
+    ``at`` and ``address`` are when, and from which network address, that happened which a notice tells of: a sentence
+    of the language's frame after the first paragraph says so, as far as it is known.
     ``user`` was typed by anybody: it becomes one line in which nothing is a link, and is escaped in the HTML part.
     The other values are ours.
     """
     template, frame = _read(f"{language}/{name}.toml"), _read(f"{language}/frame.toml")
     shown = {key: _shown(value, frame["date"]) for key, value in values.items()}
     shown |= {"product": _one_line(settings().product_name), "user": shown_name(user)}
+    shown |= {"at": _shown(at, frame["date"]) if at else "", "address": _one_line(address)}
     greeting = frame["greeting" if shown["user"] else "greeting_unnamed"]
     paragraphs = [greeting, *(_one_line(paragraph) for paragraph in template["text"].strip().split("\n\n"))]
+    if at:
+        paragraphs.insert(2, frame["happened_from" if address else "happened"])
     return Mail(
         subject=template["subject"],
         text=_text(paragraphs, frame, shown),

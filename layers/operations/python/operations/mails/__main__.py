@@ -16,10 +16,11 @@ _VALUES: dict[str, str | datetime] = {
     "minutes": "30",
     "hours": "24",
     "days": "7",
-    "username": "ada",
     "registered": datetime(2030, 1, 24, 14, 30, tzinfo=UTC),
     "removal": datetime(2030, 1, 31, 14, 30, tzinfo=UTC),
+    "username": "grace_hopper",
 }
+_AT = datetime(2029, 12, 31, 23, 59, tzinfo=UTC)
 
 
 def write_samples(folder: Path) -> list[Path]:
@@ -28,7 +29,9 @@ def write_samples(folder: Path) -> list[Path]:
     written = []
     for language in sorted(LANGUAGES):
         for name in sorted(MAILS):
-            mail = render(name, language, user="Ada", link=_LINKS.get(name, ""), **_VALUES)
+            at = None if name in _LINKS or name == "account_removal" else _AT
+            link = _LINKS.get(name, "")
+            mail = render(name, language, user="Ada", at=at, address="192.0.2.1", link=link, **_VALUES)
             contents = {".html": mail.html, ".txt": f"Subject: {mail.subject}\n\n{mail.text}"}
             for suffix, content in contents.items():
                 file = folder / f"{language}-{name}{suffix}"

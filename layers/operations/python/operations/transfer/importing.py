@@ -97,7 +97,7 @@ _UPDATE = f"""
         FROM staged s JOIN users u ON {_SAME} WHERE {_UPDATABLE} ORDER BY u.id, s.number DESC
     ), ended AS (
         UPDATE users_one_time_tokens t SET used_at = now() FROM matched m
-        WHERE t.user_id = m.user_id AND t.used_at IS NULL AND (m.new_secret OR m.email <> m.old_email)
+        WHERE t.user_id = m.user_id AND t.used_at IS NULL AND (m.new_secret OR lower(m.email) <> lower(m.old_email))
     )
     UPDATE users u SET email = m.email, username = COALESCE(m.username, u.username), first_name = m.first_name,
         last_name = m.last_name, tags = COALESCE(m.tags, u.tags), status = COALESCE(m.status, u.status),
@@ -107,7 +107,7 @@ _UPDATE = f"""
         private_metadata = COALESCE((m.document::jsonb)->'private_metadata', u.private_metadata),
         created_at = COALESCE(m.created_at, u.created_at),
         updated_at = COALESCE(m.updated_at, now()), updated_by = COALESCE(m.updated_by, %(by)s),
-        verified_at = COALESCE(m.verified_at, CASE WHEN m.email = u.email THEN u.verified_at END),
+        verified_at = COALESCE(m.verified_at, CASE WHEN lower(m.email) = lower(u.email) THEN u.verified_at END),
         secret_changed_at = COALESCE(m.secret_changed_at, CASE WHEN m.new_secret THEN now() END, u.secret_changed_at),
         tokens_valid_from = GREATEST(u.tokens_valid_from, m.tokens_valid_from,
             CASE WHEN m.new_secret OR m.new_standing THEN {NEXT_SECOND} END),

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from users.email_addresses import canonical_email
 from users.errors import BadRequest
-from users.fields import check_email, check_length, check_name, check_profile_picture, check_username
+from users.fields import check_length, check_name, check_profile_picture, check_username
 from users.models import ZERO_TIME, Role, Status, rfc3339
 
 MAX_BYTES = 1024 * 1024  # of a line, as of a request's body
@@ -82,11 +83,12 @@ def read_line(number: int, raw: bytes, *, any_names: bool = False) -> Line:
             raise BadRequest("missing_email", "missing email")
     else:
         check_username(username)
-        check_email(email)
+        email = canonical_email(email)
     for name, word in (("first_name", "first name"), ("last_name", "last name")):
-        if any_names and not document.get(name):
-            continue
-        check_name(document.get(name, ""), word)
+        if any_names:
+            check_length(document.get(name, ""), word)
+        else:
+            check_name(document.get(name, ""), word)
     check_profile_picture(document.get("profile_picture", ""))
     for name in ("updated_by", "auth_provider"):
         check_length(document.get(name, ""), name)

@@ -6,7 +6,7 @@ from operations.alembic_run import driver_connection
 from operations.live_tables import build_index
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 
 
 def upgrade() -> None:
