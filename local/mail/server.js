@@ -15,7 +15,8 @@ const OWN_SITE = ["same-origin", "none"];
 function isLoopback(name) {
   const plain = name.replace(/\.$/, "");
   if (plain === "localhost" || plain.endsWith(".localhost")) return true;
-  return net.isIPv4(name) ? name.startsWith("127.") : net.isIPv6(name) && new URL(`http://[${name}]`).hostname === "[::1]";
+  if (net.isIPv4(plain)) return plain.startsWith("127.");
+  return net.isIPv6(plain) && new URL(`http://[${plain}]`).hostname === "[::1]";
 }
 
 function refusal(headers, ownName) {

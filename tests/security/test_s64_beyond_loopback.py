@@ -40,9 +40,9 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway that waits a quarter of a second for headers, and a tenth for a body."""
+    """A gateway that waits half a second for headers, and a tenth for a body."""
     short = {
-        "MG_USERS_HTTP_SERVER_READ_HEADER_TIMEOUT": "250ms",
+        "MG_USERS_HTTP_SERVER_READ_HEADER_TIMEOUT": "500ms",
         "MG_USERS_HTTP_SERVER_READ_TIMEOUT": "100ms",
         "PATH": "/usr/bin:/bin",
     }
