@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from users import outbox, passwords
-from users.access import ADMINISTRATOR, ANYBODY
+from users.access import ADMINISTRATOR, ADMINISTRATOR_IN_PERSON, ANYBODY
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.email_addresses import canonical_email
@@ -114,9 +114,9 @@ def _require_administrator(request: Request) -> None:
 
 
 def _require_administrator_of_reserved(request: Request) -> None:
-    """400 for anybody else, with or without a token, who wants a reserved username."""
+    """400 for anybody else, with or without a token, who wants a reserved username; a PAT's holder is anybody else."""
     try:
-        request.require(ADMINISTRATOR)
+        request.require(ADMINISTRATOR_IN_PERSON)
     except (Unauthenticated, Forbidden) as error:
         raise reserved_username() from error
 
