@@ -142,7 +142,9 @@ HOSTILE = 'Eve</p><script>alert(1)</script><img src="x">\r\nBcc: victim@example.
 
 
 def test_a_name_writes_no_header_no_paragraph_and_no_element(emptied_service: Service, mail_server: MailServer) -> None:
-    user = emptied_service.register(first_name=HOSTILE)
+    user = emptied_service.register()
+    # No registration takes it any more; a database that was taken over may hold it.
+    emptied_service.execute("UPDATE users SET first_name = %s WHERE id = %s", HOSTILE, user["id"])
     plain = emptied_service.register(first_name="Eve")
     emptied_service.deliver()
     (mail,), (other,) = mails_to(mail_server.url, user["email"]), mails_to(mail_server.url, plain["email"])

@@ -168,7 +168,7 @@ def test_s54_other_usernames_are_not(service: Service, username: str) -> None:
 def test_s54_an_administrator_gives_them(own_service: Service) -> None:
     boss, ada = administrator(own_service), person(own_service)
     assert own_service.call("register_user", fresh_name("support"), token=boss.token).status == 201
-    pat = token_of_kind(own_service, ada.id, "pat")
+    pat = token_of_kind(own_service, boss.id, "pat")
     assert own_service.call("register_user", fresh_name("abuse"), token=pat).error == (400, "reserved_username")
     change = {"username": "security"}
     assert own_service.call("update_username", change, token=boss.token, user_id=ada.id).status == 200
