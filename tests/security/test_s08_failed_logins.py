@@ -1,7 +1,9 @@
 """S8 An identity's 6th failed login from an address is blocked, its 31st over all addresses; nobody is locked out."""
 
+import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tests.parallel import Environments
 from tests.people import Person, log_in, person
 from tests.service import Answer, Service, eventually, forget
+from users import database
 from users.repository import logins
 
 BLOCK = 15 * 60
@@ -163,11 +166,25 @@ def test_s08_what_is_stored_tells_no_address(service: Service) -> None:
         ]
 
 
-def test_s08_a_statement_that_the_server_undid_is_sent_again(own_service: Service) -> None:
-    """Two statements that wait for each other's limits: PostgreSQL ends the one whose patience ends first."""
-    service = own_service
-    (database,) = service.execute("SELECT current_database() AS name")
-    role = f'ALTER ROLE CURRENT_USER IN DATABASE "{database["name"]}"'
+def test_s08_a_statement_that_the_server_undid_is_sent_again(
+    own_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two statements that wait for each other's limits: PostgreSQL ends the one whose patience ends first.
+
+    It is sent again once the other one has its lock, not before: or both could meet in the same way once more.
+    """
+    service, real, has_its_lock = own_service, database._run, threading.Event()
+
+    def run(*arguments: Any) -> Any:
+        try:
+            return real(*arguments)
+        except psycopg.errors.DeadlockDetected:
+            assert has_its_lock.wait(30)
+            raise
+
+    monkeypatch.setattr(database, "_run", run)
+    (own,) = service.execute("SELECT current_database() AS name")
+    role = f'ALTER ROLE CURRENT_USER IN DATABASE "{own["name"]}"'
     service.execute(f"{role} SET statement_timeout = 0")
     service.execute(f"{role} SET deadlock_timeout = '3s'")  # time for the other one, on a busy machine, too
     forget()
@@ -181,6 +198,7 @@ def test_s08_a_statement_that_the_server_undid_is_sent_again(own_service: Servic
         waiting = thread.submit(log_in, service, ada.email, ada.secret, address=source)
         eventually(lambda: service.execute(waits))
         other.execute(lock, [f"login:pair:{ada.id}:%"])
+        has_its_lock.set()
         other.commit()
         assert waiting.result().status == 201
 
