@@ -10,7 +10,7 @@ import pytest
 
 from tests.parallel import Environments
 from tests.people import Person, log_in, person
-from tests.service import Answer, Service, eventually, forget
+from tests.service import PASSWORD, Answer, Service, eventually, forget
 from users import database
 from users.repository import logins
 
@@ -153,6 +153,25 @@ def test_s08_right_logins_at_once_are_never_blocked(
     calls = [{"operation": "issue_token", "body": body, "address": addresses[n % sources]} for n in range(40)]
     assert {answer.status for answer in environments.call(service, calls)} == {201}
     assert [each for each in limits(service, ada) if each["hits"]] == []
+    assert service.execute(deadlocks) == [{"deadlocks": 0}]
+
+
+def test_s08_nobody_waits_in_a_circle(own_service: Service, environments: Environments) -> None:
+    """Right and wrong passwords at once, by both names and of a change, from networks that are parts of each other."""
+    service = own_service
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    people = [person(service) for _ in range(2)]
+    calls: list[dict[str, Any]] = []
+    for number in range(120):
+        who, secret = people[number % 2], "wrong password" if number % 3 else PASSWORD
+        source = f"2001:db8:{number % 2}:{number % 5}::{number}"
+        if number % 4:
+            body = {"identity": who.email if number % 7 else who.username, "secret": secret}
+            calls.append({"operation": "issue_token", "body": body, "address": source})
+        else:
+            body = {"old_secret": "wrong password", "new_secret": "another 9 staple horse"}
+            calls.append({"operation": "update_user_secret", "body": body, "token": who.token, "address": source})
+    assert {answer.status for answer in environments.call(service, calls)} <= {201, 401, 403, 429}
     assert service.execute(deadlocks) == [{"deadlocks": 0}]
 
 
