@@ -1,14 +1,17 @@
 """S8 An identity's 6th failed login from an address is blocked, its 31st over all addresses; nobody is locked out."""
 
+import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 import pytest
 
 from tests.parallel import Environments
 from tests.people import Person, log_in, person
-from tests.service import Answer, Service, eventually, forget
+from tests.service import PASSWORD, Answer, Service, eventually, forget
+from users import database
 from users.repository import logins
 
 BLOCK = 15 * 60
@@ -153,6 +156,25 @@ def test_s08_right_logins_at_once_are_never_blocked(
     assert service.execute(deadlocks) == [{"deadlocks": 0}]
 
 
+def test_s08_nobody_waits_in_a_circle(own_service: Service, environments: Environments) -> None:
+    """Right and wrong passwords at once, by both names and of a change, from networks that are parts of each other."""
+    service = own_service
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    people = [person(service) for _ in range(2)]
+    calls: list[dict[str, Any]] = []
+    for number in range(120):
+        who, secret = people[number % 2], "wrong password" if number % 3 else PASSWORD
+        source = f"2001:db8:{number % 2}:{number % 5}::{number}"
+        if number % 4:
+            body = {"identity": who.email if number % 7 else who.username, "secret": secret}
+            calls.append({"operation": "issue_token", "body": body, "address": source})
+        else:
+            body = {"old_secret": "wrong password", "new_secret": "another 9 staple horse"}
+            calls.append({"operation": "update_user_secret", "body": body, "token": who.token, "address": source})
+    assert {answer.status for answer in environments.call(service, calls)} <= {201, 401, 403, 429}
+    assert service.execute(deadlocks) == [{"deadlocks": 0}]
+
+
 def test_s08_what_is_stored_tells_no_address(service: Service) -> None:
     ada, source = person(service), f"2001:db8::{uuid.uuid4().hex[:4]}"
     fail(service, ada.email, source)
@@ -163,11 +185,25 @@ def test_s08_what_is_stored_tells_no_address(service: Service) -> None:
         ]
 
 
-def test_s08_a_statement_that_the_server_undid_is_sent_again(own_service: Service) -> None:
-    """Two statements that wait for each other's limits: PostgreSQL ends the one whose patience ends first."""
-    service = own_service
-    (database,) = service.execute("SELECT current_database() AS name")
-    alter = f'ALTER DATABASE "{database["name"]}"'
+def test_s08_a_statement_that_the_server_undid_is_sent_again(
+    own_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two statements that wait for each other's limits: PostgreSQL ends the one whose patience ends first.
+
+    It is sent again once the other one has its lock, not before: or both could meet in the same way once more.
+    """
+    service, real, has_its_lock = own_service, database._run, threading.Event()
+
+    def run(*arguments: Any) -> Any:
+        try:
+            return real(*arguments)
+        except psycopg.errors.DeadlockDetected:
+            assert has_its_lock.wait(30)
+            raise
+
+    monkeypatch.setattr(database, "_run", run)
+    (own,) = service.execute("SELECT current_database() AS name")
+    alter = f'ALTER DATABASE "{own["name"]}"'
     service.execute(f"{alter} SET statement_timeout = 0")
     service.execute(f"{alter} SET deadlock_timeout = '3s'")  # time for the other one, on a busy machine, too
     forget()
@@ -181,6 +217,7 @@ def test_s08_a_statement_that_the_server_undid_is_sent_again(own_service: Servic
         waiting = thread.submit(log_in, service, ada.email, ada.secret, address=source)
         eventually(lambda: service.execute(waits))
         other.execute(lock, [f"login:pair:{ada.id}:%"])
+        has_its_lock.set()
         other.commit()
         assert waiting.result().status == 201
 

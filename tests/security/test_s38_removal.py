@@ -217,6 +217,7 @@ def test_s38_no_personal_value_is_left(own_service: Service, tmp_path: Path, way
         "users_one_time_tokens.email",
         "users_verifications.otp",
         "users_known_addresses.user_id",
+        "users_login_failures.user_id",
         "users_mail_suppressions.address",
     }
     boss = administrator(own_service)

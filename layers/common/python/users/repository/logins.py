@@ -82,8 +82,8 @@ def _wanted(account: str, known: str, *, by_name: bool) -> str:
     ``account``: a CTE with the account's id; ``known``: see ``_KNOWN``; ``by_name``: somebody typed a name, and is not
     to learn whose it is. An unknown name is counted as often as a known one, with its digest for the account's id.
 
-    ``wanted`` is MATERIALIZED. PostgreSQL joins a row that another login changed at this moment once more, and would
-    not find it again in a ``wanted`` that it had merged into the statement: nothing would be given back.
+    ``wanted`` is MATERIALIZED. PostgreSQL joins a row once more when another login changed it at this moment. In a
+    ``wanted`` that was merged into the statement, it may not find the row again: nothing would be given back.
     """
     kinds = LOGIN_LIMITS if by_name else [kind for kind in LOGIN_LIMITS if kind not in _TYPED]
     limits = ",\n            ".join(_limit(kind, by_name=by_name) for kind in kinds)
