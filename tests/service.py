@@ -97,7 +97,6 @@ class Service:
         finally:
             os.environ.clear()
             os.environ.update(before)
-            os.environ.update(self.environment)
             forget()
 
     def call(

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from users import outbox, passwords
-from users.access import ADMINISTRATOR_IN_PERSON, ANYBODY
+from users.access import ADMINISTRATOR, ADMINISTRATOR_IN_PERSON, ANYBODY
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.email_addresses import canonical_email
@@ -77,14 +77,14 @@ def lambda_handler(request: Request) -> Reply:
     """Check, hash, store with the events and mails it causes, then let Auth know of the new member."""
     by_admin = not settings().allow_self_register
     if by_admin:  # there is no other way, so the bearer comes before the body (contract §1.2)
-        request.require(ADMINISTRATOR_IN_PERSON)
+        request.require(ADMINISTRATOR)
     body = request.body(Registration)
     status, role = _status(body.status), _role(body.role)
     by_admin = by_admin or _is_administrator(request)
     email = _check(body, may_lack_secret=by_admin)
     if not by_admin:
         if role != Role.USER or status != Status.ENABLED:
-            raise Forbidden("not_administrator", "not authorized to perform admin action")
+            _refuse_privilege(request)
         if is_reserved(body.credentials.username):
             raise reserved_username()
         _count(request)
@@ -126,6 +126,19 @@ def _is_administrator(request: Request) -> bool:
         request.access, request.session = ANYBODY, None
         return False
     return True
+
+
+def _refuse_privilege(request: Request) -> None:
+    """Forbidden for whoever wants what only administrators may give, with the reason where there is a token for one."""
+    try:
+        request.require(ADMINISTRATOR)
+    except Unauthenticated as error:
+        raise _not_administrator() from error
+    raise _not_administrator()
+
+
+def _not_administrator() -> Forbidden:
+    return Forbidden("not_administrator", "not authorized to perform admin action")
 
 
 def _count(request: Request) -> None:

@@ -72,14 +72,14 @@ def test_what_was_open_is_closed_before_the_snapshot_and_opened_after_it(
     connection = database._connection
     assert connection is not None
     assert auth_client._channel.cache_info().currsize == policies._channel.cache_info().currsize == 1
-    assert jwt._key_set.keys
+    assert jwt._key_set._keys
 
     run_before_snapshot()
 
     assert connection.closed
     assert database._connection is None
     assert auth_client._channel.cache_info().currsize == policies._channel.cache_info().currsize == 0
-    assert not jwt._key_set.keys
+    assert not jwt._key_set._keys
     assert settings.settings.cache_info().currsize == 0
     run_after_restore()
     assert service.call("view_profile", token=token).status == 200

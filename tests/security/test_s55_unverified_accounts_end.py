@@ -28,7 +28,7 @@ HALF = 84 * 3600  # seconds: MG_USERS_UNVERIFIED_AFTER is 168h
 def swept(**counts: int) -> None:
     """Run the sweep, and hold what it counted against ``counts``."""
     counted = handler("sweep_accounts")({}, lambda_context())
-    assert counted == {"swept": 0, "failed": 0, "warned": 0, "reminded": 0, "left": 0} | counts
+    assert counted == {"swept": 0, "failed": 0, "warned": 0, "reminded": 0, "forgotten": 0, "left": 0} | counts
 
 
 def registered(
@@ -198,7 +198,7 @@ def test_s55_time_that_is_up_leaves_the_rest(own_service: Service) -> None:
     for _ in range(3):
         registered(own_service)
     registered(own_service, reminded=None)
-    assert sweep(lambda: False) == {"swept": 0, "failed": 0, "warned": 0, "reminded": 0, "left": 3}
+    assert sweep(lambda: False) == {"swept": 0, "failed": 0, "warned": 0, "reminded": 0, "forgotten": 0, "left": 3}
     swept(swept=3, reminded=1)
 
 

@@ -46,4 +46,4 @@ def find_upstream_holder(user_id: str, email: str, otp: str) -> Holder | None:
         {"id": user_id, "email": email, "otp": otp},
         read_only=True,
     )
-    return Holder(**rows[0], purpose="verification", is_removable=False) if rows else None
+    return Holder(**rows[0], secret_hash="", purpose="verification", is_removable=False) if rows else None
