@@ -89,9 +89,11 @@ def test_s67_the_authority_of_grpc_is_that_of_the_keys(service: Service, tmp_pat
     trusted = str(authority) if form == "path" else authority.read_text()
     with http_server(body=keys, tls=context) as server:
         with service.configured(MG_AUTH_JWKS_URL=server.url, MG_AUTH_GRPC_SERVER_CA_CERTS=trusted):
-            assert jwt._KeySet().find("k") == bytes(32)
+            key_set = jwt._KeySet()
+            key_set._fetch()
+            assert key_set._keys == {"k": bytes(32)}
         with service.configured(MG_AUTH_JWKS_URL=server.url), pytest.raises(Unavailable):
-            jwt._KeySet().find("k")
+            jwt._KeySet()._fetch()
 
 
 def _certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
