@@ -197,6 +197,7 @@ def test_s45_upstreams_change_of_such_a_password_is_one(service: Service, monkey
     assert row(service, ada.id)["secret"] == new
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", ["change", "reset"])
 def test_s45_twenty_changes_with_logins_beside(service: Service, environments: Environments, change: str) -> None:
     """No token of the old password works afterwards; each change is near the end of a second."""

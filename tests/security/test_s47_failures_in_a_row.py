@@ -122,6 +122,7 @@ def test_s47_the_mail_is_one(service: Service, ada: Person) -> None:
     assert failures(service, ada)["failures"] == MOST
 
 
+@pytest.mark.long
 def test_s47_a_stranger_does_not_lock_an_owner_out_at_home(service: Service, ada: Person, home: str) -> None:
     """However long: over its names, from its own network, and when its account is restricted already."""
     for _ in range(2):

@@ -50,6 +50,7 @@ def test_s48_from_one_address(service: Service) -> None:
     assert all(each == seen["of one account"] for each in seen.values())
 
 
+@pytest.mark.long
 def test_s48_over_all_addresses(service: Service) -> None:
     for kind, (first, second) in pairs(service).items():
         statuses = [status for status, *_ in probe(service, [first] * 31 + [second] * 31, address)]
