@@ -90,7 +90,7 @@ def _log_in(identity: str, password: str, new_password: str, request: Request) -
 
 
 def _refusal() -> Unauthenticated:
-    """The one answer to whoever cannot log in."""
+    """Return the one answer to all who cannot log in."""
     count("LoginsFailed")
     return Unauthenticated("invalid_credentials", "invalid credentials")
 

@@ -23,8 +23,8 @@ from users.repository.throttles import COUNT_HITS, LOGIN_LIMITS
 # Tokens count whole seconds: one that was issued in this second may be older than the change.
 NEXT_SECOND = "date_trunc('second', clock_timestamp()) + interval '1 second'"
 
-# The id of the account, locked. A statement that asks for it reads the clock only afterwards: after every login that it
-# had to wait for, whose tokens are then older than the change (security.md S45).
+# The id of the account, locked. The statement first waits for logins that hold the row, and reads the clock only after
+# that. So the tokens of these logins are older than the change (security.md S45).
 LOCKED = "(SELECT id FROM users WHERE id = %(id)s FOR NO KEY UPDATE)"
 
 # Administrators that are enabled, locked: two requests at once cannot both believe that another one is left.
@@ -87,8 +87,8 @@ def update_email(
     """Set a new, unverified address; links that were mailed to the old one end (security.md S25).
 
     ``records`` may hold a notice, which goes to the old address where it was verified. ``mails`` are to the new one,
-    and are sent only as often as a mailbox should get one (S12). Parked mails with a link go: one that could not be
-    sent to the old address would hold up all those to the new one.
+    and are sent only as often as a mailbox should get one (S12). Parked mails with a link are
+    deleted: one that could not be sent to the old address would hold up all those to the new one.
 
     None when no enabled account has the id; Conflict when the address is taken; TooManyRequests when the account itself
     (``by``) changed it too often (S53).
