@@ -18,7 +18,7 @@ from users.repository.accounts import STANDING_COLUMNS, USER_COLUMNS
 from users.repository.login_failures import FORGET_FAILURES
 from users.repository.mails import MAIL_LIMITS
 from users.repository.outbox import INSERT_CHANGE_RECORDS, INSERT_MAILS, TELL_ADMINISTRATORS, as_rows
-from users.repository.throttles import COUNT_HITS, LOGIN_LIMITS
+from users.repository.throttles import ANOTHER_HIT, COUNT_HITS, LOGIN_LIMITS
 
 # Tokens count whole seconds: one that was issued in this second may be older than the change.
 NEXT_SECOND = "date_trunc('second', clock_timestamp()) + interval '1 second'"
@@ -93,16 +93,13 @@ def update_email(
     None when no enabled account has the id; Conflict when the address is taken; TooManyRequests when the account itself
     (``by``) changed it too often (S53).
     """
-    spent = """
+    spent = f"""
         told AS MATERIALIZED (
             SELECT id, email, verified_at FROM users WHERE id = %(id)s AND status = 0 FOR NO KEY UPDATE
         ), spent AS (
             INSERT INTO users_throttle AS t (key, user_id, hits, expires_at, hit_at)
             SELECT 'email:' || id, id, 1, now() + interval '1 day', now() FROM told WHERE id = %(by)s
-            ON CONFLICT (key) DO UPDATE SET
-                hits = CASE WHEN t.expires_at <= now() THEN 1 ELSE t.hits + 1 END,
-                expires_at = CASE WHEN t.expires_at <= now() THEN excluded.expires_at ELSE t.expires_at END,
-                hit_at = now()
+            ON CONFLICT (key) DO UPDATE SET {ANOTHER_HIT}
             WHERE t.expires_at <= now() OR t.hits < %(most_changes)s
             RETURNING key
         )"""
