@@ -35,7 +35,7 @@ _DATABASE_DEFAULTS = {
     "MG_USERS_DB_NAME": DATABASE,
     "MG_USERS_DB_SSL_MODE": "disable",
 }
-# Of the documented defaults, those in whose place template.yaml has others, which are for AWS.
+# Documented defaults for which template.yaml has other values. Those are for AWS.
 _NOT_THE_TEMPLATES = {"MG_USERS_DB_SSL_MODE": "disable", "MG_USERS_DB_SSL_ROOT_CERT": "", "MG_EMAIL_PORT": "25"}
 _LIBPQ_NAMES = {
     "MG_USERS_DB_HOST": "host",

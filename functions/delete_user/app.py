@@ -14,7 +14,7 @@ from users.repository import changes
 from users.repository.purges import Claim, claim_deleted
 from users.sessions import revocations
 from users.settings import settings
-from users.target import Target, changed, find_target, notice
+from users.target import Target, changed, find_target, notice, status_already_assigned
 
 
 @operation("delete_user", access=IN_PERSON)
@@ -33,7 +33,7 @@ def lambda_handler(request: Request) -> Reply:
         if claim is None:
             raise Conflict("removal_begun", "the account is being removed")
     else:
-        raise _status_already_assigned()
+        raise status_already_assigned()
     if claim:
         purge(claim, request.request_id)
     return Reply(204)
@@ -53,10 +53,6 @@ def _delete(request: Request, target: Target, *, claims: bool) -> None:
         if target.user.status == Status.DISABLED:
             raise Conflict("removal_begun", "the account is being removed")
         if target.user.role != Role.ADMIN:  # another deletion came first
-            raise _status_already_assigned()
+            raise status_already_assigned()
         raise Conflict("last_administrator", "the last enabled administrator cannot be deleted")
     changed(user)
-
-
-def _status_already_assigned() -> Conflict:
-    return Conflict("status_already_assigned", "status already assigned")

@@ -6,7 +6,7 @@ from users.errors import Conflict
 from users.models import Role, Status
 from users.repository import changes
 from users.sessions import revocations
-from users.target import changed, find_target, notice
+from users.target import changed, find_target, notice, status_already_assigned
 
 
 @operation("disable_user", access=SIGNED_IN)
@@ -16,15 +16,11 @@ def lambda_handler(request: Request) -> Reply:
     if target.user.status == Status.DELETED:
         raise Conflict("account_deleted", "the account is deleted")
     if target.user.status != Status.ENABLED:
-        raise _status_already_assigned()
+        raise status_already_assigned()
     records = [target.event, notice(request, target, "account_disabled"), *revocations(target.user.id)]
     user = changes.update_status(target.user.id, Status.DISABLED, records, by=target.caller.id, at=target.at)
     if user is None and target.user.role == Role.ADMIN:
         raise Conflict("last_administrator", "the last enabled administrator cannot be disabled")
     if user is None:  # another change came first
-        raise _status_already_assigned()
+        raise status_already_assigned()
     return changed(user)
-
-
-def _status_already_assigned() -> Conflict:
-    return Conflict("status_already_assigned", "status already assigned")

@@ -6,18 +6,18 @@ from users.edge import Reply, Request, operation
 from users.errors import Conflict
 from users.models import Status
 from users.repository import changes
-from users.target import changed, find_target
+from users.target import changed, find_target, status_already_assigned
 
 
 @operation("enable_user", access=ADMINISTRATOR)
 def lambda_handler(request: Request) -> Reply:
     """409 when it is enabled, or when its removal has begun."""
     target = find_target(request, "user.enable")
-    # Of the administrator's network address its owner learns nothing.
+    # The mail names no network address: an administrator's is not told to the account's owner.
     records = [target.event, outbox.notice_mail("account_enabled", target.user.email, at=target.at)]
     user = changes.update_status(target.user.id, Status.ENABLED, records, by=target.caller.id, at=target.at)
     if user is None:
         if target.user.status != Status.ENABLED:
             raise Conflict("removal_begun", "the account is being removed")
-        raise Conflict("status_already_assigned", "status already assigned")
+        raise status_already_assigned()
     return changed(user)

@@ -66,7 +66,7 @@ def lambda_handler(request: Request) -> Reply:
 
 
 def _log_in(identity: str, password: str, new_password: str, request: Request) -> Login:
-    """The login of an enabled account with its right password, that is not too old, or no more."""
+    """The login of an enabled account with its right password. ``new_password`` replaces one that has expired."""
     login = begin(lambda: logins.begin_login(identity, request.address))
     right = passwords.verify_password(login.secret_hash if login else "", password)
     if login is None or not right or not login.takes_password or login.account.status != Status.ENABLED:
@@ -90,7 +90,7 @@ def _log_in(identity: str, password: str, new_password: str, request: Request) -
 
 
 def _refusal() -> Unauthenticated:
-    """The one answer to whoever cannot log in."""
+    """Return the one answer to all who cannot log in."""
     count("LoginsFailed")
     return Unauthenticated("invalid_credentials", "invalid credentials")
 

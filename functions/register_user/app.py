@@ -1,7 +1,7 @@
 """POST /users: register an account (contract §1.6.1; decisions.md 9, 11, 13, 19, 27, 35).
 
-Whoever registers for himself chooses a password, and proves the address by the verification mail. Of an account that an
-administrator makes, the owner does both by the link of an invitation; the administrator may leave the password out.
+A person who registers chooses a password, and proves the address by the verification mail. For an account that an
+administrator makes, the owner does both by the link of an invitation. The administrator may leave the password out.
 """
 
 import uuid
@@ -129,7 +129,7 @@ def _is_administrator(request: Request) -> bool:
 
 
 def _refuse_privilege(request: Request) -> None:
-    """Forbidden for whoever wants what only administrators may give, with the reason where there is a token for one."""
+    """Raise Forbidden: only administrators give this role or status. A token that is not good enough has its reason."""
     try:
         request.require(ADMINISTRATOR)
     except Unauthenticated as error:

@@ -17,7 +17,10 @@ class UsernameUpdate(Body):
 
 @operation("update_username", access=CHANGING_PROFILE)
 def lambda_handler(request: Request) -> Reply:
-    """Self or administrator, who alone gives a reserved username; the account must be enabled. 409 when it is taken."""
+    """For oneself and administrators; the account must be enabled. 409 when the username is taken.
+
+    Only an administrator gives a reserved username.
+    """
     user_id = request.user_id
     username = request.body(UsernameUpdate).username
     check_name_size(username)

@@ -93,7 +93,7 @@ def _verify(token: str, request_id: str) -> None:
 
 def _remove(token: str, request_id: str) -> None:
     """Remove the token's account for good, as long as nobody has verified it; else BadRequest, and nothing changes."""
-    from users.purge import purge_now_or_later  # with grpc below, what confirming an address does not need
+    from users.purge import purge_now_or_later  # imports grpc, which confirming an address does not need
     from users.sessions import revocations
 
     holder = one_time_tokens.find_holder(token, "verification")
@@ -105,7 +105,6 @@ def _remove(token: str, request_id: str) -> None:
     if claim is None:
         raise _unusable(token)
     purge_now_or_later(claim, request_id)
-    wake_delivery()
 
 
 def _moment(moment: datetime | None) -> str:

@@ -1,8 +1,8 @@
-"""The HTTP protocol of both interfaces: uvicorn's, which waits for no request without an end.
+"""The HTTP protocol of both interfaces: uvicorn's, with two weaknesses mended.
 
-uvicorn times a connection on which nothing comes, but not a request that has begun: one byte a minute keeps it open. It
-also takes a request that has both Content-Length and Transfer-Encoding, of which a proxy before it may read the other
-one and see another request (RFC 9112, 6.1).
+uvicorn ends a connection on which nothing comes. It does not end one on which a request has begun, so one byte a minute
+keeps it open. It also takes a request that has both Content-Length and Transfer-Encoding. A proxy before it may go by
+the other header, and see another request (RFC 9112, 6.1).
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class PatientProtocol(H11Protocol):
         self._wait_for("")
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; what is still owed may be something else now."""
+        """Take what came, and wait for what the request still lacks."""
         super().data_received(data)
         self._wait_for(self._missing(idle="headers"))
 
     def on_response_complete(self) -> None:
-        """Go on to the next request. While none has begun, uvicorn's own time for that runs."""
+        """Go on to the next request. Until one begins, uvicorn times the idle connection itself."""
         super().on_response_complete()
         self._wait_for(self._missing(idle="headers" if self.conn.trailing_data[0] else ""))
 

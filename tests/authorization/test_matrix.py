@@ -23,7 +23,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 STATUSES = {"disabled": 1, "deleted": 2}
 CREDENTIALS = ("pat", "api_key", "refresh", "recovery", "invitation")
 # Rows about one case of a route: its key is what stands before.
-CASES = (" as admin", " and purge")
+CASES = (" as admin", " without secret", " and purge", " and remove")
 
 
 def read_matrix() -> list[dict[str, str]]:
@@ -106,15 +106,22 @@ def request_of(service: Service, row: dict[str, str], subject: Person) -> dict[s
         request["user_id"] = subject.id
     if row["route"].endswith(" as admin"):
         request["body"]["role"] = "admin"
+    elif row["route"].endswith(" without secret"):
+        del request["body"]["credentials"]["secret"]
     elif row["route"].endswith(" and purge"):
         request["query"] = "purge=true"
     elif operation == "search_users":
         request["query"] = "first_name=Ada"
     elif operation in {"verify_email", "reset_password"} and method != "PUT":
         token = mail_token(service, subject, "verification" if operation == "verify_email" else "password_reset")
-        fields = urlencode({"token": token, **(body_of(operation, subject) or {})})
+        fields = {"token": token, **(body_of(operation, subject) or {})}
+        if row["route"].endswith(" and remove"):
+            # The button is for an account that registered itself and was never verified.
+            service.execute("UPDATE users SET self_registered = true, verified_at = NULL WHERE id = %s", subject.id)
+            fields["action"] = "remove"
+        form = urlencode(fields)
         request |= {"body": None}
-        request |= {"query": fields} if method == "GET" else {"raw": fields, "headers": FORM}
+        request |= {"query": form} if method == "GET" else {"raw": form, "headers": FORM}
         if row["route"] == "GET /verify-email":
             request["headers"] = {"accept": "application/json"}
     return request

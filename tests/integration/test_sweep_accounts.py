@@ -1,9 +1,7 @@
 """sweep_accounts: what is due, what it does to each account, failures, warnings (decisions.md 18; contract §4.6)."""
 
 import uuid
-from collections.abc import Callable, Iterator
 from concurrent import futures
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,17 +14,16 @@ from operations.outbox_administration import undelivered
 from operations.outbox_state import outbox_state
 from operations.sweep import count_due, due_accounts
 from tests.deliveries import mails_to
+from tests.domains_server import domains
 from tests.parallel import Environments
 from tests.people import administrator, deliver, logged_in, mails, person, records, relations, row
 from tests.service import Service, handler, lambda_context
 from users import policies
-from users.proto.domains_pb2 import DeleteUserReq, DeleteUserRes
 from users.repository.outbox import oldest_age
 
 DAY = 24 * 3600
 GRACE = 30 * DAY
 NOBODY_LISTENS = "127.0.0.1:9"
-Domains = Callable[[str, grpc.ServicerContext], bool]
 _STATUSES = {"enabled": 0, "disabled": 1, "deleted": 2}
 
 
@@ -72,28 +69,6 @@ def purged(service: Service) -> list[str]:
         each["id"]
         for each in service.execute("SELECT payload->>'id' AS id FROM users_outbox WHERE name = 'user.purge'")
     ]
-
-
-@contextmanager
-def domains(answer: Domains) -> Iterator[str]:
-    """The address of a Domains service that answers so."""
-
-    def delete(request: DeleteUserReq, context: grpc.ServicerContext) -> DeleteUserRes:
-        return DeleteUserRes(deleted=answer(request.id, context))
-
-    method = grpc.unary_unary_rpc_method_handler(
-        delete, request_deserializer=DeleteUserReq.FromString, response_serializer=DeleteUserRes.SerializeToString
-    )
-    server = grpc.server(futures.ThreadPoolExecutor(16))
-    server.add_generic_rpc_handlers(
-        [grpc.method_handlers_generic_handler("domains.v1.DomainsService", {"DeleteUserFromDomains": method})]
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.stop(0).wait()
 
 
 # --- what is due

@@ -1,9 +1,6 @@
 """S55 A self-registered account that nobody verifies is removed, after a reminder; no other account is."""
 
 import uuid
-from collections.abc import Callable, Iterator
-from concurrent import futures
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +14,10 @@ from operations.due import UNVERIFIED_DUE, count_due, due_accounts
 from operations.sweep import sweep
 from tests.cli.command_line import CommandLine
 from tests.deliveries import mails_to
+from tests.domains_server import domains
 from tests.people import deliver, mails, relations
 from tests.service import Service, handler, lambda_context
 from users import policies
-from users.proto.domains_pb2 import DeleteUserReq, DeleteUserRes
 
 HALF = 84 * 3600  # seconds: MG_USERS_UNVERIFIED_AFTER is 168h
 
@@ -48,28 +45,6 @@ def registered(
 
 def there(service: Service) -> set[str]:
     return {each["id"] for each in service.execute("SELECT id FROM users")}
-
-
-@contextmanager
-def domains(answer: Callable[[str], bool]) -> Iterator[str]:
-    """The address of a Domains service that answers so."""
-
-    def delete(request: DeleteUserReq, _context: grpc.ServicerContext) -> DeleteUserRes:
-        return DeleteUserRes(deleted=answer(request.id))
-
-    method = grpc.unary_unary_rpc_method_handler(
-        delete, request_deserializer=DeleteUserReq.FromString, response_serializer=DeleteUserRes.SerializeToString
-    )
-    server = grpc.server(futures.ThreadPoolExecutor(16))
-    server.add_generic_rpc_handlers(
-        [grpc.method_handlers_generic_handler("domains.v1.DomainsService", {"DeleteUserFromDomains": method})]
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.stop(0).wait()
 
 
 def test_s55_exactly_those_that_registered_themselves_and_were_never_verified(own_service: Service) -> None:
@@ -167,7 +142,7 @@ def test_s55_an_account_that_is_verified_during_its_removal_stays(own_service: S
         policies.grant(user_id, 0)
     changes = {verified: "verified_at = now()", promoted: "role = 1"}
 
-    def answer(user_id: str) -> bool:
+    def answer(user_id: str, _context: grpc.ServicerContext) -> bool:
         if user_id in changes:
             service.execute(f"UPDATE users SET {changes[user_id]} WHERE id = %s", user_id)
         return True
@@ -187,7 +162,7 @@ def test_s55_whose_removal_fails_holds_up_no_other(own_service: Service, monkeyp
     service = own_service
     refused = {registered(service, (4 + n) * HALF) for n in range(3)}
     others = {registered(service) for _ in range(3)}
-    with domains(lambda user_id: user_id not in refused) as url, service.configured(MG_DOMAINS_GRPC_URL=url):
+    with domains(lambda user_id, _: user_id not in refused) as url, service.configured(MG_DOMAINS_GRPC_URL=url):
         swept(swept=3, failed=3, left=3)
         assert there(service) == refused
         assert not there(service) & others

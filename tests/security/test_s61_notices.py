@@ -170,7 +170,7 @@ def test_s61_roles(service: Service, mail_server: MailServer) -> None:
     change("admin")
     assert notices(service, ada.id) == {}
     change("user")
-    assert received(service, mail_server, ada).subject == "You are no administrator any more"
+    assert received(service, mail_server, ada).subject == "You are no longer an administrator"
 
 
 def test_s61_a_change_that_is_refused_is_told_to_nobody(own_service: Service) -> None:

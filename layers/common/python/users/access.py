@@ -25,7 +25,7 @@ class TokenType(IntEnum):
 
 
 ORDINARY_TOKENS = frozenset({TokenType.ACCESS, TokenType.API_KEY, TokenType.PERSONAL_ACCESS_TOKEN})
-# What people make for their programs. It lives on when its owner changes the password.
+# What people make for their programs. These tokens stay good when their owner changes the password.
 PROGRAM_TOKENS = frozenset({TokenType.API_KEY, TokenType.PERSONAL_ACCESS_TOKEN})
 
 

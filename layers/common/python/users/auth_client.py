@@ -62,8 +62,8 @@ def authenticate(token: str) -> tuple[str, TokenType]:
 def authorize_administrator(user_id: str) -> None:
     """Ask whether the policy store, too, holds the user for an administrator (contract §5.4).
 
-    Forbidden when it says no, Unavailable when it says nothing: the real Auth answers both with PERMISSION_DENIED. A
-    complaint about the request or its key is Auth's about SpiceDB, too, because this request is always the same.
+    Forbidden when it says no, Unavailable when it says nothing: the real Auth answers both with PERMISSION_DENIED.
+    Where Auth blames the request or a key, SpiceDB has refused Auth, because the request made here is always the same.
     """
     policy = auth_pb2.PolicyReq(
         subject_type="user",

@@ -1,11 +1,12 @@
 """Changing an expired password inside the login, so that nobody needs a mail for it (decisions.md 12; security.md S59).
 
-Only an expired password is changed there. A young one has ``PATCH /users/secret``, which needs a session: a stolen
-password alone should not be enough to change it for as long as its owner can do so.
+Only an expired password is changed there. A password that has not expired is changed by ``PATCH /users/secret``. That
+needs a session, so a stolen password alone is not enough.
 """
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import NoReturn
 
 from users import outbox, passwords
 from users.access import Session, TokenType
@@ -18,13 +19,13 @@ from users.repository.accounts import find_account
 from users.sessions import revocations
 
 
-def refuse_change(login: Login, request: Request) -> None:
-    """Give the attempt of a right password back, and raise BadRequest: it has not expired.
+def refuse_change(login: Login, request: Request) -> NoReturn:
+    """Raise BadRequest, because the password has not expired. It was right, so its attempt is given back.
 
     Unauthenticated when the password was changed meanwhile.
     """
     if not logins.record_login(login, request.address, None, []):
-        raise Unauthenticated("invalid_credentials", "invalid credentials")
+        raise _wrong_password()
     raise BadRequest("password_not_expired", "password has not expired, change it by PATCH /users/secret")
 
 
@@ -49,8 +50,12 @@ def change_expired(login: Login, request: Request, *, old: str, new: str) -> Log
     ]
     new_hash = passwords.hash_password(new)
     if changes.update_secret(account.id, login.secret_hash, new_hash, records, at=at) is None:
-        raise Unauthenticated("invalid_credentials", "invalid credentials")
+        raise _wrong_password()
     changed = find_account(account.id)  # its tokens_valid_from is another one now
     if changed is None or changed.status != Status.ENABLED:
-        raise Unauthenticated("invalid_credentials", "invalid credentials")
+        raise _wrong_password()
     return replace(login, account=changed, secret_hash=new_hash, secret_age=0.0)
+
+
+def _wrong_password() -> Unauthenticated:
+    return Unauthenticated("invalid_credentials", "invalid credentials")

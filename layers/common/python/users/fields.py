@@ -76,7 +76,7 @@ def is_reserved(username: str) -> bool:
 
 
 def reserved_username() -> BadRequest:
-    """Return the refusal of a reserved username, for whoever is no administrator (security.md S54)."""
+    """Return the refusal of a reserved username, which only an administrator may give (security.md S54)."""
     return BadRequest("reserved_username", "this username is reserved")
 
 

@@ -198,7 +198,7 @@ def notice_mail(
 def administrator_notice(at: datetime) -> dict[str, str]:
     """Return the payload of ``new_administrator``, which the statement of the change sends to each administrator.
 
-    It names no network address: that of the administrator who did it is none of the others' business.
+    It names no network address: that of the administrator who made the change is not told to the others.
     """
     return {"at": at.isoformat()}
 

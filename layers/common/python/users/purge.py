@@ -28,8 +28,8 @@ def purge_now_or_later(claim: Claim, request_id: str) -> None:
         detach(user_id)
     except Unavailable as error:
         logger.warning("the removal is left to the sweep", dependency=error.dependency)
-        return
-    purges.remove(claim, account_purged(request_id))
+    else:
+        purges.remove(claim, account_purged(request_id))
     wake_delivery()
 
 

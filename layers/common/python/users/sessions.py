@@ -62,7 +62,7 @@ def begin(attempt: Callable[[], Attempt]) -> Login | None:
 def record_wrong_password(login: Login | None, address: str, *, right: bool) -> None:
     """Count a password that was refused, where it was really a wrong one (security.md S47).
 
-    Where the account takes no password from here, nobody learns whether it was right: no guess was made.
+    Where the account takes no password from this network, the answer tells nothing about it, so it is not counted.
     """
     guessed = login if login is not None and login.takes_password and login.secret_hash and not right else None
     record_failure(guessed.account.id if guessed else None, guessed.email if guessed else "", address)

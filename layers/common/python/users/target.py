@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from users import outbox
 from users.access import Account
 from users.edge import Reply, Request
-from users.errors import NotFound
+from users.errors import Conflict, NotFound
 from users.models import User
 from users.outbox import Record
 from users.repository.changes import find_caller_and_target
@@ -46,6 +46,11 @@ def notice(request: Request, target: Target, name: str, **details: str) -> Recor
     """
     address = request.address if target.caller.id == target.user.id else ""
     return outbox.notice_mail(name, target.user.email, at=target.at, address=address, proven=False, **details)
+
+
+def status_already_assigned() -> Conflict:
+    """Return the refusal of a change to the status that the account has already."""
+    return Conflict("status_already_assigned", "status already assigned")
 
 
 def changed(user: User | None, *, shows_picture: bool = False) -> Reply:

@@ -45,7 +45,7 @@ _FIND = f"""
         (SELECT count(*) FROM users_outbox o WHERE o.user_id = u.id AND o.parked_at IS NOT NULL) AS parked
     FROM users u WHERE u.id IN (SELECT id FROM found WHERE rank = (SELECT min(rank) FROM found))"""
 
-# The link is printed, not mailed: whoever uses it has proven no address, so the token is for none.
+# The link is printed, not mailed. Its use proves no address, so the token is for none.
 _STORE_LINK = f"""
     WITH changed AS (
         SELECT id, email FROM users WHERE id = %(user_id)s AND status = 0
@@ -121,8 +121,8 @@ def disable(user: User) -> bool:
 def enable(user: User) -> bool:
     """Enable, or restore what was deleted. Conflict when its removal has begun.
 
-    An account that took its password from known addresses only takes it from everywhere again (security.md S47).
-    False when it is enabled already, and did.
+    Also ends the restriction of an account that takes its password from known addresses only (security.md S47).
+    False when the account is enabled already and not restricted.
     """
     if user.status == Status.ENABLED:
         return end_restriction(user.id)

@@ -1,6 +1,7 @@
-"""Which accounts are to be removed: deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions.md 18).
+"""Which accounts are to be removed.
 
-And those that registered themselves and were never verified (operations.unverified_accounts).
+These are accounts that were deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions.md 18), and
+accounts that registered themselves and were never verified (operations.unverified_accounts).
 """
 
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from users.settings import settings
 
 # Why an account is to go; with its status, and the column that says since when. Each has an index on that column.
 KINDS = {"deleted": (2, "deleted_at"), "disabled": (1, "disabled_at")}
-# Self-registered accounts that nobody ever verified (decisions.md 35), by the parameter ``unverified`` in seconds. What
-# users_never_verified is an index of comes first. A reminder that still waits to be sent keeps its account, unless it
-# waits behind a mail that is parked: else an account whose mails cannot be sent would hold its address for ever.
+# Self-registered accounts that nobody ever verified (decisions.md 35), by the parameter ``unverified`` in seconds. The
+# condition of the index users_never_verified comes first. An account stays while its reminder waits to be sent, unless
+# the reminder waits behind a parked mail: else an account whose mails cannot be sent would hold its address for ever.
 UNVERIFIED_DUE = f"""{NEVER_VERIFIED}
     AND u.created_at <= now() - %(unverified)s * interval '1 second'
     AND u.verification_reminded_at <= now() - %(unverified)s / 2 * interval '1 second'
@@ -72,9 +73,9 @@ def due_accounts(limit: int) -> list[DueAccount]:
 
 
 def count_due() -> dict[str, int]:
-    """How many accounts are due: ``deleted``, ``disabled`` and ``unverified``, each counted up to 100 000.
+    """How many accounts are due: ``deleted``, ``disabled`` and ``unverified``. ``begun``: how many are claimed.
 
-    And ``begun``: how many are claimed, by a run now or after a failure.
+    A running sweep has claimed them, or one that failed. Each number is counted up to 100 000.
     """
     counted = {kind: is_due(kind) if kind in kinds() else "false" for kind in KINDS}
     counted["unverified"] = UNVERIFIED_DUE if removes_unverified() else "false"

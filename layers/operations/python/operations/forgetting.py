@@ -8,7 +8,8 @@ _BATCH = 1000
 _KEPT = "now() - interval '30 days'"
 
 # A known address counts for 30 days (repository.logins). A mail's link is known for 30 days after its end, so that
-# whoever opens it late reads that it has expired; then it is like one that never was. Upstream's rows may lack a time.
+# a person who opens it late reads that it has expired. After that it is like a link that never was. Upstream's rows may
+# lack a time.
 _OLD = {
     "users_known_addresses": f"logged_in_at < {_KEPT}",
     "users_one_time_tokens": f"expires_at < {_KEPT}",
@@ -22,9 +23,9 @@ def forget_old(time_is_left: Callable[[], bool]) -> int:
 
 
 def _delete_all(table: str, condition: str, time_is_left: Callable[[], bool]) -> int:
-    """Rows that somebody has locked are in use, and left for the next run.
+    """Delete the rows that meet the condition; how many. A locked row is in use, and left for the next run.
 
-    By their places, because a table of upstream's has no key: what is locked stays where it is.
+    Rows are named by their places (``ctid``), because upstream's table has no key. A row that is locked does not move.
     """
     statement = f"""
         WITH deleted AS (

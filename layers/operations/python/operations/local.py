@@ -1,4 +1,4 @@
-"""Whether this is a developer's machine, and who reaches it."""
+"""Whether this is a developer's machine, and whether other machines reach it."""
 
 import os
 

@@ -11,8 +11,8 @@ from users.database import query
 from users.one_time_tokens import LIFETIMES
 from users.repository.throttles import COUNT_HITS
 
-# In an hour, and in a day. A link is asked for by whoever waits for it, five times an hour at most (repository.mails):
-# here there is room for those that were asked for in one hour and sent in the next.
+# In an hour, and in a day. A mail with a link is asked for five times an hour at most (repository.mails). There is
+# room for those that were asked for in one hour and are sent in the next.
 _LINKS = (10, 40)
 _NOTICES = (5, 20)
 

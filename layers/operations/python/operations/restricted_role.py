@@ -1,7 +1,7 @@
 """The role of the functions: it reads and writes the rows of the service's tables, and nothing else (security.md S66).
 
 ``MG_USERS_DB_OWNER`` owns the tables and migrates them; ``MG_USERS_DB_USER`` is the role that is made here, by every
-bootstrap: what a migration added is granted, a new password is set, and what was granted beside is taken away.
+bootstrap. What a migration added is granted, a new password is set, and all other grants are taken away.
 """
 
 import psycopg

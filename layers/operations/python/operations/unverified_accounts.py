@@ -1,8 +1,10 @@
 """Self-registered accounts that nobody ever verified: reminding them half-way, and removing them (decisions.md 35).
 
-``MG_USERS_UNVERIFIED_AFTER`` after its registration such an account goes, but never sooner than half of that time after
-its reminder: where unverified accounts were allowed until now, each still gets one. Nothing is claimed before the
-removal, so that an account that is verified meanwhile stays: the statement that deletes asks once more.
+Such an account is removed when ``MG_USERS_UNVERIFIED_AFTER`` has passed since its registration, and half of that time
+since its reminder. So each account gets a reminder first, also where unverified accounts were allowed until now.
+
+No account is claimed before its removal. The statement that deletes accounts looks once more whether they are still
+unverified, so that an account that is verified meanwhile stays.
 """
 
 from collections.abc import Callable
@@ -51,8 +53,8 @@ def remove(time_is_left: Callable[[], bool], detach: Callable[[list[str]], tuple
     """Remove what is due, in batches; how many.
 
     ``detach`` takes accounts out of their domains and relations, with no transaction open. It returns those of which
-    that is done, and whether it may be asked for more. Who is verified before the deletion keeps the account, and gets
-    the relations back.
+    that is done, and whether it may be asked for more. An account that is verified before the deletion stays, and gets
+    its relations back.
     """
     removed = 0
     after, goes_on = ("-infinity", ""), removes_unverified()

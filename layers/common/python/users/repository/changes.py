@@ -18,13 +18,13 @@ from users.repository.accounts import STANDING_COLUMNS, USER_COLUMNS
 from users.repository.login_failures import FORGET_FAILURES
 from users.repository.mails import MAIL_LIMITS
 from users.repository.outbox import INSERT_CHANGE_RECORDS, INSERT_MAILS, TELL_ADMINISTRATORS, as_rows
-from users.repository.throttles import COUNT_HITS, LOGIN_LIMITS
+from users.repository.throttles import ANOTHER_HIT, COUNT_HITS, LOGIN_LIMITS
 
 # Tokens count whole seconds: one that was issued in this second may be older than the change.
 NEXT_SECOND = "date_trunc('second', clock_timestamp()) + interval '1 second'"
 
-# The id of the account, locked. A statement that asks for it reads the clock only afterwards: after every login that it
-# had to wait for, whose tokens are then older than the change (security.md S45).
+# The id of the account, locked. The statement first waits for logins that hold the row, and reads the clock only after
+# that. So the tokens of these logins are older than the change (security.md S45).
 LOCKED = "(SELECT id FROM users WHERE id = %(id)s FOR NO KEY UPDATE)"
 
 # Administrators that are enabled, locked: two requests at once cannot both believe that another one is left.
@@ -87,22 +87,19 @@ def update_email(
     """Set a new, unverified address; links that were mailed to the old one end (security.md S25).
 
     ``records`` may hold a notice, which goes to the old address where it was verified. ``mails`` are to the new one,
-    and are sent only as often as a mailbox should get one (S12). Parked mails with a link go: one that could not be
-    sent to the old address would hold up all those to the new one.
+    and are sent only as often as a mailbox should get one (S12). Parked mails with a link are
+    deleted: one that could not be sent to the old address would hold up all those to the new one.
 
     None when no enabled account has the id; Conflict when the address is taken; TooManyRequests when the account itself
     (``by``) changed it too often (S53).
     """
-    spent = """
+    spent = f"""
         told AS MATERIALIZED (
             SELECT id, email, verified_at FROM users WHERE id = %(id)s AND status = 0 FOR NO KEY UPDATE
         ), spent AS (
             INSERT INTO users_throttle AS t (key, user_id, hits, expires_at, hit_at)
             SELECT 'email:' || id, id, 1, now() + interval '1 day', now() FROM told WHERE id = %(by)s
-            ON CONFLICT (key) DO UPDATE SET
-                hits = CASE WHEN t.expires_at <= now() THEN 1 ELSE t.hits + 1 END,
-                expires_at = CASE WHEN t.expires_at <= now() THEN excluded.expires_at ELSE t.expires_at END,
-                hit_at = now()
+            ON CONFLICT (key) DO UPDATE SET {ANOTHER_HIT}
             WHERE t.expires_at <= now() OR t.hits < %(most_changes)s
             RETURNING key
         )"""

@@ -1,8 +1,8 @@
 """Failed logins of an account in a row, and what too many of them bring about (security.md S47).
 
-From then on the account is restricted: it takes its password only from addresses that it knows. The password of a
-stranger's guess is never checked again, and the owner logs in as ever where it usually does. A new password or an
-administrator ends that.
+From then on the account is restricted: it takes its password only from addresses that it knows. From elsewhere the
+right password gets the answer of a wrong one, so a stranger's guesses are in vain. A new password or an administrator
+ends the restriction.
 """
 
 from datetime import UTC, datetime
@@ -48,7 +48,7 @@ def record_failure(user_id: str | None, email: str, address: str) -> None:
 
 
 def end_restriction(user_id: str) -> bool:
-    """Let the account take its password from everywhere again. False when it did."""
+    """Let the account take its password from everywhere again. False when it was not restricted."""
     statement = """
         WITH forgotten AS (DELETE FROM users_login_failures WHERE user_id = %(user_id)s RETURNING restricted_at)
         SELECT 1 FROM forgotten WHERE restricted_at IS NOT NULL"""

@@ -74,8 +74,8 @@ def use_for_verification(token: str, records: Sequence[Record], *, at: datetime)
     return bool(query(statement, parameters, read_only=False))
 
 
-# What somebody who registered with another person's address has left behind, when that person's mailbox is proven:
-# from an address that the account knows, more wrong passwords are allowed (security.md S8).
+# An account whose mailbox is proven forgets the network addresses that it knows: somebody else may have registered it,
+# and more wrong passwords are allowed from known addresses (security.md S8).
 _FORGET_KNOWN_ADDRESSES = """
     unknown AS (
         DELETE FROM users_known_addresses WHERE user_id = (SELECT id FROM proven)

@@ -12,7 +12,7 @@ from users.outbox import Record
 # For a statement that has a CTE `changed` with the account's id: its records are written with it, from the parameter
 # `records` (as_rows). The order of the array is the order of delivery. A record that is for a verified address only
 # (decisions.md 34) is left out where the account, as the statement finds it, has another address or an unverified one.
-# It ends in a condition on `changed` and `r`, to which a statement may add others by AND.
+# The text ends in a WHERE condition on `changed` and `r`, so that a statement may add further ones by AND.
 INSERT_RECORDS = """
     INSERT INTO users_outbox (id, user_id, channel, name, payload)
     SELECT r.id, changed.id, r.channel, r.name, r.payload
@@ -28,9 +28,9 @@ INSERT_MAILS = """
     FROM changed, throttle, jsonb_to_recordset(%(mails)s) AS r(id uuid, channel text, name text, payload jsonb)
     WHERE throttle.allowed"""
 
-# The same for a CTE `changed` that holds the whole changed row: events are given the keys of it that they ask for, and
-# notices its address. These go by a CTE `told(id, email, verified_at)`: the changed row or, where just these change,
-# the row before.
+# The same for a CTE `changed` that holds the whole changed row: events are given the keys of it that they ask for.
+# Notices are given the address of a CTE `told(id, email, verified_at)`. That is the changed row. Where the address
+# itself changes, it is the row before the change.
 INSERT_CHANGE_RECORDS = r"""
     INSERT INTO users_outbox (id, user_id, channel, name, payload)
     SELECT r.id, changed.id, r.channel, r.name, r.payload || COALESCE(

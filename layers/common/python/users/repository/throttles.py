@@ -9,6 +9,13 @@ between parallel attempts, so that no more than the limit ever pass, and attempt
 # each other in a circle. What they mean is said in `repository.logins`. A key is `login:<limit>:…`.
 LOGIN_LIMITS = ("typed_pair", "typed_wide_pair", "typed", "address", "wide_address", "pair", "wide_pair", "identity")
 
+# One more hit in the row ``t`` of ``users_throttle``, for ON CONFLICT (key) DO UPDATE SET. A window that is over begins
+# anew; one that runs does not slide.
+ANOTHER_HIT = """
+            hits = CASE WHEN t.expires_at <= now() THEN 1 ELSE t.hits + 1 END,
+            expires_at = CASE WHEN t.expires_at <= now() THEN excluded.expires_at ELSE t.expires_at END,
+            hit_at = now()"""
+
 
 def _counted(place: int) -> str:
     """The CTE that counts the limit at ``place``, where the one before it was counted."""
@@ -19,10 +26,7 @@ def _counted(place: int) -> str:
         SELECT key, user_id, 1, now() + seconds * interval '1 second', now() FROM ranked
         WHERE place = {place} AND {condition}
         ON CONFLICT (key) DO UPDATE SET
-            user_id = COALESCE(excluded.user_id, t.user_id),
-            hits = CASE WHEN t.expires_at <= now() THEN 1 ELSE t.hits + 1 END,
-            expires_at = CASE WHEN t.expires_at <= now() THEN excluded.expires_at ELSE t.expires_at END,
-            hit_at = now()
+            user_id = COALESCE(excluded.user_id, t.user_id),{ANOTHER_HIT}
         WHERE t.expires_at <= now() OR t.hits < (SELECT most FROM wanted WHERE wanted.key = t.key)
         RETURNING key
     )"""

@@ -19,11 +19,11 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "reset_password.done": "You can now log in with the new password. Wherever you were logged in before, you"
         " have to log in again. You can close this page.",
         "reset_password.unusable.title": "This link does not work any more",
-        "reset_password.unusable": "A link to set a password works once, and a newer one replaces it. It is good for 30"
-        " minutes, that of an invitation for 7 days. If you have just set a password with it, you can log in now."
-        " Otherwise ask for a new e-mail where you log in.",
+        "reset_password.unusable": "A link to set a password works once, and a newer one replaces it. It works for 30"
+        " minutes, in an invitation for 7 days. If you have just set a password with it, you can log in now. Otherwise"
+        " ask for a new e-mail where you log in.",
         "invitation.title": "Set your password",
-        "invitation.account": "For the account $account. This also confirms that $email is your e-mail address.",
+        "invitation.account": "For the account $account. This also confirms your e-mail address $email.",
         "invitation.new": "Password",
         "invitation.again": "Password, once more",
         "invitation.button": "Set password",
@@ -31,14 +31,14 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "invitation.done": "Your password is set and your e-mail address is confirmed. You can now log in. You can"
         " close this page.",
         "verify_email.title": "Confirm your e-mail address",
-        "verify_email.question": "This account was given the e-mail address $email. If it is your account, press the"
-        " button to confirm the address.",
+        "verify_email.question": "The account below was given the e-mail address $email. If it is your account, press"
+        " the button to confirm the address.",
         "verify_email.name": "Username: $username",
         "verify_email.since": "Registered: $registered",
         "verify_email.button": "Confirm e-mail address",
         "verify_email.not_me": "This was not me",
-        "verify_email.leave": "If it is not your account, do not confirm it. Close this page: the address stays"
-        " unconfirmed.",
+        "verify_email.leave": "If it is not your account, do not confirm the address. Close this page: the address"
+        " stays unconfirmed.",
         "verify_email.consequence": "If you did not register this account, remove it. It is removed for good, with all"
         " its data, and your e-mail address becomes free again.",
         "verify_email.remove": "This was not me: remove the account",
@@ -52,13 +52,14 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         " new e-mail.",
         "rule.length": "at least $least characters",
         "rule.pattern": "it matches the pattern $pattern",
-        "rule.common": "not one of the very common passwords",
+        "rule.common": "not a common password or word, even with numbers and signs added",
         "rule.name": "without your username and without the name in your e-mail address",
         "problem.missing_password": "Type the new password into both fields.",
         "problem.missing_confirmation": "Type the new password into both fields.",
         "problem.passwords_differ": "The two passwords are not the same. Please type both again.",
         "problem.weak_password": "This password does not follow the rules. Please choose another one.",
-        "problem.common_password": "This password is one of the very common ones. Please choose another one.",
+        "problem.common_password": "This password is easy to guess: it is a common password or word, even if numbers"
+        " and signs were added. Please choose another one.",
         "problem.password_unchanged": "This is the password that you have now. Please choose another one.",
         "problem.password_contains_name": "This password contains your username or the name in your e-mail address."
         " Please choose another one.",
@@ -80,10 +81,10 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         " müssen Sie sich neu anmelden. Sie können diese Seite schließen.",
         "reset_password.unusable.title": "Dieser Link gilt nicht mehr",
         "reset_password.unusable": "Ein Link zum Festlegen eines Passworts gilt einmal, und ein neuerer ersetzt ihn. Er"
-        " gilt 30 Minuten lang, der einer Einladung 7 Tage. Wenn Sie damit gerade ein Passwort festgelegt haben, können"
+        " gilt 30 Minuten lang, in einer Einladung 7 Tage. Wenn Sie damit gerade ein Passwort festgelegt haben, können"
         " Sie sich jetzt anmelden. Sonst fordern Sie bei der Anmeldung eine neue E-Mail an.",
         "invitation.title": "Passwort festlegen",
-        "invitation.account": "Für das Konto $account. Damit bestätigen Sie auch, dass $email Ihre E-Mail-Adresse ist.",
+        "invitation.account": "Für das Konto $account. Damit bestätigen Sie auch Ihre E-Mail-Adresse $email.",
         "invitation.new": "Passwort",
         "invitation.again": "Passwort, noch einmal",
         "invitation.button": "Passwort festlegen",
@@ -91,14 +92,14 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "invitation.done": "Ihr Passwort ist festgelegt, und Ihre E-Mail-Adresse ist bestätigt. Sie können sich jetzt"
         " anmelden. Sie können diese Seite schließen.",
         "verify_email.title": "E-Mail-Adresse bestätigen",
-        "verify_email.question": "Für dieses Konto wurde die E-Mail-Adresse $email angegeben. Wenn es Ihr Konto ist,"
-        " bestätigen Sie die Adresse mit der Schaltfläche.",
+        "verify_email.question": "Für das folgende Konto wurde die E-Mail-Adresse $email angegeben. Wenn es Ihr Konto"
+        " ist, bestätigen Sie die Adresse mit der Schaltfläche.",
         "verify_email.name": "Benutzername: $username",
         "verify_email.since": "Registriert: $registered",
         "verify_email.button": "E-Mail-Adresse bestätigen",
         "verify_email.not_me": "Das war ich nicht",
-        "verify_email.leave": "Wenn es nicht Ihr Konto ist, bestätigen Sie es nicht. Schließen Sie diese Seite: Die"
-        " Adresse bleibt unbestätigt.",
+        "verify_email.leave": "Wenn es nicht Ihr Konto ist, bestätigen Sie die Adresse nicht. Schließen Sie diese"
+        " Seite: Die Adresse bleibt unbestätigt.",
         "verify_email.consequence": "Wenn Sie dieses Konto nicht registriert haben, entfernen Sie es. Es wird mit allen"
         " Daten endgültig entfernt, und Ihre E-Mail-Adresse wird wieder frei.",
         "verify_email.remove": "Das war ich nicht: Konto entfernen",
@@ -112,13 +113,14 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         " sich an und fordern eine neue E-Mail an.",
         "rule.length": "mindestens $least Zeichen",
         "rule.pattern": "es entspricht dem Muster $pattern",
-        "rule.common": "keines der sehr häufigen Passwörter",
+        "rule.common": "kein häufiges Passwort oder Wort, auch nicht mit Ziffern und Zeichen ergänzt",
         "rule.name": "ohne Ihren Benutzernamen und ohne den Namen in Ihrer E-Mail-Adresse",
         "problem.missing_password": "Geben Sie das neue Passwort in beide Felder ein.",
         "problem.missing_confirmation": "Geben Sie das neue Passwort in beide Felder ein.",
         "problem.passwords_differ": "Die beiden Passwörter sind nicht gleich. Bitte geben Sie beide neu ein.",
         "problem.weak_password": "Dieses Passwort erfüllt die Regeln nicht. Bitte wählen Sie ein anderes.",
-        "problem.common_password": "Dieses Passwort ist eines der sehr häufigen. Bitte wählen Sie ein anderes.",
+        "problem.common_password": "Dieses Passwort ist leicht zu erraten: Es ist ein häufiges Passwort oder Wort, auch"
+        " wenn es mit Ziffern und Zeichen ergänzt ist. Bitte wählen Sie ein anderes.",
         "problem.password_unchanged": "Das ist Ihr bisheriges Passwort. Bitte wählen Sie ein anderes.",
         "problem.password_contains_name": "Dieses Passwort enthält Ihren Benutzernamen oder den Namen in Ihrer"
         " E-Mail-Adresse. Bitte wählen Sie ein anderes.",

@@ -48,8 +48,8 @@ def add_to(cli: click.Group) -> None:
     def enable(console: Console, *, who: str) -> None:
         """Let somebody in again; restores a deleted account until its removal has begun.
 
-        An account that takes its password from known addresses only, after too many wrong ones, takes it from
-        everywhere again.
+        Also ends the restriction after too many wrong passwords: the account takes its password from everywhere
+        again, not only from known addresses.
         """
         found = administration.find(who).user
         _tell(console, found.id, "enabled", changed=administration.enable(found))

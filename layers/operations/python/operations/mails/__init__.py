@@ -50,8 +50,8 @@ def render(
 ) -> Mail:
     """The mail ``name`` of ``MAILS``. ``user`` is what its receiver is called; ``values`` are the template's others.
 
-    ``at`` and ``address`` are when, and from which network address, that happened which a notice tells of: a sentence
-    of the language's frame after the first paragraph says so, as far as it is known.
+    ``at`` and ``address`` are the time and the network address of the change that a notice tells of. A sentence of the
+    language's frame says them after the first paragraph, as far as they are known.
     ``user`` was typed by anybody: it becomes one line in which nothing is a link, and is escaped in the HTML part.
     The other values are ours.
     """

@@ -1,0 +1,39 @@
+"""The curl commands of a page, as they stand there, against the running system."""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+from tests.system import ADMIN_EMAIL, ADMIN_PASSWORD, System
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Each block of commands, with the answer to the last one that the page shows."""
+    return re.findall(r"```sh\n(curl.*?)```\n```json\n(.*?)\n```", text, re.DOTALL)
+
+
+def hold_against(
+    shown: list[tuple[str, str]], system: System, volatile: set[str], prepare: Callable[[str], str] = lambda text: text
+) -> None:
+    """Run the commands, and hold the answers against those that are shown, apart from values of ``volatile`` keys.
+
+    ``prepare`` puts in what a reader takes from somewhere else, such as a token from a mail.
+    """
+    tokens: dict[str, str] = {}
+    for commands, expected in shown:
+        script = commands.replace("http://localhost:9002", system.url)
+        script = script.replace("admin@example.com", ADMIN_EMAIL).replace('"12345678"', json.dumps(ADMIN_PASSWORD))
+        for command in re.split(r"\n(?=curl)", script):
+            ready = ["bash", "-ec", prepare(command)]
+            done = subprocess.run(ready, env=tokens, check=True, capture_output=True, text=True)
+            answer = json.loads(done.stdout)
+            if "access_token" in answer:
+                tokens["ADMIN_TOKEN" if ADMIN_EMAIL in command else "USER_TOKEN"] = answer["access_token"]
+        assert _stable(answer, volatile) == _stable(json.loads(expected), volatile), commands
+
+
+def _stable(answer: dict[str, Any], volatile: set[str]) -> dict[str, Any]:
+    """An answer without what differs from run to run: those values are only there."""
+    return {key: "…" if key in volatile else value for key, value in answer.items()}
