@@ -13,6 +13,7 @@ from users.access import Session, TokenType
 from users.attempts import Login
 from users.edge import Request
 from users.errors import BadRequest, Unauthenticated
+from users.metrics import count
 from users.models import Status
 from users.repository import changes, logins
 from users.repository.accounts import find_account
@@ -58,4 +59,5 @@ def change_expired(login: Login, request: Request, *, old: str, new: str) -> Log
 
 
 def _wrong_password() -> Unauthenticated:
+    count("LoginsFailed")
     return Unauthenticated("invalid_credentials", "invalid credentials")
