@@ -9,6 +9,7 @@ from operations.relay import Outcome, Row
 from users import outbox
 from users.database import query
 from users.email_addresses import canonical_or_typed
+from users.mailboxes import mailbox_digest
 from users.outbox import Record
 from users.repository.mails import MAIL_LIMITS
 from users.repository.outbox import INSERT_RECORDS, as_rows
@@ -45,6 +46,7 @@ class ResetRequestChannel:
             AND r.name <> CASE WHEN changed.is_invited THEN 'password_reset' ELSE 'invitation' END"""
         for row in rows:
             email = row.payload["email"]
+            mailbox = canonical_or_typed(email)
             event = outbox.event(
                 "user.send_password_reset",
                 row.payload["request_id"],
@@ -54,7 +56,8 @@ class ResetRequestChannel:
             parameters = {
                 "seq": row.seq,
                 "typed": email,
-                "email": canonical_or_typed(email),
+                "email": mailbox,
+                "mailbox": mailbox_digest(mailbox),
                 "kind": "password_reset",
                 "records": as_rows([event, *mails]),
             }
