@@ -46,6 +46,8 @@ WRONG = [
     ("MG_USERS_GRPC_PORT", "-1", "must be a port from 1 to 65535"),
     ("MG_USERS_DB_SSL_MODE", "tls", "must be one of disable, allow, prefer, require, verify-ca, verify-full"),
     ("MG_USERS_LOG_LEVEL", "warning", "must be one of debug, info, warn, error"),
+    ("MG_USERS_RESERVED_USERNAMES", "root support", "must be usernames with commas between them, or - for none"),
+    ("MG_USERS_RESERVED_USERNAMES", "root;support", "must be usernames with commas between them, or - for none"),
     ("MG_USERS_ALLOW_SELF_REGISTER", "no", "must be true or false"),
     ("MG_PASSWORD_RESET_URL_PREFIX", "javascript:alert(1)", "must be a URL that starts with http:// or https://"),
     ("MG_VERIFICATION_URL_PREFIX", "/verify-email", "must be a URL that starts with http:// or https://"),
