@@ -149,6 +149,7 @@ def test_s65_make_run_names_those_of_every_part_and_starts_nothing(tmp_path: Pat
         "MG_USERS_HTTP_SERVER_IDLE_TIMEOUT": "-1s",
         "MG_LOCAL_SCHEDULES": "sometimes",
         "MG_USERS_PASS_REGEX": "(",
+        "MG_USERS_SECRET_KEY": CANARY,
         "MG_AUTH_ACCESS_TOKEN_DURATION": "soon",
     }
     with running(tmp_path, **wrong, MG_USERS_DB_PASS="", MG_EMAIL_PASSWORD=CANARY) as run:
