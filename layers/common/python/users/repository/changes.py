@@ -116,7 +116,13 @@ def update_email(
     ), addressee AS (SELECT id FROM changed), {MAIL_LIMITS}, {COUNT_HITS}, mailed AS ({INSERT_MAILS})"""
     # An account that was verified once is not removed when its next address stays unverified (decisions.md 35).
     never_verified = "self_registered = u.self_registered AND u.verified_at IS NULL"
-    assignments = [*_renaming("email", "username"), never_verified, "verified_at = NULL"]
+    # One that was not verified yet is reminded at its new address, too, before it is removed.
+    assignments = [
+        *_renaming("email", "username"),
+        never_verified,
+        "verified_at = NULL",
+        "verification_reminded_at = NULL",
+    ]
     condition = "u.id IN (SELECT id FROM told) AND (%(by)s <> u.id OR EXISTS (SELECT FROM spent))"
     parameters = {
         "email": email,
