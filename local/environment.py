@@ -16,6 +16,7 @@ from local.gateway import settings as gateway_settings
 from local.other_sites import is_loopback
 from local.ports import Port
 from users.passwords import compiled_pattern
+from users.secret_key import check_secret_key
 from users.settings import Settings, SettingsError
 
 ADMIN_EMAIL = "admin@example.com"
@@ -81,6 +82,8 @@ def problems(user: Mapping[str, str], parts: Parts, ports: Mapping[str, Port]) -
         gateway_settings.read_settings,
         lambda given: compiled_pattern(given.get("MG_USERS_PASS_REGEX") or Settings().pass_regex),
     ]
+    if key := environment.get("MG_USERS_SECRET_KEY"):
+        readers.append(lambda _given: check_secret_key(key))
     if parts.auth:
         # What the supervisor gives it later on.
         own = {"MG_AUTH_DB_URL": "a database", "MG_AUTH_KEYS_DIR": "a directory", "MG_AUTH_KEYS_ALGORITHM": "EdDSA"}

@@ -26,6 +26,7 @@ from users.fields import (
     reserved_username,
 )
 from users.granting import grant_or_repair
+from users.mailboxes import mailbox_digest
 from users.models import Role, Status, User
 from users.outbox import Record
 from users.repository import accounts
@@ -106,7 +107,8 @@ def lambda_handler(request: Request) -> Reply:
     secret = body.credentials.secret
     secret_hash = passwords.hash_password(secret) if secret else None
     mails = _mails(user, by_admin=by_admin, has_secret=bool(secret))
-    accounts.register(user, secret_hash, records, mails, self_registered=not by_admin)
+    mailbox = mailbox_digest(email) if mails else ""
+    accounts.register(user, secret_hash, records, mails, mailbox=mailbox, self_registered=not by_admin)
     grant_or_repair(user.id, user.role)
     wake_delivery()
     return Reply(201, user.as_json(), {"Location": f"/users/{user.id}"})

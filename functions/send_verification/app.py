@@ -4,6 +4,7 @@ from users import outbox
 from users.access import IN_PERSON_UNVERIFIED
 from users.edge import Reply, Request, operation
 from users.errors import Conflict, Unauthenticated
+from users.mailboxes import mailbox_digest
 from users.repository.accounts import find_profile
 from users.repository.mails import record_verification
 from users.wake import wake_delivery
@@ -23,6 +24,6 @@ def lambda_handler(request: Request) -> Reply:
         outbox.verification_sent(user.id, request.caller, request.request_id),
         outbox.verification_mail(user.email),
     ]
-    if record_verification(user.id, user.email, records):
+    if record_verification(user.id, mailbox_digest(user.email), records):
         wake_delivery()
     return Reply(200)

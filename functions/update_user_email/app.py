@@ -7,6 +7,7 @@ from users.edge import Reply, Request, operation
 from users.email_addresses import canonical_email
 from users.errors import BadRequest
 from users.fields import check_external_provider
+from users.mailboxes import mailbox_digest
 from users.repository import changes
 from users.target import changed, find_target, notice
 
@@ -36,4 +37,7 @@ def lambda_handler(request: Request) -> Reply:
         raise BadRequest("same_email", "new email is similar to the current email")
     records = [target.event, notice(request, target, "email_changed")]
     mails = [outbox.verification_mail(email)]
-    return changed(changes.update_email(user_id, email, records, mails, by=target.caller.id, at=target.at))
+    user = changes.update_email(
+        user_id, email, records, mails, mailbox=mailbox_digest(email), by=target.caller.id, at=target.at
+    )
+    return changed(user)

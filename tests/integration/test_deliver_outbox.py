@@ -17,6 +17,8 @@ from operations.reset_requests import ResetRequestChannel
 from tests.deliveries import Event, events, mails_to
 from tests.service import PASSWORD, Service
 from users.one_time_tokens import digest
+from users.outbox import Record, reset_request
+from users.repository.outbox import record
 
 TOO_LARGE = {"operation": "user.test", "text": "x" * (1024 * 1024)}
 
@@ -377,6 +379,22 @@ def test_mails_wait_for_a_setting_that_is_missing(
     assert [row["attempts"] for row in rows(emptied_service)] == [0]
     emptied_service.deliver()
     assert len(mails_to(mail_server.url, user["email"])) == 1
+
+
+def test_what_counts_against_a_mailbox_waits_for_the_secret_key(
+    emptied_service: Service, mail_server: MailServer
+) -> None:
+    """A notice and a wish for a reset mail: the count of a mailbox is known by a digest, which needs the key."""
+    with emptied_service.configured(MG_USERS_VERIFY_ON_REGISTER="false"):
+        user = emptied_service.register()
+    emptied_service.deliver()
+    record(user["id"], [Record(channel="mail", name="password_changed", payload={"email": user["email"]})])
+    record(None, [reset_request(user["email"], "")])
+    with emptied_service.configured(MG_USERS_SECRET_KEY=""):
+        assert emptied_service.deliver()["unavailable"] == 2
+    assert [row["attempts"] for row in rows(emptied_service)] == [0, 0]
+    emptied_service.deliver()
+    assert len(mails_to(mail_server.url, user["email"])) == 2
 
 
 # --- killed in the middle

@@ -40,6 +40,11 @@ def write(user_id: str, email: str, *, name: str = "password_changed") -> None:
     record(user_id, [Record(channel="mail", name=name, payload={"email": email})])
 
 
+def purge(service: Service, boss: Person, user_id: str) -> int:
+    """Have an administrator remove an account at once; the status."""
+    return service.call("delete_user", token=boss.token, user_id=user_id, query="purge=true").status
+
+
 def make_due(service: Service) -> None:
     service.execute("UPDATE users_outbox SET next_attempt_at = now()")
 
@@ -210,6 +215,27 @@ def test_s53_an_hour_and_a_day(mailing: Service, server: SmtpServer) -> None:
     write(user["id"], user["email"])
     deliver("mail")
     assert len(server.received) == DAY + 1
+
+
+def test_s53_who_registers_again_after_a_purge_sends_no_further_mail(mailing: Service, server: SmtpServer) -> None:
+    victim, boss = fresh(), administrator(mailing)
+    with mailing.configured(MG_USERS_VERIFY_ON_REGISTER="true"):
+        for _ in range(3):
+            user = mailing.register(email=victim)
+            deliver("mail")
+            assert purge(mailing, boss, user["id"]) == 204
+    assert len([mail for mail in server.received if mail.to == [victim]]) == 1
+
+
+def test_s53_a_purge_does_not_end_the_limit_of_sent_mails(mailing: Service, server: SmtpServer) -> None:
+    victim, boss = fresh(), administrator(mailing)
+    for _ in range(2):
+        user = mailing.register(email=victim)
+        for _ in range(HOUR):
+            write(user["id"], victim)
+        deliver("mail")
+        assert purge(mailing, boss, user["id"]) == 204
+    assert len([mail for mail in server.received if mail.to == [victim]]) == HOUR
 
 
 def test_s53_a_mail_that_is_tried_again_is_counted_once(mailing: Service, server: SmtpServer) -> None:

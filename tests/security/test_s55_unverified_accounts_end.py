@@ -15,7 +15,7 @@ from operations.sweep import sweep
 from tests.cli.command_line import CommandLine
 from tests.deliveries import mails_to
 from tests.domains_server import domains
-from tests.people import deliver, mails, relations
+from tests.people import deliver, mails, person, relations
 from tests.service import Service, handler, lambda_context
 from users import policies
 
@@ -110,6 +110,23 @@ def test_s55_no_account_goes_before_its_reminder(own_service: Service) -> None:
     deliver("mail")
     swept(swept=1)
     assert there(service) == set()
+
+
+def test_s55_a_new_address_gets_a_reminder_of_its_own(own_service: Service) -> None:
+    """Who notices late that the address was mistyped does not lose the account the moment it is corrected."""
+    ada = person(own_service, verified=False)
+    own_service.execute(
+        "UPDATE users SET created_at = now() - interval '167 hours',"
+        " verification_reminded_at = now() - interval '84 hours' WHERE id = %s", ada.id,
+    )  # fmt: skip
+    corrected = f"corrected-{ada.email}"
+    assert own_service.call("update_user_email", {"email": corrected}, token=ada.token, user_id=ada.id).status == 200
+    own_service.execute("UPDATE users SET created_at = created_at - interval '2 hours' WHERE id = %s", ada.id)
+    swept(reminded=1)
+    assert ("verification_reminder", corrected) in mails(own_service, ada.id)
+    own_service.execute("DELETE FROM users_outbox")
+    own_service.execute("UPDATE users SET verification_reminded_at = now() - interval '85 hours'")
+    swept(swept=1)
 
 
 def test_s55_a_mail_that_cannot_be_sent_keeps_no_account(own_service: Service) -> None:

@@ -46,6 +46,8 @@ WRONG = [
     ("MG_USERS_GRPC_PORT", "-1", "must be a port from 1 to 65535"),
     ("MG_USERS_DB_SSL_MODE", "tls", "must be one of disable, allow, prefer, require, verify-ca, verify-full"),
     ("MG_USERS_LOG_LEVEL", "warning", "must be one of debug, info, warn, error"),
+    ("MG_USERS_RESERVED_USERNAMES", "root support", "must be usernames with commas between them, or - for none"),
+    ("MG_USERS_RESERVED_USERNAMES", "root;support", "must be usernames with commas between them, or - for none"),
     ("MG_USERS_ALLOW_SELF_REGISTER", "no", "must be true or false"),
     ("MG_PASSWORD_RESET_URL_PREFIX", "javascript:alert(1)", "must be a URL that starts with http:// or https://"),
     ("MG_VERIFICATION_URL_PREFIX", "/verify-email", "must be a URL that starts with http:// or https://"),
@@ -147,6 +149,7 @@ def test_s65_make_run_names_those_of_every_part_and_starts_nothing(tmp_path: Pat
         "MG_USERS_HTTP_SERVER_IDLE_TIMEOUT": "-1s",
         "MG_LOCAL_SCHEDULES": "sometimes",
         "MG_USERS_PASS_REGEX": "(",
+        "MG_USERS_SECRET_KEY": CANARY,
         "MG_AUTH_ACCESS_TOKEN_DURATION": "soon",
     }
     with running(tmp_path, **wrong, MG_USERS_DB_PASS="", MG_EMAIL_PASSWORD=CANARY) as run:

@@ -8,9 +8,9 @@ from users.settings import SettingsError
 _LEAST_LENGTH = 32  # characters
 
 
-def check_secret_key() -> None:
-    """Raise SettingsError when ``MG_USERS_SECRET_KEY`` is missing or short."""
-    if len(secret("secret_key")) < _LEAST_LENGTH:
+def check_secret_key(key: str | None = None) -> None:
+    """Raise SettingsError when ``MG_USERS_SECRET_KEY`` is missing or short; ``key`` is its value, None for its own."""
+    if len(secret("secret_key") if key is None else key) < _LEAST_LENGTH:
         raise SettingsError(f"MG_USERS_SECRET_KEY: needs at least {_LEAST_LENGTH} characters")
 
 

@@ -136,8 +136,14 @@ def color(text: str) -> str:
 
 
 def username_list(text: str) -> frozenset[str]:
-    """Usernames by commas, each as ``folded_username`` makes it; ``-`` alone is the empty list."""
-    return frozenset(folded_username(name) for name in text.split(",") if name.strip(" -"))
+    """Usernames by commas, each as ``folded_username`` makes it; ``-`` alone is the empty list.
+
+    ValueError for what is no username, as ``root support``: it would reserve nothing.
+    """
+    names = [name.strip() for name in text.split(",")] if text.strip() not in {"", "-"} else []
+    if not all(re.fullmatch("[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*", name) for name in names):
+        raise ValueError("must be usernames with commas between them, or - for none")
+    return frozenset(map(folded_username, names))
 
 
 def folded_username(username: str) -> str:

@@ -37,6 +37,7 @@ class MailChannel:
         sender_address()  # before the time of a link begins
         try:
             letter = prepare(row)
+            is_limited = letter is not None and not count_mail(row, letter.address)
         except SettingsError as error:
             raise DestinationUnavailable(str(error)) from error
         except Suppressed:
@@ -47,7 +48,7 @@ class MailChannel:
             return str(error)
         if letter is None:
             return ""
-        if not count_mail(row, letter.address):
+        if is_limited:
             count("MailsLimited")
             forget_token(row)
             return ""

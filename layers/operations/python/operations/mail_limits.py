@@ -2,12 +2,14 @@
 
 What asks for a mail has limits of its own, but many accounts and many ways of asking may lead to one mailbox. A mail is
 counted once, however often it is tried. Each kind has its own count, so that a flood of one kind hides none of another.
+The counts outlive the account: who removes it and registers again gets no new ones.
 """
 
 from typing import Any
 
 from operations.relay import Row
 from users.database import query
+from users.mailboxes import mailbox_digest
 from users.one_time_tokens import LIFETIMES
 from users.repository.throttles import COUNT_HITS
 
@@ -20,9 +22,7 @@ _COUNT = f"""
     WITH uncounted AS (
         SELECT seq, user_id FROM users_outbox WHERE seq = %(seq)s AND counted_at IS NULL FOR UPDATE
     ), wanted AS MATERIALIZED (
-        SELECT 'mail:' || %(kind)s || ':' || span || ':'
-                || encode(sha256(convert_to(%(mailbox)s, 'UTF8')), 'hex') AS key,
-            uncounted.user_id, most, seconds
+        SELECT 'mail:' || %(kind)s || ':' || span || ':' || %(mailbox)s AS key, uncounted.user_id, most, seconds
         FROM uncounted,
             (VALUES ('sent-hour', %(hour)s, 3600), ('sent-day', %(day)s, 86400)) AS limits(span, most, seconds)
     ), {COUNT_HITS}, marked AS (
@@ -43,4 +43,4 @@ def count_mail(row: Row, address: str) -> bool:
 
 def _parameters(row: Row, address: str) -> dict[str, Any]:
     hour, day = _LINKS if row.name in LIFETIMES else _NOTICES
-    return {"seq": row.seq, "kind": row.name, "mailbox": address.lower(), "hour": hour, "day": day}
+    return {"seq": row.seq, "kind": row.name, "mailbox": mailbox_digest(address), "hour": hour, "day": day}

@@ -5,14 +5,16 @@ Whoever was invited and has no password yet gets the invitation again, which is 
 
 from collections.abc import Iterator
 
-from operations.relay import Outcome, Row
+from operations.relay import DestinationUnavailable, Outcome, Row
 from users import outbox
 from users.database import query
 from users.email_addresses import canonical_or_typed
+from users.mailboxes import mailbox_digest
 from users.outbox import Record
 from users.repository.mails import MAIL_LIMITS
 from users.repository.outbox import INSERT_RECORDS, as_rows
 from users.repository.throttles import COUNT_HITS
+from users.settings import SettingsError
 
 
 class ResetRequestChannel:
@@ -45,6 +47,11 @@ class ResetRequestChannel:
             AND r.name <> CASE WHEN changed.is_invited THEN 'password_reset' ELSE 'invitation' END"""
         for row in rows:
             email = row.payload["email"]
+            canonical = canonical_or_typed(email)
+            try:
+                mailbox = mailbox_digest(canonical)
+            except SettingsError as error:
+                raise DestinationUnavailable(str(error)) from error
             event = outbox.event(
                 "user.send_password_reset",
                 row.payload["request_id"],
@@ -54,7 +61,8 @@ class ResetRequestChannel:
             parameters = {
                 "seq": row.seq,
                 "typed": email,
-                "email": canonical_or_typed(email),
+                "email": canonical,
+                "mailbox": mailbox,
                 "kind": "password_reset",
                 "records": as_rows([event, *mails]),
             }

@@ -53,13 +53,15 @@ def register(
     records: Sequence[Record],
     mails: Sequence[Record] = (),
     *,
+    mailbox: str = "",
     self_registered: bool = False,
 ) -> None:
     """Store a new account and its records. Conflict when the e-mail or the username is taken, whatever its case.
 
     ``secret_hash`` is the password's argon2id string, None for an account that has no password yet. ``mails``, all of
-    one kind, are to its address, and count against the limits of that kind (decisions.md 11). ``self_registered``
-    accounts that nobody verifies are removed (decisions.md 35). Of a new administrator the others are told.
+    one kind, are to its address, whose digest is ``mailbox``, and count against the limits of that kind (decisions.md
+    11). ``self_registered`` accounts that nobody verifies are removed (decisions.md 35). Of a new administrator the
+    others are told.
     """
     statement = f"""
         WITH changed AS (
@@ -92,6 +94,7 @@ def register(
         "disabled_at": user.created_at if user.status else None,
         "self_registered": self_registered,
         "kind": mails[0].name if mails else "",
+        "mailbox": mailbox,
         "mails": as_rows(mails),
         "records": as_rows(records),
         "administrator_notice": Jsonb(administrator_notice(user.created_at or datetime.now(UTC))),

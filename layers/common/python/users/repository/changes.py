@@ -82,13 +82,13 @@ def update(user_id: str, values: Mapping[str, Any], records: Sequence[Record], *
 
 
 def update_email(
-    user_id: str, email: str, records: Sequence[Record], mails: Sequence[Record], *, by: str, at: datetime
+    user_id: str, email: str, records: Sequence[Record], mails: Sequence[Record], *, mailbox: str, by: str, at: datetime
 ) -> User | None:
     """Set a new, unverified address; links that were mailed to the old one end (security.md S25).
 
     ``records`` may hold a notice, which goes to the old address where it was verified. ``mails`` are to the new one,
-    and are sent only as often as a mailbox should get one (S12). Parked mails with a link are
-    deleted: one that could not be sent to the old address would hold up all those to the new one.
+    whose digest is ``mailbox``, and are sent only as often as a mailbox should get one (S12). Parked mails with a link
+    go: one that could not be sent to the old address would hold up all those to the new one.
 
     None when no enabled account has the id; Conflict when the address is taken; TooManyRequests when the account itself
     (``by``) changed it too often (S53).
@@ -113,9 +113,21 @@ def update_email(
     ), addressee AS (SELECT id FROM changed), {MAIL_LIMITS}, {COUNT_HITS}, mailed AS ({INSERT_MAILS})"""
     # An account that was verified once is not removed when its next address stays unverified (decisions.md 35).
     never_verified = "self_registered = u.self_registered AND u.verified_at IS NULL"
-    assignments = [*_renaming("email", "username"), never_verified, "verified_at = NULL"]
+    # One that was not verified yet is reminded at its new address, too, before it is removed.
+    assignments = [
+        *_renaming("email", "username"),
+        never_verified,
+        "verified_at = NULL",
+        "verification_reminded_at = NULL",
+    ]
     condition = "u.id IN (SELECT id FROM told) AND (%(by)s <> u.id OR EXISTS (SELECT FROM spent))"
-    parameters = {"email": email, "kind": "verification", "mails": as_rows(mails), "most_changes": EMAIL_CHANGES}
+    parameters = {
+        "email": email,
+        "kind": "verification",
+        "mailbox": mailbox,
+        "mails": as_rows(mails),
+        "most_changes": EMAIL_CHANGES,
+    }
     user = _change(assignments, condition, parameters, records, user_id, by=by, at=at, also=ends, told_before=spent)
     if user is None and (wait := _wait_for_email_change(user_id)):
         raise TooManyRequests(wait)

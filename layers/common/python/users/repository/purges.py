@@ -22,16 +22,18 @@ LEASE = 600  # seconds after which a claim is a dead run's
 NEVER_VERIFIED = """u.self_registered AND u.verified_at IS NULL AND u.status = 0 AND u.role IS DISTINCT FROM 1
     AND u.purging_at IS NULL"""
 
-# Limits know an account by its id. Those of before it had one, and those of mails, know a digest of what was typed:
-# they end within a day, and until then they are looked for, too.
+# Limits know an account by its id. Those of before it had one know a digest of what was typed: they end within an
+# hour, and until then they are looked for, too. Those of a mailbox stay for a day at most, without the account's id:
+# else whoever registers and deletes in turns sends it any number of mails. Nobody reads their digests without the key.
 _DELETE_THROTTLES = """
-    DELETE FROM users_throttle t USING changed WHERE t.user_id = changed.id
+    DELETE FROM users_throttle t USING changed WHERE t.user_id = changed.id AND t.key NOT LIKE 'mail:%%'
+), mailboxes AS (
+    UPDATE users_throttle t SET user_id = NULL FROM changed WHERE t.user_id = changed.id AND t.key LIKE 'mail:%%'
 ), digests AS (
     SELECT encode(sha256(convert_to(lower(name), 'UTF8')), 'hex') AS digest
     FROM changed, LATERAL (VALUES (email), (username)) names(name) WHERE name IS NOT NULL
 ), throttles_by_name AS (
-    DELETE FROM users_throttle
-    WHERE split_part(key, ':', CASE WHEN key LIKE 'mail:%%' THEN 4 ELSE 3 END) IN (SELECT digest FROM digests)"""
+    DELETE FROM users_throttle WHERE split_part(key, ':', 3) IN (SELECT digest FROM digests)"""
 
 # What is still to be told of the account holds no personal data: that it was deleted, which tokens are void, and that
 # it has no relations any more.

@@ -1,0 +1,14 @@
+"""What limits know a mailbox by (security.md S12, S53)."""
+
+import hmac
+
+from users.secret_key import derived_key
+
+
+def mailbox_digest(address: str) -> str:
+    """Return the digest of an address, whatever its letter case, in hexadecimal digits.
+
+    It outlives the account that has the address, so it is an HMAC: who reads the database without
+    ``MG_USERS_SECRET_KEY`` cannot try addresses. SettingsError when that key is missing.
+    """
+    return hmac.digest(derived_key("digests of mailboxes"), address.lower().encode(), "sha256").hex()
