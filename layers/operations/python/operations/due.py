@@ -14,14 +14,13 @@ from users.settings import settings
 KINDS = {"deleted": (2, "deleted_at"), "disabled": (1, "disabled_at")}
 # Self-registered accounts that nobody ever verified (decisions.md 35), by the parameter ``unverified`` in seconds. What
 # users_never_verified is an index of comes first. A reminder that still waits to be sent keeps its account, unless it
-# waits behind a mail that is parked: else an account whose mails cannot be sent would hold its address for ever.
+# waits behind a mail that is parked: else an account whose mails cannot be sent would hold its address for ever. Asked
+# for each account: statistics of the outbox are of another time, and would have each compared with all reminders.
 UNVERIFIED_DUE = f"""{NEVER_VERIFIED}
     AND u.created_at <= now() - %(unverified)s * interval '1 second'
     AND u.verification_reminded_at <= now() - %(unverified)s / 2 * interval '1 second'
-    AND NOT EXISTS (SELECT FROM users_outbox o
-        WHERE o.user_id = u.id AND o.channel = 'mail' AND o.name = 'verification_reminder'
-            AND NOT EXISTS (SELECT FROM users_outbox p
-                WHERE p.user_id = u.id AND p.channel = 'mail' AND p.parked_at IS NOT NULL))"""
+    AND (SELECT bool_or(o.name = 'verification_reminder') AND NOT bool_or(o.parked_at IS NOT NULL)
+        FROM users_outbox o WHERE o.user_id = u.id AND o.channel = 'mail') IS NOT TRUE"""
 _MOST_COUNTED = 100_000
 
 
