@@ -231,6 +231,18 @@ def test_s53_a_mail_that_is_tried_again_is_counted_once(mailing: Service, server
 
 
 @pytest.mark.parametrize("name", ["password_reset", "invitation"])
+def test_s53_who_asks_all_day_keeps_no_link_from_its_owner(mailing: Service, server: SmtpServer, name: str) -> None:
+    """Anybody may ask five times an hour (S12). In a day that is 25 of these hours, the first and the last cut short."""
+    user = mailing.register()
+    write(user["id"], "", name=name)
+    deliver("mail")
+    mailing.execute("UPDATE users_throttle SET hits = 25 * 5 WHERE key LIKE '%%:sent-day:%%'")
+    write(user["id"], "", name=name)
+    deliver("mail")
+    assert len(server.received) == 2
+
+
+@pytest.mark.parametrize("name", ["password_reset", "invitation"])
 @pytest.mark.parametrize("fate", ["over the limit", "refused"])
 def test_s53_a_link_that_is_not_sent_ends_no_older_one(
     mailing: Service, server: SmtpServer, name: str, fate: str

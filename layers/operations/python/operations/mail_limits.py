@@ -12,8 +12,9 @@ from users.one_time_tokens import LIFETIMES
 from users.repository.throttles import COUNT_HITS
 
 # In an hour, and in a day. A link is asked for by whoever waits for it, five times an hour at most (repository.mails):
-# here there is room for those that were asked for in one hour and sent in the next.
-_LINKS = (10, 40)
+# here there is room for those that were asked for in one hour and sent in the next. A day has room for all of them:
+# else a stranger who asks as often as that would keep the owner from any link for the rest of the day.
+_LINKS = (10, 130)
 _NOTICES = (5, 20)
 
 _COUNT = f"""
