@@ -232,7 +232,7 @@ def test_s53_a_mail_that_is_tried_again_is_counted_once(mailing: Service, server
 
 @pytest.mark.parametrize("name", ["password_reset", "invitation"])
 def test_s53_who_asks_all_day_keeps_no_link_from_its_owner(mailing: Service, server: SmtpServer, name: str) -> None:
-    """Anybody may ask five times an hour (S12). In a day that is 25 of these hours, the first and the last cut short."""
+    """Anybody may ask five times an hour (S12): in a day that is 25 of these hours, two of them cut short."""
     user = mailing.register()
     write(user["id"], "", name=name)
     deliver("mail")
