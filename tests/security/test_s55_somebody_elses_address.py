@@ -406,7 +406,7 @@ def test_s55_an_address_that_changes_during_a_reset_is_not_verified(service: Ser
 
 
 def test_s55_the_two_buttons_at_once_do_not_wait_in_a_circle(service: Service) -> None:
-    """A removal locks the account, then its links. A confirmation that waits for the account has locked none of them."""
+    """A removal locks the account, then its links: a confirmation that waits for the account has locked none."""
     eve, token = attacker(service)
     with psycopg.connect(service.conninfo) as removal, ThreadPoolExecutor(1) as thread:
         removal.execute("UPDATE users SET status = 2, purging_at = now() WHERE id = %s", [eve.id])
