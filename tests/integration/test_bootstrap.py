@@ -104,6 +104,29 @@ def test_an_index_that_a_killed_run_left_invalid_is_made_again(empty: Service) -
     assert "COALESCE(updated_at" in row["definition"]
 
 
+def test_nobody_waits_while_old_digests_are_deleted(empty: Service) -> None:
+    """There may be millions, and logins write to the table ``users`` meanwhile (migration 0011)."""
+    from operations.schema import migrate
+
+    migrate("0010")
+    empty.execute("INSERT INTO users (id, email, first_name, last_name) VALUES ('a', 'ada@example.com', '', '')")
+    empty.execute("INSERT INTO users_known_addresses VALUES ('a', 'digest', now())")
+    for key in ("login:pair:x", "register:x", "mail:x"):
+        empty.execute("INSERT INTO users_throttle VALUES (%s, 'a', 1, now(), now())", key)
+    held = """
+        SELECT ARRAY(SELECT l.mode FROM pg_locks l WHERE l.pid = a.pid AND l.relation = 'users'::regclass) AS modes
+        FROM pg_stat_activity a WHERE wait_event_type = 'Lock' AND query LIKE '%%DELETE FROM users_known_addresses%%'"""
+    with psycopg.connect(empty.conninfo) as login, ThreadPoolExecutor() as pool:
+        login.execute("UPDATE users_known_addresses SET address = address")
+        running = pool.submit(bootstrap)
+        (deleting,) = eventually(lambda: empty.execute(held))
+        login.rollback()
+        running.result(60)
+    assert "ShareRowExclusiveLock" not in deleting["modes"]
+    assert empty.execute("SELECT 1 FROM users_known_addresses") == []
+    assert empty.execute("SELECT key FROM users_throttle") == [{"key": "mail:x"}]
+
+
 # --- the administrator (operations/admin.py)
 
 

@@ -1,6 +1,7 @@
 """S53 Notices go to verified addresses, mails are counted as they are sent, and addresses change five times a day."""
 
 import io
+import re
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from users.repository.outbox import record
 
 _ROWS = "SELECT seq, id::text, user_id, channel, name, payload FROM users_outbox WHERE channel = 'mail' ORDER BY seq"
 HOUR, DAY = 5, 20  # of a kind of notice, to a mailbox
+LINKS = 10  # of a kind with a link, in an hour
 
 
 def fresh() -> str:
@@ -252,6 +254,38 @@ def test_s53_a_mail_that_is_tried_again_is_counted_once(mailing: Service, server
     assert len(server.received) == 1
     hits = mailing.execute("SELECT hits FROM users_throttle WHERE key LIKE 'mail:password_changed:%%'")
     assert [each["hits"] for each in hits] == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["password_reset", "invitation"])
+def test_s53_who_asks_all_day_keeps_no_link_from_its_owner(mailing: Service, server: SmtpServer, name: str) -> None:
+    """Anybody may ask five times an hour (S12): in a day that is 25 of these hours, two of them cut short."""
+    user = mailing.register()
+    write(user["id"], "", name=name)
+    deliver("mail")
+    mailing.execute("UPDATE users_throttle SET hits = 25 * 5 WHERE key LIKE '%%:sent-day:%%'")
+    write(user["id"], "", name=name)
+    deliver("mail")
+    assert len(server.received) == 2
+
+
+@pytest.mark.parametrize("name", ["password_reset", "invitation"])
+@pytest.mark.parametrize("fate", ["over the limit", "refused"])
+def test_s53_a_link_that_is_not_sent_ends_no_older_one(
+    mailing: Service, server: SmtpServer, name: str, fate: str
+) -> None:
+    """Else whoever asks for mails in somebody's name takes the link away that its owner has."""
+    user = mailing.register()
+    for _ in range(LINKS if fate == "over the limit" else 1):
+        write(user["id"], "", name=name)
+    deliver("mail")
+    if fate == "refused":
+        server.rcpt_answers[user["email"]] = "550 no"
+    write(user["id"], "", name=name)
+    assert deliver("mail")["delivered"] == (fate == "over the limit")
+    newest = server.received[-1].message.get_body(("plain",)).get_content()
+    (token,) = set(re.findall(r"mg(?:reset|invite)_[\w-]+", newest))
+    body = {"password": NEW_PASSWORD, "confirm_password": NEW_PASSWORD}
+    assert mailing.call("reset_password", body, token=token).status == 201
 
 
 def test_s53_two_relays_at_once_share_the_last_place(mailing: Service, server: SmtpServer) -> None:

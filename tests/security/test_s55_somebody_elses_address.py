@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import psycopg
@@ -32,10 +33,12 @@ from tests.people import (
 )
 from tests.service import Answer, Service, eventually, handler, lambda_context, registration
 from users.one_time_tokens import Purpose
+from users.repository.one_time_tokens import use_for_verification
 
 FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "text/html"}
 PROGRAM = {"accept": "application/json"}
 REMOVE = 'value="remove"'
+WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 def page(service: Service, token: str, method: str = "GET") -> Answer:
@@ -291,8 +294,7 @@ def in_between(service: Service, statement: str, user_id: str) -> Iterator[Calla
 
         def run(call: Callable[[], Answer]) -> Answer:
             answer = thread.submit(call)
-            waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            eventually(lambda: answer.done() or service.execute(waiting))
+            eventually(lambda: answer.done() or service.execute(WAITS))
             assert not answer.done(), "it did not wait for the other transaction"
             other.commit()
             return answer.result()
@@ -401,3 +403,16 @@ def test_s55_an_address_that_changes_during_a_reset_is_not_verified(service: Ser
         assert run(lambda: reset(service, token)).status == 201
     assert row(service, eve.id)["verified_at"] is None
     assert verification_events(service, eve) == 0
+
+
+def test_s55_the_two_buttons_at_once_do_not_wait_in_a_circle(service: Service) -> None:
+    """A removal locks the account, then its links: a confirmation that waits for the account has locked none."""
+    eve, token = attacker(service)
+    with psycopg.connect(service.conninfo) as removal, ThreadPoolExecutor(1) as thread:
+        removal.execute("UPDATE users SET status = 2, purging_at = now() WHERE id = %s", [eve.id])
+        confirmed = thread.submit(use_for_verification, token, [], at=datetime.now(UTC))
+        eventually(lambda: service.execute(WAITS))
+        removal.execute("SELECT FROM users_one_time_tokens WHERE user_id = %s FOR UPDATE NOWAIT", [eve.id])
+        removal.commit()
+        assert not confirmed.result()
+    assert row(service, eve.id)["verified_at"] is None

@@ -208,3 +208,24 @@ def test_s55_the_due_are_found_by_an_index(own_service: Service) -> None:
         connection.execute("SET enable_seqscan = off")  # a table of no rows would be read whole
         plan = "\n".join(line for (line,) in connection.execute(statement, {"unverified": 1.0}))
     assert "Index Scan using users_never_verified" in plan, plan
+
+
+def test_s55_reminders_that_wait_do_not_multiply_the_work(own_service: Service) -> None:
+    """Each account that may be due asks for its own reminder, whatever the statistics say of a table that changes."""
+    fill = """
+        INSERT INTO users_outbox (id, user_id, channel, name, payload)
+        SELECT gen_random_uuid(), gen_random_uuid()::text, %s, %s, '{}' FROM generate_series(1, 5000)"""
+    own_service.execute(
+        "INSERT INTO users (id, email, first_name, last_name, self_registered, created_at, verification_reminded_at)"
+        " SELECT gen_random_uuid(), n || '@example.com', '', '', true, '2020-01-01', '2020-01-01'"
+        " FROM generate_series(1, 5000) n"
+    )
+    own_service.execute(fill, "event", "user.create")
+    own_service.execute("ANALYZE users, users_outbox")
+    own_service.execute(fill, "mail", "verification_reminder")
+    statement = f"EXPLAIN SELECT u.id FROM users u WHERE {UNVERIFIED_DUE} ORDER BY u.created_at, u.id LIMIT 500"
+    with psycopg.connect(own_service.conninfo) as connection:
+        plan = "\n".join(line for (line,) in connection.execute(statement, {"unverified": 1.0}))
+    assert "Join" not in plan, plan
+    assert "on users_outbox o" in plan, plan
+    assert "(user_id)::text = (u.id)::text" in plan, plan

@@ -74,3 +74,18 @@ def update_by_id(connection: psycopg.Connection, assignments: str, condition: st
         statement = f"UPDATE users u SET {assignments} WHERE u.id = ANY(%(ids)s) AND ({condition})"
         total += connection.execute(statement, {"ids": list(ids[start : start + BATCH])}).rowcount
     return total
+
+
+def delete_in_batches(connection: psycopg.Connection, table: str, condition: str) -> int:
+    """Delete all rows that meet the condition; how many. Its parameter ``begun`` is now, by the server's clock.
+
+    It leaves out what is written meanwhile, so that there is an end.
+    """
+    begun = connection.cursor(row_factory=scalar_row).execute("SELECT now()").fetchone()
+    statement = f"""
+        DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM {table} WHERE {condition} LIMIT {BATCH})) AND {condition}"""
+    total = 0
+    while rows := connection.execute(statement, {"begun": begun}).rowcount:
+        total += rows
+    return total

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from operations.letter import Sender, sender_address
 from operations.mail_limits import count_mail
-from operations.mail_preparation import MalformedRow, Suppressed, forget_token, prepare
+from operations.mail_preparation import MalformedRow, Suppressed, end_older_links, forget_token, prepare
 from operations.relay import DestinationUnavailable, Outcome, Row
 from users.metrics import count
 from users.settings import SettingsError, settings
@@ -61,6 +61,8 @@ class MailChannel:
         count("MailsFailed" if refusal else "MailsSent")
         if refusal:
             forget_token(row)
+        else:
+            end_older_links(row)
         return refusal
 
 

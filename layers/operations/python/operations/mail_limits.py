@@ -13,9 +13,10 @@ from users.mailboxes import mailbox_digest
 from users.one_time_tokens import LIFETIMES
 from users.repository.throttles import COUNT_HITS
 
-# In an hour, and in a day. A mail with a link is asked for five times an hour at most (repository.mails). There is
-# room for those that were asked for in one hour and are sent in the next.
-_LINKS = (10, 40)
+# In an hour, and in a day. A mail with a link is asked for five times an hour at most (repository.mails). An hour has
+# room for those that were asked for in one hour and are sent in the next. A day has room for all of them. Otherwise a
+# stranger who asks as often as that would keep the owner from any link for the rest of the day.
+_LINKS = (10, 130)
 _NOTICES = (5, 20)
 
 _COUNT = f"""

@@ -21,8 +21,7 @@ _ADDRESSEE = "COALESCE(NULLIF(first_name, ''), username, '') AS name, metadata->
 # The account that a link is for, as long as the mail still makes sense: it is enabled; a verification is for the
 # address it still has, unverified; an invitation is for an unverified account, and for the address that it names, if
 # any; a reset was asked for after the last change of the password. With it the token is stored, at the first sending,
-# which is when its time begins; a new token of a reset or an invitation ends the older ones (decisions.md 14).
-# An address that gets no mails changes nothing.
+# which is when its time begins (decisions.md 14). An address that gets no mails changes nothing.
 _PREPARE_LINK = f"""
     WITH account AS (
         SELECT *, {is_suppressed("email")} AS is_suppressed FROM users
@@ -36,13 +35,14 @@ _PREPARE_LINK = f"""
         SELECT %(digest)s, id, %(purpose)s, email, now() + %(lifetime)s * interval '1 second' FROM account
         WHERE NOT is_suppressed
         ON CONFLICT (digest) DO NOTHING
-        RETURNING digest
-    ), superseded AS (
-        UPDATE users_one_time_tokens SET used_at = now()
-        WHERE user_id = %(user_id)s AND purpose = %(purpose)s AND %(purpose)s <> 'verification' AND used_at IS NULL
-            AND EXISTS (SELECT FROM stored)
     )
     SELECT {_ADDRESSEE}, email, username, created_at AT TIME ZONE 'UTC' AS registered_at, is_suppressed FROM account"""
+
+# A new token of a reset or an invitation ends the older ones (decisions.md 14).
+_END_OLDER = """
+    UPDATE users_one_time_tokens older SET used_at = now() FROM users_one_time_tokens sent
+    WHERE sent.digest = %(digest)s AND older.user_id = sent.user_id AND older.purpose = sent.purpose
+        AND older.digest <> sent.digest AND older.created_at <= sent.created_at AND older.used_at IS NULL"""
 
 # A notice tells of what has happened, so it makes sense as long as there is an account; the warning of a removal, as
 # long as nobody has enabled it.
@@ -79,9 +79,19 @@ def prepare(row: Row) -> Letter | None:
 def forget_token(row: Row) -> None:
     """Take back the token of a mail that was not sent: its time begins when it is."""
     if purpose := _PURPOSES.get(row.name):
-        digest = one_time_tokens.digest(one_time_tokens.derive(purpose, row.id, row.user_id or ""))
         statement = "DELETE FROM users_one_time_tokens WHERE digest = %(digest)s AND used_at IS NULL"
-        query(statement, {"digest": digest}, read_only=False)
+        query(statement, {"digest": _digest(row, purpose)}, read_only=False)
+
+
+def end_older_links(row: Row) -> None:
+    """End the links that the one of a mail replaces. Only once it was sent: the owner has no other one before."""
+    purpose = _PURPOSES.get(row.name)
+    if purpose and purpose != "verification":
+        query(_END_OLDER, {"digest": _digest(row, purpose)}, read_only=False)
+
+
+def _digest(row: Row, purpose: Purpose) -> bytes:
+    return one_time_tokens.digest(one_time_tokens.derive(purpose, row.id, row.user_id or ""))
 
 
 def _with_link(row: Row, purpose: Purpose) -> Letter | None:

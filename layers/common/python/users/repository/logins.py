@@ -56,27 +56,35 @@ _KNOWN = """EXISTS (
 # silent: the password is answered as a wrong one, so that another name brings no further guesses.
 _TYPED = ("typed_pair", "typed_wide_pair", "typed")
 _ACCOUNTS = ("pair", "wide_pair", "identity")
+# Limits of wide networks, which only IPv6 addresses have.
+_WIDE = ("typed_wide_pair", "wide_address", "wide_pair")
 # A right password forgets the failures of these, and takes only its own attempt back from the others.
 _FORGOTTEN = ("typed_pair", "pair")
+
+
+def _kinds(*, by_name: bool, is_wide: bool) -> list[str]:
+    """The limits that an attempt may count in. None that it surely does not: each makes the statement dearer."""
+    left_out = {*(() if by_name else _TYPED), *(() if is_wide else _WIDE)}
+    return [kind for kind in LOGIN_LIMITS if kind not in left_out]
 
 
 def _limit(kind: str, *, by_name: bool) -> str:
     """Return one limit's row of ``wanted``: place, key, user_id, most, whether it is silent, whether it is counted."""
     key, owner, most, condition = {
         "typed_pair": ("typed || ':' || %(near)s", "user_id", PAIR_LIMIT, "true"),
-        "typed_wide_pair": ("typed || ':' || %(wide)s", "user_id", WIDE_PAIR_LIMIT, "%(wide)s <> ''"),
+        "typed_wide_pair": ("typed || ':' || %(wide)s", "user_id", WIDE_PAIR_LIMIT, "true"),
         "typed": ("typed", "user_id", IDENTITY_LIMIT, "NOT known"),
         "address": ("%(near)s", "NULL", ADDRESS_LIMIT, "true"),
-        "wide_address": ("%(wide)s", "NULL", WIDE_ADDRESS_LIMIT, "%(wide)s <> ''"),
+        "wide_address": ("%(wide)s", "NULL", WIDE_ADDRESS_LIMIT, "true"),
         "pair": ("name || ':' || %(near)s", "user_id", PAIR_LIMIT, "true"),
-        "wide_pair": ("name || ':' || %(wide)s", "user_id", WIDE_PAIR_LIMIT, "%(wide)s <> ''"),
+        "wide_pair": ("name || ':' || %(wide)s", "user_id", WIDE_PAIR_LIMIT, "true"),
         "identity": ("name", "user_id", IDENTITY_LIMIT, "NOT known"),
     }[kind]
     silent = "true" if by_name and kind in _ACCOUNTS else "false"
     return f"({LOGIN_LIMITS.index(kind)}, 'login:{kind}:' || {key}, {owner}, {most}, {silent}, {condition})"
 
 
-def _wanted(account: str, known: str, *, by_name: bool) -> str:
+def _wanted(account: str, known: str, *, by_name: bool, is_wide: bool) -> str:
     """Return the limits of one attempt, as count_hits asks for them.
 
     ``account``: a CTE with the account's id; ``known``: see ``_KNOWN``; ``by_name``: somebody typed a name, and is not
@@ -85,7 +93,7 @@ def _wanted(account: str, known: str, *, by_name: bool) -> str:
     ``wanted`` is MATERIALIZED. PostgreSQL joins a row once more when another login changed it at this moment. In a
     ``wanted`` that was merged into the statement, it may not find the row again: nothing would be given back.
     """
-    kinds = LOGIN_LIMITS if by_name else [kind for kind in LOGIN_LIMITS if kind not in _TYPED]
+    kinds = _kinds(by_name=by_name, is_wide=is_wide)
     limits = ",\n            ".join(_limit(kind, by_name=by_name) for kind in kinds)
     return f"""
     identity AS MATERIALIZED (
@@ -99,8 +107,6 @@ def _wanted(account: str, known: str, *, by_name: bool) -> str:
         ) AS limits(position, key, owner, most, silent, counts) WHERE limits.counts
     )"""
 
-
-_COUNT_HITS = count_hits(len(LOGIN_LIMITS), order="position", silent="wanted.silent")
 
 # The account, locked, while it is as it was when the login began (S45). A change that is not committed yet is waited
 # for. Another login may have replaced an outdated hash of the same password meanwhile: that is no change. Upstream,
@@ -118,11 +124,11 @@ _UNCHANGED = f"""
     )"""
 
 
-def _succeeded(*, by_name: bool) -> str:
+def _succeeded(*, by_name: bool, is_wide: bool) -> str:
     """Return what a good password does: it gives the attempt back, forgets failures, and makes the network known."""
     forgotten = ", ".join(f"'{kind}'" for kind in _FORGOTTEN)
     return f"""
-    {_wanted("changed", "%(from_known_address)s::boolean", by_name=by_name)}, locked AS MATERIALIZED (
+    {_wanted("changed", "%(from_known_address)s::boolean", by_name=by_name, is_wide=is_wide)}, locked AS MATERIALIZED (
         SELECT t.key, split_part(t.key, ':', 2) AS kind FROM users_throttle t JOIN wanted USING (key)
         WHERE EXISTS (SELECT FROM changed) ORDER BY wanted.position FOR UPDATE OF t
     ), pair AS (
@@ -154,12 +160,16 @@ def begin_password_check(user_id: str, address: str) -> Attempt:
 
 
 def _begin(found: str, identity: str, address: str, *, typed: str, by_name: bool) -> Attempt:
+    parameters = {**_parameters(identity, address), "typed": typed}
+    is_wide = bool(parameters["wide"])
+    limits = len(_kinds(by_name=by_name, is_wide=is_wide))
     statement = f"""
-        WITH {found}, {_wanted("found", _KNOWN, by_name=by_name)}, {_COUNT_HITS}
+        WITH {found}, {_wanted("found", _KNOWN, by_name=by_name, is_wide=is_wide)},
+        {count_hits(limits, order="position", silent="wanted.silent")}
         SELECT throttle.*, found.*, identity.known AS from_known_address,
             NOT throttle.silenced AND (identity.known OR NOT {is_restricted("found.id")}) AS takes_password
         FROM throttle CROSS JOIN identity LEFT JOIN found ON true"""
-    row = query(statement, {**_parameters(identity, address), "typed": typed}, read_only=False)[0]
+    row = query(statement, parameters, read_only=False)[0]
     login = _login(row, identity if by_name else "") if row["id"] else None
     return Attempt(login=login, allowed=row["allowed"], retry_after=row["retry_after"], recent=row["recent"])
 
@@ -170,14 +180,16 @@ def record_login(login: Login, address: str, new_hash: str | None, records: Sequ
     False, and nothing done, when the account changed since the login began: its password, its status or what ends its
     tokens (decisions.md 36).
     """
+    networks = _parameters(login.typed, address)
+    succeeded = _succeeded(by_name=bool(login.typed), is_wide=bool(networks["wide"]))
     statement = f"""
         WITH {_UNCHANGED}, rehashed AS (
             UPDATE users u SET secret = %(new_hash)s FROM changed
             WHERE u.id = changed.id AND u.secret = %(old_hash)s AND %(new_hash)s::text IS NOT NULL
-        ), {_succeeded(by_name=bool(login.typed))}, recorded AS ({INSERT_RECORDS})
+        ), {succeeded}, recorded AS ({INSERT_RECORDS})
         SELECT id FROM changed"""
     parameters = {
-        **_parameters(login.typed, address),
+        **networks,
         "id": login.account.id,
         "status": login.account.status,
         "tokens_valid_from": login.account.tokens_valid_from,

@@ -53,21 +53,26 @@ def is_known(token: str, *purposes: Purpose) -> bool:
 def use_for_verification(token: str, records: Sequence[Record], *, at: datetime) -> bool:
     """Verify the address that the token was mailed to. False when it cannot be used, or can no more.
 
-    All verification tokens of that address are used up with it (decisions.md 14).
+    All verification tokens of that address are used up with it (decisions.md 14). The account's row is locked first, as
+    by all that changes an account and its tokens.
     """
     statement = f"""
-        WITH used AS (
-            UPDATE users_one_time_tokens SET used_at = now()
-            WHERE digest = %(digest)s AND purpose = 'verification' AND used_at IS NULL AND expires_at > now()
-            RETURNING user_id, email
+        WITH holder AS MATERIALIZED (
+            SELECT u.id FROM users_one_time_tokens t JOIN users u ON u.id = t.user_id
+            WHERE t.digest = %(digest)s AND t.email = u.email AND u.status = 0
+            FOR NO KEY UPDATE OF u
+        ), used AS (
+            UPDATE users_one_time_tokens t SET used_at = now() FROM holder
+            WHERE t.digest = %(digest)s AND t.user_id = holder.id AND t.purpose = 'verification'
+                AND t.used_at IS NULL AND t.expires_at > now()
+            RETURNING t.user_id, t.email
         ), others AS (
             UPDATE users_one_time_tokens t SET used_at = now() FROM used
             WHERE t.user_id = used.user_id AND t.email = used.email AND t.purpose = 'verification'
                 AND t.used_at IS NULL AND t.digest <> %(digest)s
         ), changed AS (
             UPDATE users u SET verified_at = %(at)s, self_registered = false FROM used
-            WHERE u.id = used.user_id AND u.email = used.email AND u.status = 0
-            RETURNING u.id
+            WHERE u.id = used.user_id RETURNING u.id
         ), recorded AS ({INSERT_RECORDS})
         SELECT id FROM changed"""
     parameters = {"digest": digest(token), "at": at, "records": as_rows(records)}

@@ -7,20 +7,25 @@ after the next login from it.
 
 from alembic import op
 
+from operations.alembic_run import driver_connection
+from operations.live_tables import delete_in_batches
+
 revision = "0011"
 down_revision = "0010"
 
-_STATEMENTS = """
+_FAILURES = """
 CREATE TABLE users_login_failures (
     user_id VARCHAR(36) PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
     failures INTEGER NOT NULL,
     restricted_at TIMESTAMPTZ
-);
-DELETE FROM users_throttle WHERE key LIKE 'login:%' OR key LIKE 'register:%';
-DELETE FROM users_known_addresses;
-"""
+)"""
 
 
 def upgrade() -> None:
-    """Make the table, and delete the digests."""
-    op.execute(_STATEMENTS)
+    """Delete the digests, then make the table: its reference keeps writers off ``users`` until it is committed."""
+    with op.get_context().autocommit_block():
+        connection = driver_connection()
+        limits = "(key LIKE 'login:%%' OR key LIKE 'register:%%') AND hit_at < %(begun)s"
+        delete_in_batches(connection, "users_throttle", limits)
+        delete_in_batches(connection, "users_known_addresses", "logged_in_at < %(begun)s")
+    op.execute(_FAILURES)
