@@ -15,7 +15,7 @@ from local.parts.mail import MailServer
 from local.parts.nats import NatsServer
 from local.parts.postgres import PostgresServer, temporary_postgres
 from tests.parallel import Environments
-from tests.service import Service, forget
+from tests.service import Service, forget, hang_up
 from tests.system import System, running_system
 from users.release import release
 
@@ -124,6 +124,12 @@ def shared_service(
     conninfo = postgres.create_database("users", template=template_database)
     auth_environment = {"MG_AUTH_DB_URL": auth.db_url, "MG_AUTH_KEYS_DIR": str(auth.keys_dir)}
     return Service(environment, conninfo, auth_environment)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kept_connection() -> Iterator[None]:
+    yield
+    hang_up()
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -76,6 +77,26 @@ def forget() -> None:
     snapstart.forget()
     passwords.password_pattern.cache_clear()
     dependencies.forget()
+
+
+# The main thread's connection to the database that it used last, by its conninfo. A server process for each statement
+# of the tests takes more time than the statements do.
+_kept: dict[str, psycopg.Connection[dict[str, Any]]] = {}
+
+
+def hang_up() -> None:
+    """Close the kept connection."""
+    while _kept:
+        _kept.popitem()[1].close()
+
+
+def _connect(conninfo: str) -> psycopg.Connection[dict[str, Any]]:
+    return psycopg.connect(conninfo, autocommit=True, row_factory=dict_row)
+
+
+def _execute(connection: psycopg.Connection[dict[str, Any]], statement: str, parameters: Any) -> list[dict[str, Any]]:
+    cursor = connection.execute(statement, parameters)
+    return cursor.fetchall() if cursor.description else []
 
 
 @dataclass
@@ -178,10 +199,17 @@ class Service:
         return user["id"], self.log_in(user["email"])
 
     def execute(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
-        """Run SQL beside the service."""
-        with psycopg.connect(self.conninfo, autocommit=True, row_factory=dict_row) as connection:
-            cursor = connection.execute(statement, parameters)
-            return cursor.fetchall() if cursor.description else []
+        """Run SQL beside the service; in another thread on a connection of its own, so that nobody waits for it."""
+        if threading.current_thread() is not threading.main_thread():
+            with _connect(self.conninfo) as connection:
+                return _execute(connection, statement, parameters)
+        if self.conninfo in _kept:
+            with suppress(psycopg.OperationalError):  # the server was stopped, or the database dropped
+                _kept[self.conninfo].execute("SELECT 1")
+        if self.conninfo not in _kept or _kept[self.conninfo].closed:
+            hang_up()
+            _kept[self.conninfo] = _connect(self.conninfo)
+        return _execute(_kept[self.conninfo], statement, parameters)
 
     def auth_token(self, user_id: str, kind: str) -> str:
         """A token that ``local/auth`` makes for somebody: refresh, recovery, invitation, access."""

@@ -43,6 +43,7 @@ def test_api_keys_work_until_they_are_revoked(service: Service, expires: str) ->
     assert service.call("view_profile", token=key).error == (401, "unauthenticated")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("variables", [{}, HS512], ids=["EdDSA", "HS512"])
 @pytest.mark.parametrize(("strict", "status"), [("", 401), ("1", 200)], ids=["the real Auth", "one that takes them"])
 def test_api_keys_without_a_role_are_good_where_auth_says_so(

@@ -40,6 +40,7 @@ def test_an_unverified_caller(service: Service, what: str) -> None:
         assert send(service, what, ada.id, ada.token)[0] == STATUS.get(what, 400)
 
 
+@pytest.mark.long
 @EACH
 @pytest.mark.parametrize("end", ["status = 1", "status = 2", "tokens_valid_from = now() + interval '1 hour'"])
 def test_a_caller_whose_session_is_over(service: Service, what: str, end: str) -> None:
@@ -73,6 +74,7 @@ def test_a_stranger_costs_no_query(service: Service, what: str) -> None:
         assert send(service, what, "a", "a.b.c") == (401, "unauthenticated")
 
 
+@pytest.mark.long
 @EACH
 @pytest.mark.parametrize("kind", ["refresh", "recovery", "invitation"])
 def test_a_token_of_another_purpose_costs_no_query(service: Service, what: str, kind: str) -> None:

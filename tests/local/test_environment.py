@@ -90,6 +90,7 @@ def test_naming_the_local_address_keeps_the_part() -> None:
     assert all(vars(environment.parts_wanted(user, PORTS)).values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("interval", "seconds"), [("5s", 5.0), ("1h30m", 5400.0), ("10ms", 1.0), ("soon", 86400.0), ("", 86400.0)]
 )

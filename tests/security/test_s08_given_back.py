@@ -51,6 +51,7 @@ def counters(service: Service, kind: str) -> list[int]:
     return [each["hits"] for each in service.execute(f"SELECT hits FROM users_throttle WHERE key LIKE '{kind}:%%'")]
 
 
+@pytest.mark.long
 def test_s08_an_office_that_logs_in_is_never_blocked(own_service: Service, environments: Environments) -> None:
     service, address = own_service, "198.51.100.1"
     for row in service.execute(_SEED, passwords.hash_password(PASSWORD), ACCOUNTS):

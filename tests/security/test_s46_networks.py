@@ -31,6 +31,7 @@ def spray(service: Service, addresses: list[str]) -> Counter[int]:
     )
 
 
+@pytest.mark.long
 def test_s46_sprayed_logins_from_one_network(service: Service, site: int) -> None:
     answers = spray(service, [host(site, 0, number) for number in range(150)])
     assert answers == {401: logins.ADDRESS_LIMIT, 429: 150 - logins.ADDRESS_LIMIT}
@@ -49,6 +50,7 @@ def test_s46_sprayed_logins_from_one_site(service: Service, site: int) -> None:
     assert spray(service, [host(site + (1 << 80), 0, 0)]) == {401: 1}
 
 
+@pytest.mark.long
 def test_s46_registrations_from_one_network(service: Service, site: int) -> None:
     """As many as the setting's default says, whatever became of each."""
     bodies = [registration(email=f"taken-{site}@example.com") for _ in range(130)]

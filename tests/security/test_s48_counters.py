@@ -40,6 +40,7 @@ def pairs(service: Service) -> dict[str, tuple[str, str]]:
     }
 
 
+@pytest.mark.long
 def test_s48_from_one_address(service: Service) -> None:
     """Five wrong logins by the first name, then six by the second."""
     seen = {}

@@ -140,6 +140,7 @@ def query_of(way: str) -> tuple[str, str, list[str]]:
     return operation, SEARCH if way == "search" else query, large
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", WAYS)
 def test_s50_every_page_answers_and_no_client_misses_anybody(filled: tuple[Service, Person], way: str) -> None:
     service, boss = filled
@@ -324,6 +325,7 @@ def test_s50_a_session_list_tells_how_many_there_are_beyond_it(service: Service)
     assert "left_out" not in answer
 
 
+@pytest.mark.long
 def test_s50_a_password_change_ends_thousands_of_sessions(emptied_service: Service) -> None:
     service = emptied_service
     ada = person(service, **largest("quotes"))

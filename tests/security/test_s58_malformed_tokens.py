@@ -75,6 +75,7 @@ def test_s58_no_malformed_one_reaches_auth(counted: Counted) -> None:
         assert counted.calls == 0, what
 
 
+@pytest.mark.long
 def test_s58_none_with_a_character_less_or_more_reaches_auth(counted: Counted) -> None:
     user = counted.service.register()
     pat = counted.service.auth_command("pat", user["id"])

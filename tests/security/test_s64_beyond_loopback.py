@@ -166,6 +166,7 @@ def test_s64_headers_that_do_not_come(port: int, sent: bytes) -> None:
         connection.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("begun", "drop"),
     [
