@@ -25,6 +25,7 @@ def users(system: System) -> Iterator[Users]:
         yield sdk
 
 
+@pytest.mark.long
 def test_every_call_of_the_users_class(system: System, users: Users) -> None:
     try:
         user, token = _register_and_verify(system, users)

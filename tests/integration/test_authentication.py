@@ -184,6 +184,7 @@ def test_hs512_tokens(hs512: Service) -> None:
     assert hs512.call("view_profile", token=token).error == (401, "unauthenticated")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["refresh", "recovery", "invitation"])
 def test_hs512_tokens_of_another_purpose(hs512: Service, kind: str) -> None:
     user = hs512.register()
@@ -196,6 +197,7 @@ def test_hs512_pats_and_api_keys(hs512: Service) -> None:
         assert hs512.call("view_profile", token=token).status == 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("token", ["x", "a.b.c", "é", "\udc80", "x" * 9000, "pat", "\x7f", "a b"])
 def test_hs512_garbage(hs512: Service, token: str) -> None:
     assert hs512.call("view_profile", token=token).error == (401, "unauthenticated")

@@ -343,6 +343,7 @@ def walk(population: Population, between: Callable[[], Any], **parameters: Any) 
         between()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("direction", ["asc", "desc"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_cursor_visits_everybody_once_while_others_arrive(various: Population, order: str, direction: str) -> None:

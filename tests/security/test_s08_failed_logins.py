@@ -136,6 +136,7 @@ def test_s08_a_known_address_has_its_own_limit(service: Service) -> None:
     assert fail(service, ada.email, home).status == 429
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sources", [1, 8])
 def test_s08_right_logins_at_once_are_never_blocked(
     own_service: Service, environments: Environments, sources: int
@@ -156,6 +157,7 @@ def test_s08_right_logins_at_once_are_never_blocked(
     assert service.execute(deadlocks) == [{"deadlocks": 0}]
 
 
+@pytest.mark.long
 def test_s08_nobody_waits_in_a_circle(own_service: Service, environments: Environments) -> None:
     """Right and wrong passwords at once, by both names and of a change, from networks that are parts of each other."""
     service = own_service
@@ -185,6 +187,7 @@ def test_s08_what_is_stored_tells_no_address(service: Service) -> None:
         ]
 
 
+@pytest.mark.long
 def test_s08_a_statement_that_the_server_undid_is_sent_again(
     own_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

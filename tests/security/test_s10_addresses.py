@@ -12,6 +12,7 @@ def address() -> str:
     return str(uuid.uuid4())
 
 
+@pytest.mark.long
 def test_s10_one_address_trying_many_identities(service: Service) -> None:
     ada, source = person(service), address()
     statuses = [log_in(service, address(), "wrong password", address=source).status for _ in range(91)]
@@ -22,6 +23,7 @@ def test_s10_one_address_trying_many_identities(service: Service) -> None:
     assert log_in(service, ada.email, ada.secret, address=address()).status == 201
 
 
+@pytest.mark.long
 def test_s10_many_addresses_trying_one_identity(service: Service) -> None:
     ada = person(service)
     service.execute("DELETE FROM users_known_addresses WHERE user_id = %s", ada.id)

@@ -80,6 +80,7 @@ def test_s46_nobody_is_locked_out_from_one_network(service: Service, site: int) 
     assert log_in(service, ada.email, ada.secret).status == 201
 
 
+@pytest.mark.long
 def test_s46_nobody_is_locked_out_from_one_site(service: Service, site: int) -> None:
     ada = person(service)
     answers = lock_out(service, ada, [host(site, number, 0) for number in range(40)])

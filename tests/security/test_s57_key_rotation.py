@@ -54,6 +54,7 @@ def rotate(address: str, kid: str) -> None:
     httpx.post(address, json={"kid": kid} if kid else {}, trust_env=False).raise_for_status()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("held_for", [0.0, 100.0, 299.0])
 @pytest.mark.parametrize("kid", ["", "next"])
 def test_s57_no_token_of_a_new_key_is_refused(

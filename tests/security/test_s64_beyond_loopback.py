@@ -149,6 +149,7 @@ def test_s64_an_empty_host_is_localhost(tmp_path: Path) -> None:
 # --- requests that do not end
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "sent",
     [
