@@ -41,7 +41,7 @@ mails:
 
 test:
 	@$(PYTHON) local/install.py install dev mail clients diagram
-	$(PYTEST) -m "not long" tests
+	$(PYTEST) -n 3 -m "not long" tests  # tests wait for the parts as well: two workers leave two cores idle at times
 
 test-all:
 	@$(PYTHON) local/install.py install dev mail clients diagram browser sam
