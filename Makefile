@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 SAM := SAM_CLI_TELEMETRY=0 .local/tools/sam/bin/sam
-PYTEST := $(VENV)/python -m pytest -n 2
+PYTEST := $(VENV)/python -m pytest -n
 BENCHMARK := PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python
 CODE := functions layers local
 # Of the functions and layers: arm64 or x86_64.
@@ -39,13 +39,14 @@ grpc:
 mails:
 	@PYTHONPATH=layers/common/python:layers/operations/python $(PYTHON) -m operations.mails .local/mails
 
+# Three workers keep two cores busy while tests wait for the parts. The long tests start more by themselves.
 test:
 	@$(PYTHON) local/install.py install dev mail clients diagram
-	$(PYTEST) -n 3 -m "not long" tests  # tests wait for the parts as well: two workers leave two cores idle at times
+	$(PYTEST) 3 -m "not long" tests
 
 test-all:
 	@$(PYTHON) local/install.py install dev mail clients diagram browser sam
-	$(PYTEST)
+	$(PYTEST) 2
 
 lint:
 	@$(PYTHON) local/install.py install dev sam checkov
