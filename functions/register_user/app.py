@@ -6,7 +6,7 @@ administrator makes, the owner does both by the link of an invitation. The admin
 
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import Field
 
@@ -130,8 +130,11 @@ def _is_administrator(request: Request) -> bool:
     return True
 
 
-def _refuse_privilege(request: Request) -> None:
-    """Raise Forbidden: only administrators give this role or status. A token that is not good enough has its reason."""
+def _refuse_privilege(request: Request) -> NoReturn:
+    """Raise Forbidden, because only administrators give this role or status.
+
+    The code names a personal access token, an API key, or a refusal by the policy store where that is the reason.
+    """
     try:
         request.require(ADMINISTRATOR)
     except Unauthenticated as error:

@@ -57,7 +57,7 @@ def _remote_session(token: str) -> Session:
         raise Unauthenticated
     claims = {} if _is_pat(token) else jwt.unverified_claims(token)
     kind = TokenType.PERSONAL_ACCESS_TOKEN if _is_pat(token) else claims.get("type")
-    is_a_programs = any(kind == each for each in PROGRAM_TOKENS)
+    is_a_programs = any(kind == each for each in PROGRAM_TOKENS)  # a claim may be a list, which a set cannot look up
     if is_a_programs and not settings().pats:
         raise Unauthenticated
     user_id, token_type = auth_client.authenticate(token)

@@ -1,8 +1,6 @@
 """What limits know a mailbox by (security.md S12, S53)."""
 
-import hmac
-
-from users.secret_key import derived_key
+from users.secret_key import keyed_digest
 
 
 def mailbox_digest(address: str) -> str:
@@ -11,4 +9,4 @@ def mailbox_digest(address: str) -> str:
     It outlives the account that has the address, so it is an HMAC: who reads the database without
     ``MG_USERS_SECRET_KEY`` cannot try addresses. SettingsError when that key is missing.
     """
-    return hmac.digest(derived_key("digests of mailboxes"), address.lower().encode(), "sha256").hex()
+    return keyed_digest("digests of mailboxes", address.lower())

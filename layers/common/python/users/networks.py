@@ -1,10 +1,9 @@
 """Which networks an address belongs to: what limits count instead of single addresses (security.md S46, S48)."""
 
-import hmac
 import ipaddress
 from dataclasses import dataclass
 
-from users.secret_key import derived_key
+from users.secret_key import keyed_digest
 
 WIDE_FACTOR = 4  # how many times the limit of a near network a wide one has
 
@@ -48,4 +47,4 @@ def _prefix(address: ipaddress.IPv6Address, length: int) -> str:
 
 
 def _digest(network: str) -> str:
-    return hmac.digest(derived_key("digests of addresses"), network.encode(), "sha256").hex()
+    return keyed_digest("digests of addresses", network)

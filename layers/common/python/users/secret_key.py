@@ -21,3 +21,11 @@ def derived_key(purpose: str) -> bytes:
     """
     check_secret_key()
     return hmac.digest(secret("secret_key").encode(), f"key\0{purpose}".encode(), "sha256")
+
+
+def keyed_digest(purpose: str, text: str) -> str:
+    """Return the HMAC-SHA256 of ``text`` by the key for ``purpose``, in hexadecimal digits. SettingsError as above.
+
+    Without ``MG_USERS_SECRET_KEY`` nobody who reads the digest can find the text by trying.
+    """
+    return hmac.digest(derived_key(purpose), text.encode(), "sha256").hex()
