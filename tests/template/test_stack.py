@@ -673,6 +673,8 @@ def test_cors_is_off_until_an_origin_is_named() -> None:
     allowed = intrinsics(**given).resolve(cors)["cors"]
     assert allowed["allowOrigins"] == ["https://a.example", "https://b.example"]
     assert "allowCredentials" not in allowed
+    assert "x-request-id" in allowed["allowHeaders"]
+    assert set(allowed["exposeHeaders"]) == {"location", "retry-after", "x-request-id"}
 
 
 def test_the_database_takes_tls_alone_and_outlives_the_stack() -> None:
