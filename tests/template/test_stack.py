@@ -467,7 +467,6 @@ _OUT_OF_REACH = {
     "Docs": {"db_pass", "auth_grpc_client_key"},
     "Openapi": {"db_pass", "auth_grpc_client_key"},
     "ResetPassword": {"secret_key"},
-    "VerifyEmail": {"secret_key"},
 }
 
 

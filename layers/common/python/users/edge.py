@@ -65,13 +65,17 @@ class Reply:
 
 @dataclass(slots=True)
 class Request:
-    """One request. ``session`` is the caller's, None where the operation asks for none."""
+    """One request. ``session`` is the caller's, None where the operation asks for none.
+
+    ``locale`` is the language of the account that a page is about, as soon as the operation knows it.
+    """
 
     event: Mapping[str, Any]
     request_id: str
     access: Access
     session: Session | None = None
     admitted: bool = False
+    locale: str = ""
 
     @property
     def headers(self) -> Mapping[str, str]:
