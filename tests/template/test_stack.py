@@ -622,8 +622,19 @@ def test_the_delivery_may_put_events_on_the_bus_that_is_given(url: str, arn: str
 # ---------------------------------------------------------------------------------------------------- API, data, alarms
 
 
+def test_api_gateway_makes_every_route_and_knows_every_route_setting() -> None:
+    """It refuses a path that ends in a slash, and a stage with settings of a route that the API does not have."""
+    (api,) = resources("AWS::ApiGatewayV2::Api").values()
+    paths = api["Properties"]["Body"]["paths"]
+    assert [path for path in paths if not path.startswith("/") or (path.endswith("/") and path != "/")] == []
+    routes = {f"{method.upper()} {path}" for path, item in paths.items() for method in item}
+    stages = resources("AWS::ApiGatewayV2::Stage").values()
+    settings = {route for stage in stages for route in stage["Properties"]["RouteSettings"]}
+    assert settings
+    assert settings - routes == set()
+
+
 def test_api_gateway_may_call_each_route_by_its_very_path() -> None:
-    """SAM leaves the slash at the end of /users/ out."""
     routes = {
         f"{method.upper()}{re.sub(r'{[^}]+}', '*', path)}"
         for path, item in template()["Resources"]["Api"]["Properties"]["Body"]["paths"].items()
