@@ -822,29 +822,6 @@ def test_ses_tells_of_our_mails_and_of_no_others(given: dict[str, str]) -> None:
     assert "DeadLetters" in set(references(asynchronous["DestinationConfig"]["OnFailure"]))
 
 
-def test_alarms_of_metrics_that_the_service_writes() -> None:
-    """Names as users.metrics and the functions write them."""
-    code = "".join(file.read_text() for folder in ("layers", "functions") for file in (ROOT / folder).rglob("*.py"))
-    own = [
-        alarm["Properties"]
-        for alarm in resources("AWS::CloudWatch::Alarm").values()
-        if alarm["Properties"].get("Namespace") == "Users"
-    ]
-    assert {alarm["MetricName"] for alarm in own} == {"OutboxAge", "OutboxParked", "AccountsSwept"}
-    for alarm in own:
-        assert f'"{alarm["MetricName"]}"' in code
-        dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
-        assert dimensions.keys() == {"service", "operation"}
-        assert (ROOT / "functions" / dimensions["operation"]).is_dir()
-
-
-def test_the_sweep_may_miss_26_hours() -> None:
-    alarm = template()["Resources"]["SweepAlarm"]["Properties"]
-    assert alarm["Period"] * alarm["EvaluationPeriods"] == 26 * 3600
-    assert alarm["TreatMissingData"] == "breaching"
-    assert alarm["Period"] >= 3600  # else CloudWatch looks back for a day at most
-
-
 def test_every_alarm_goes_to_the_topic() -> None:
     for alarm in resources("AWS::CloudWatch::Alarm").values():
         assert alarm["Properties"]["AlarmActions"] == [{"Ref": "AlarmTopic"}]
