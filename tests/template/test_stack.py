@@ -882,8 +882,9 @@ def test_samconfig_shows_what_a_deployment_must_say(environment: str) -> None:
 
 def test_logins_are_limited_by_what_the_database_carries() -> None:
     """A login takes 4.4 ms of the database's processor, of which a unit has a quarter: half of it is for logins."""
-    prod = tomllib.loads(SAMCONFIG)["prod"]["deploy"]["parameters"]["parameter_overrides"]
-    for given in (parameters(), parameters(**prod)):
+    config = tomllib.loads(SAMCONFIG)
+    configured = [config[each]["deploy"]["parameters"]["parameter_overrides"] for each in ("dev", "prod")]
+    for given in (parameters(), *(parameters(**each) for each in configured)):
         limit = int(given["HashingRateLimit"])
         assert limit == 25 * int(given["DbMaxCapacity"])
         assert limit < 0.5 * 0.25 / 0.0044 * int(given["DbMaxCapacity"])
