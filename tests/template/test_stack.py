@@ -231,6 +231,8 @@ ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:users/x-AbCdEf"
         ({"RouteTableIds": "rtb-1"}, "need VpcId"),
         ({"Egress": "none"}, "Egress=none needs VpcId"),
         ({"Egress": "endpoints", "NatPerZone": "true"}, "NatPerZone needs Egress=nat"),
+        ({"VpcId": "vpc-1", "SubnetIds": "s", "Egress": "none", "VpcFlowLogs": "true"}, "VpcFlowLogs is for the VPC"),
+        ({"VpcFlowLogs": "true"}, ""),
         ({"DbHost": "db"}, "DbHost needs DbPassSecretArn"),
         ({"DbHost": "db", "DbOwner": "owner", "DbOwnerPassSecretArn": ARN}, ""),
         ({"DbHost": "db", "DbOwner": "owner", "DbOwnerPassSecretArn": ARN, "DbPassSecretArn": ARN}, ""),
