@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ def codedeploy(monkeypatch: pytest.MonkeyPatch) -> Iterator[CodeDeploy]:
         server.deployments[DEPLOYMENT] = app_spec("users-ViewProfileFunction-X", "6", "7")
         monkeypatch.setattr(code_deploy, "_PAUSES", (0, 0, 0))
         monkeypatch.setattr(version_check, "_PAUSES", (0, 0))
+        monkeypatch.setitem(handler("check_version").__wrapped__.__globals__, "pause", lambda _seconds: None)
         yield server
 
 
@@ -46,8 +48,8 @@ def invoked(codedeploy: CodeDeploy, monkeypatch: pytest.MonkeyPatch) -> Iterator
         yield server
 
 
-def hook() -> Any:
-    return handler("check_version")(EVENT, lambda_context())
+def hook(**changes: Any) -> Any:
+    return handler("check_version")({**EVENT, **changes}, lambda_context())
 
 
 def test_a_version_that_is_ready_gets_traffic(codedeploy: CodeDeploy, invoked: HttpServer) -> None:
@@ -68,7 +70,6 @@ def test_a_version_that_is_ready_gets_traffic(codedeploy: CodeDeploy, invoked: H
         (200, {"statusCode": 401, "body": "{}"}, "knows no check"),
         (200, {"ready": False}, "knows no check"),
         (200, None, "knows no check"),
-        (429, {"Type": "User", "message": "Rate Exceeded."}, "Lambda answers 429: Rate Exceeded."),
         (502, {"Message": "The function's network cannot be set up"}, "Lambda answers 502: The function's network"),
     ],
 )
@@ -101,7 +102,7 @@ def test_a_version_that_does_not_answer_is_refused(codedeploy: CodeDeploy, invok
 
 
 def test_what_fails_once_is_tried_again(codedeploy: CodeDeploy, invoked: HttpServer) -> None:
-    invoked.status = 429
+    invoked.status = 502
 
     def recover() -> None:
         if len(invoked.received) == 2:
@@ -111,6 +112,40 @@ def test_what_fails_once_is_tried_again(codedeploy: CodeDeploy, invoked: HttpSer
     codedeploy.refusals = [(400, "ThrottlingException"), (500, "InternalFailure")]
     assert hook() == {"problem": ""}
     assert codedeploy.reported == [(DEPLOYMENT, EXECUTION, "Succeeded")]
+
+
+RATE_EXCEEDED = json.dumps({"Type": "User", "message": "Rate Exceeded."}).encode()
+
+
+def test_a_hook_makes_room_where_too_many_functions_run(codedeploy: CodeDeploy, invoked: HttpServer) -> None:
+    """It ends without a word, and is called again."""
+    invoked.status, invoked.body = 429, RATE_EXCEEDED
+
+    def take_the_event() -> None:
+        invoked.status = 202 if len(invoked.received) == 2 else 429
+
+    invoked.before_answer = take_the_event
+    assert hook() == {"problem": "users-ViewProfileFunction-X:7: Lambda answers 429: Rate Exceeded."}
+    assert codedeploy.reported == []
+    _, again = invoked.received
+    assert again.path == "/2015-03-31/functions/test/invocations"
+    assert again.headers["x-amz-invocation-type"] == "Event"
+    event = json.loads(again.body)
+    assert event == {**EVENT, "until": pytest.approx(time.time() + 900, abs=60)}
+
+    invoked.before_answer = lambda: None
+    invoked.status, invoked.body = 200, json.dumps(READY).encode()
+    assert hook(until=event["until"]) == {"problem": ""}
+    assert codedeploy.reported == [(DEPLOYMENT, EXECUTION, "Succeeded")]
+
+
+@pytest.mark.parametrize("until", [0, 1.0])
+def test_turns_end(codedeploy: CodeDeploy, invoked: HttpServer, until: float) -> None:
+    """When their time is over, and when Lambda does not take the event."""
+    invoked.status, invoked.body = 429, RATE_EXCEEDED
+    assert hook(until=until) == {"problem": "users-ViewProfileFunction-X:7: Lambda answers 429: Rate Exceeded."}
+    assert len(invoked.received) == (1 if until else 2)
+    assert codedeploy.reported == [(DEPLOYMENT, EXECUTION, "Failed")]
 
 
 def test_a_version_that_has_served_is_not_held_up(codedeploy: CodeDeploy, invoked: HttpServer) -> None:

@@ -1,6 +1,8 @@
 """One call to an AWS API, signed here: the hook before traffic must start quickly, and boto3 takes half a second."""
 
 import os
+import random
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -8,6 +10,11 @@ from urllib.parse import urlsplit
 from users.credentials import credentials
 from users.http_client import send
 from users.signature import signed_headers
+
+
+def pause(seconds: float) -> None:
+    """Wait for about so long: what fails for all hooks of a deployment at once is not to be tried again at once."""
+    time.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311 -- nobody's secret
 
 
 def post(service: str, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> tuple[int, bytes]:

@@ -4,12 +4,11 @@ The deployments are CloudFormation's: it shifts an alias by CodeDeploy, and desc
 """
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from operations.aws_call import post
+from operations.aws_call import pause, post
 
 _TIMEOUT = 5.0  # seconds of one try
 # Seconds after each try: a whole stack's hooks ask at the same time, and CodeDeploy limits its calls.
@@ -60,7 +59,7 @@ def _call(action: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The answer of an action (protocol AWS JSON 1.1); whatever fails is tried again."""
     headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"CodeDeploy_20141006.{action}"}
     problem: Exception = OSError()
-    for pause in _PAUSES:
+    for seconds in _PAUSES:
         try:
             status, body = post("codedeploy", "/", headers, json.dumps(parameters).encode(), timeout=_TIMEOUT)
             answer: dict[str, Any] = json.loads(body or b"{}")
@@ -71,5 +70,5 @@ def _call(action: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
             problem = error
         except ValueError:
             problem = CodeDeployError(f"{action}: what CodeDeploy answers is not JSON")
-        time.sleep(pause)
+        pause(seconds)
     raise problem
