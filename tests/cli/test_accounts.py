@@ -77,7 +77,8 @@ def test_list_goes_on_by_its_cursor(emptied_service: Service, tmp_path: Path) ->
 
 
 def test_list_refuses_what_the_api_refuses(line: CommandLine) -> None:
-    assert line.run("user", "list", "--limit", "101", "--json").failure[:2] == (1, "invalid_limit")
+    assert line.run("user", "list", "--limit", "101", "--json").failure[:2] == (2, "usage")
+    assert line.run("user", "list", "--cursor", "x", "--offset", "1", "--json").failure[:2] == (1, "invalid_cursor")
     assert line.run("user", "list", "--metadata", "{", "--json").failure[:2] == (1, "invalid_query")
     assert line.run("user", "list", "--order", "secret", "--json").failure[:2] == (2, "usage")
 

@@ -11,7 +11,7 @@ from operations.cli.command import command
 from operations.cli.console import Console, printable, table
 from operations.cli.failures import Exit
 from operations.cli.user import WHO, given_password
-from users.listing import ORDERS, read_listing
+from users.listing import DEFAULT_LIMIT, MAX_LIMIT, ORDERS, read_listing
 from users.models import Page, Role, Status
 from users.query import Query
 from users.settings import settings
@@ -40,11 +40,11 @@ def add_to(user: click.Group) -> None:
     @click.option("--created-to", help="The same.")
     @click.option("--order", type=click.Choice(ORDERS), help="updated_at, if not given.")
     @click.option("--dir", type=click.Choice(["asc", "desc"]), help="desc, if not given.")
-    @click.option("--limit", help="1 to 100; 10, if not given.")
-    @click.option("--offset", help="How many to leave out.")
+    @click.option("--limit", type=click.IntRange(1, MAX_LIMIT), help=f"{DEFAULT_LIMIT}, if not given.")
+    @click.option("--offset", type=click.IntRange(min=0), help="How many to leave out.")
     @click.option("--cursor", help="The next_cursor of the page before; instead of --offset.")
     @click.option("--only-total", is_flag=True, help="Count, show nobody.")
-    def list_(console: Console, *, only_total: bool, **filters: str | None) -> None:
+    def list_(console: Console, *, only_total: bool, **filters: str | int | None) -> None:
         """List accounts, as GET /users does for an administrator: the same filters, limits and pages.
 
         With --json it is the answer of the API.
