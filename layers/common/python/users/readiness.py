@@ -2,8 +2,8 @@
 
 The function ``check_version`` invokes each new version with ``CHECK``. By then the version has been imported. It reads
 its settings, does what its modules have registered by ``needed`` (read the secrets, ask the database), and imports what
-requests import late (users.snapstart). It changes nothing, and it does not ask Auth: a deployment must not fail because another service
-is away.
+requests import late (users.snapstart). It changes nothing, and it does not ask Auth: a deployment must not fail because
+another service is away.
 
 No request can be the event ``CHECK``: API Gateway, schedules and EventBridge wrap what they are given.
 """
