@@ -8,6 +8,7 @@ from operations.relay import Channel, deliver_due
 from users.internal import internal
 from users.log import logger
 from users.metrics import age, count
+from users.readiness import needed
 from users.repository.outbox import oldest_age
 
 # A run stops claiming when a batch might no longer be settled before Lambda ends the function.
@@ -51,6 +52,13 @@ _CHANNELS = {
     "reset_request": _reset_requests,
     "revocation": _revocations,
 }
+
+
+@needed
+def _channels() -> None:
+    """Open every channel, which connects to nothing yet; SettingsError for a destination that there is none for."""
+    for channel in _CHANNELS.values():
+        channel().close()
 
 
 @internal("deliver_outbox")

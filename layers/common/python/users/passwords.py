@@ -10,6 +10,7 @@ from nacl.exceptions import InvalidkeyError
 
 from users.common_passwords import is_common
 from users.errors import BadRequest
+from users.readiness import needed
 from users.settings import SettingsError, settings
 
 MAX_BYTES = 1024
@@ -98,6 +99,7 @@ def check_changed(password: str, stored_hash: str, *, old: str = "") -> None:
         raise BadRequest("password_unchanged", "new password is the current one")
 
 
+@needed
 @cache
 def password_pattern() -> Any:
     """``MG_USERS_PASS_REGEX`` compiled by RE2, whose ``$`` is the end of the text; SettingsError for a bad one."""
