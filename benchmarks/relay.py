@@ -5,8 +5,8 @@
 Real PostgreSQL, and deliver_outbox in worker processes of the local gateway, which changes wake over its Invoke API. The
 event bus is an endpoint that speaks EventBridge's protocol and answers each PutEvents after `--put-ms`. Four processes
 make changes at random moments (Poisson) and wake the relay as the functions do. The time of an event is from its commit
-to the bus' answer. CPU time is that of all processes, the changes' own included. `--invoke-ms` lets a woken run begin
-later, as on AWS.
+to the bus' answer. CPU time is that of all processes, the changes' own included; the relay's time is what Lambda would
+bill. `--invoke-ms` lets a woken run begin later, as on AWS.
 """
 
 import argparse
@@ -128,7 +128,7 @@ def change(first: int, rate: float, seconds: float) -> None:
     from users.repository.outbox import record
     from users.wake import wake_delivery
 
-    chance = random.Random(first)  # noqa: S311 -- the same moments in each run
+    chance = random.Random(first)
     committed = {}
     begin = moment = time.monotonic()
     number = first
@@ -142,10 +142,12 @@ def change(first: int, rate: float, seconds: float) -> None:
     json.dump(committed, sys.stdout)
 
 
-def runs(log: Path, since: int) -> list[dict[str, Any]]:
-    """The counts of each run that ended, as it told them, from an offset of the log on."""
+def runs(log: Path, since: int) -> tuple[list[dict[str, Any]], float]:
+    """The counts of each run that ended, as it told them, from an offset of the log on; the seconds of all runs."""
     lines = log.read_bytes()[since:].decode(errors="replace").splitlines()
-    return [json.loads(line) for line in lines if '"message":"delivered"' in line]
+    counts = [json.loads(line) for line in lines if '"message":"delivered"' in line]
+    metrics = [json.loads(line) for line in lines if '"CloudWatchMetrics"' in line]
+    return counts, sum(sum(line["Latency"]) for line in metrics) / 1000
 
 
 def processor_seconds() -> float:
@@ -183,14 +185,16 @@ def measure_rate(rate: int, seconds: float, bus: Bus, connection: psycopg.Connec
         committed |= {int(number): moment for number, moment in json.loads(output).items()}
     wait_until_empty(connection)
     spent = processor_seconds() - before
-    told = runs(log, since)
-    empty = [run for run in told if not any(run.get(name) for name in ("delivered", "refused", "parked", "unavailable"))]
+    told, billed = runs(log, since)
+    empty = [
+        run for run in told if not any(run.get(name) for name in ("delivered", "refused", "parked", "unavailable"))
+    ]
     milliseconds = sorted((bus.answered[number] - moment) * 1000 for number, moment in committed.items())
     p50, p99 = (milliseconds[int(len(milliseconds) * share)] for share in (0.5, 0.99))
     return (
         f"| {rate} | {len(committed)} | {len(told)} | {len(empty)} | {100 * len(empty) / max(len(told), 1):.0f} % "
         f"| {statistics.mean(milliseconds):.0f} | {p50:.0f} | {p99:.0f} | {milliseconds[-1]:.0f} "
-        f"| {1000 * spent / len(committed):.1f} |"
+        f"| {1000 * spent / len(committed):.1f} | {1000 * billed / len(committed):.0f} |"
     )
 
 
@@ -253,8 +257,10 @@ def main() -> None:
             with delayed_api(url, given.invoke_ms / 1000) as woken_url:
                 os.environ["AWS_ENDPOINT_URL_LAMBDA"] = woken_url
                 measure_rate(max(RATES), 3, bus, connection, log)  # the environments start, and import what they need
-                print("| changes/s | changes | runs | find nothing | share | ms: mean | p50 | p99 | most | CPU ms a change |")
-                print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|", flush=True)
+                print(
+                    "| changes/s | changes | runs | find nothing | share | ms: mean | p50 | p99 | most | CPU ms a change | relay ms a change |"
+                )
+                print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|", flush=True)
                 for rate in map(int, given.rates.split(",")):
                     print(measure_rate(rate, given.seconds, bus, connection, log), flush=True)
             print(f"\none relay delivers {measure_backlog(bus, connection, url):.0f} rows/s of a backlog of {BACKLOG}")

@@ -30,7 +30,7 @@ _BUS = re.compile(r"[/.\-_A-Za-z0-9:]{1,1600}")  # a name or an ARN
 # What EventBridge says of one entry because of what is in it.
 _REFUSALS = {"InvalidArgument", "MalformedDetail"}
 # Calls at the same time. EventBridge takes hundreds of them a second in its smallest regions.
-_CALLS = 10
+_CALLS = 16
 _CONFIG = Config(
     connect_timeout=2,
     read_timeout=3,

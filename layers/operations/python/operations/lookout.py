@@ -22,7 +22,7 @@ from users.database import query
 
 _FIRST = 0.1  # seconds; the delivery of one event takes most of it anyway
 _RENEWED = 0.3  # seconds; as long costs about two runs, and with five changes a second another one comes until then
-_HALF = timedelta(seconds=_RENEWED / 2)
+_RENEWED_BELOW = timedelta(seconds=0.2)  # left; a change wakes another run where a delivery takes longer
 _PAUSE = 0.01  # seconds between two looks; waking a run takes longer
 # Channels whose rows take milliseconds as long as nothing is wrong.
 _QUICK = {"event", "reset_request"}
@@ -63,7 +63,7 @@ class Lookout:
         if is_first and seen["is_woken"]:
             # Nobody waits for this run any more once it says how long it looks.
             self._promise(_FIRST if due and _QUICK.issuperset(due) and self._may_linger() else 0.0)
-        elif due and timedelta() < self._left() < _HALF and _QUICK.issuperset(due) and self._may_linger():
+        elif due and timedelta() < self._left() < _RENEWED_BELOW and _QUICK.issuperset(due) and self._may_linger():
             self._promise(_RENEWED)
         return [name for name in due if name in _QUICK] if self._left() > timedelta() else due
 
