@@ -26,11 +26,11 @@ MEASURED = {
     "login": (HASHING_MEMORY, 24.8),
     "registration": (HASHING_MEMORY, 17.7),
 }
-RELAY, IDLE_RELAY = 15.0, 2.0  # of deliver_outbox with one event for EventBridge, and with nothing
+RELAY, IDLE_RELAY = 16.8, 2.0  # of deliver_outbox with one event for EventBridge, and with nothing
 WOKEN = 100  # milliseconds that a woken run waits for further changes, in which it delivers (operations.lookout)
 # Where more changes come, it waits on: runs, and their milliseconds, for each change at so many changes a second
 # (benchmarks/relay.py).
-WAITING = {10: (0.11, 102), 80: (0.001, 13)}
+WAITING = {10: (0.14, 95), 80: (0.001, 14)}
 COLD_START = 200  # of a read, as `make cold-start` tells it
 # Bytes of a request's log: metrics line, `answered` with its trace, Lambda's own three lines, access log, and 26 of each
 # line that CloudWatch adds.
