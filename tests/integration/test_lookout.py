@@ -409,6 +409,7 @@ def test_a_relay_that_is_killed_with_a_promise_delays_events_by_no_more_than_it(
     eventually(lambda: {"missed", "change0-0"} <= set(started.delivered))
 
 
+@pytest.mark.long
 def test_a_relay_that_stands_still_is_not_waited_for(
     emptied_service: Service, promised: tuple[Relays, Callable[[], None]]
 ) -> None:
