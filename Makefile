@@ -23,7 +23,7 @@ help:
 	@echo "make lint      ruff, mypy --strict, cfn-lint, sam validate --lint, checkov"
 	@echo "make build     sam build: the functions and layers as they are deployed"
 	@echo "make size      build, and say how large each layer and package is, against Lambda's limits"
-	@echo "make benchmark  import times; searches over a million users, and removals, beside upstream's"
+	@echo "make benchmark  import times; searches over a million users, and removals, beside upstream's; the relay"
 	@echo "make cold-start  starts of every function beside a bare one's and a monolith's"
 	@echo "make durations   what Lambda would bill of warm calls, for docs/cost.md"
 	@echo "make generate  openapi.json, tables and picture of docs/, gRPC messages, authorities of RDS"
@@ -91,6 +91,7 @@ benchmark:
 	$(VENV)/python benchmarks/imports.py
 	$(BENCHMARK) benchmarks/search.py
 	$(BENCHMARK) benchmarks/sweep.py
+	$(BENCHMARK) benchmarks/relay.py
 
 # Generated files, which are committed: a test fails when they are not up to date.
 generate:
