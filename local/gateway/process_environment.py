@@ -1,21 +1,17 @@
 """An execution environment that is a worker process (RUNTIME=process).
 
-See worker.py for what is spoken with it.
+See worker_processes.py for where it comes from, and worker.py for what is spoken with it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import select
-import signal
 import socket
 import struct
-import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.gateway.invocation import (
@@ -32,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from local.gateway.stack import Function
+    from local.gateway.worker_processes import WorkerProcess, WorkerProcesses
 
-_WORKER = Path(__file__).with_name("worker.py")
 _LENGTHS = struct.Struct(">II")
 
 # Lambda allows 10 s for the init phase; a busy laptop that starts many workers at once may need longer.
@@ -48,18 +44,14 @@ class ProcessEnvironment:
         function: Function,
         variables: Mapping[str, str],
         function_arn: str,
-        *,
-        stdout: int | None = None,
+        workers: WorkerProcesses,
     ) -> None:
-        """`variables` is the whole environment of the process.
-
-        `stdout` a descriptor for the function's output.
-        """
+        """`variables` is the whole environment of the process, which `workers` starts."""
         self._function = function
         self._variables = variables
         self._function_arn = function_arn
-        self._stdout = stdout
-        self._process: asyncio.subprocess.Process | None = None
+        self._workers = workers
+        self._worker: WorkerProcess | None = None
         self._socket: socket.socket
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter | None = None
@@ -67,7 +59,7 @@ class ProcessEnvironment:
     @property
     def alive(self) -> bool:
         """Whether the worker process runs; asked while no invoke does, when it has nothing to say."""
-        if self._process is None or self._process.returncode is not None or self._socket.fileno() < 0:
+        if self._worker is None or not self._worker.alive or self._socket.fileno() < 0:
             return False
         # The kernel knows of its end before the event loop does.
         poll = select.poll()
@@ -77,8 +69,8 @@ class ProcessEnvironment:
     async def start(self) -> None:
         """Start the worker and wait until its handler is loaded; raises EnvironmentStartError."""
         try:
-            await self._spawn()
             async with asyncio.timeout(INIT_TIMEOUT):
+                await self._spawn()
                 status, payload = await self._receive()
         except TimeoutError:
             message = f"Error: Init timed out after {INIT_TIMEOUT:.2f} seconds"
@@ -108,21 +100,13 @@ class ProcessEnvironment:
         """Kill the worker and whatever its handler started."""
         if self._writer is not None:
             self._writer.close()
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            await self._process.wait()
+        if self._worker is not None:
+            await self._worker.end()
 
     async def _spawn(self) -> None:
         self._socket, theirs = socket.socketpair()
         with theirs:
-            # A session of its own: Ctrl-C in the terminal is for the gateway, which lets requests finish
-            # first.
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", str(_WORKER), str(theirs.fileno()),
-                cwd=self._function.code_dir, env=self._variables, pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL, stdout=self._stdout, start_new_session=True,
-            )  # fmt: skip
+            self._worker = await self._workers.start(self._function, self._variables, theirs)
         self._reader, self._writer = await asyncio.open_connection(sock=self._socket)
 
     async def _send(self, invocation: Invocation) -> None:
@@ -146,11 +130,11 @@ class ProcessEnvironment:
 
     async def _exit_status(self) -> int | None:
         """How the worker ended; the socket may close a moment before the process is gone."""
-        if self._process is None:
+        if self._worker is None:
             return None
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
-                return await self._process.wait()
+                return await self._worker.wait()
         return None
 
     async def _give_up(self, outcome: Outcome) -> None:

@@ -1,13 +1,13 @@
-"""The Lambda runtime of one worker process: `python -P worker.py <socket fd>`.
+"""The Lambda runtime of one worker process, which fork_server.py has forked and made one of its function.
 
-Loads the handler named by _HANDLER, then serves invokes over the inherited socket, one at a time. A frame, in
+Loads the handler named by _HANDLER, then serves invokes over the socket that it is given, one at a time. A frame, in
 both directions, is two big-endian 32-bit lengths, a JSON header and a payload (JSON as well). First the
 worker tells `{"status": "ready"}` or, when the handler cannot be loaded, `{"status": "init-error"}`; then
 each request `{"request_id", "deadline_ms", "function_arn", "client_context", "trace_id"}` + event is answered
 by `{"status": "ok" | "error"}` + result. When the gateway is gone, whatever the handler does, the process
 ends.
 
-It runs as a file, outside the `local` package, so that a function sees no module here that Lambda would not
+It is loaded as a file, outside the `local` package, so that a function sees no module here that Lambda would not
 have. Timeouts are the gateway's: it kills the process.
 """
 
@@ -45,9 +45,8 @@ class _HandlerError(Exception):
         self.error_type = error_type
 
 
-def main() -> None:
+def run(connection: socket.socket) -> None:
     """Serve invokes until the gateway closes the socket."""
-    connection = socket.socket(fileno=int(sys.argv[1]))
     # Whole lines, so that those of several workers do not run into each other.
     cast("Any", sys.stdout).reconfigure(line_buffering=True)
     logging.basicConfig(stream=sys.stdout, format="[%(levelname)s]\t%(name)s\t%(message)s")
@@ -135,7 +134,3 @@ def _describe(error: Exception, request_id: str) -> bytes:
 def _flush(*streams: TextIO) -> None:
     for stream in streams:
         stream.flush()
-
-
-if __name__ == "__main__":
-    main()
