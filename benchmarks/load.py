@@ -1,6 +1,6 @@
 """Load: the running system beside the same API as a FastAPI monolith, in one run, as one Markdown table.
 
-    make load        or: python benchmarks/load.py [--seconds 4] [--clients 1 16] [--users 1000] [operation ...]
+    make load        or: python benchmarks/load.py [--seconds 4] [--clients 1 16] [--users 1000] [--only login ...]
         --project DIR   the system of another checkout, which has its own .venv: what it was before a change
         --running DIR   a system that `make run` runs already, by its directory of data (.local)
 
@@ -85,12 +85,12 @@ def main() -> None:
     arguments.add_argument("--running", type=Path, help="the directory of data of a system that runs already")
     arguments.add_argument("--password", default=ADMIN_PASSWORD, help="the administrator's, where it runs already")
     arguments.add_argument("--alone", action="store_true", help="without the monolith")
-    arguments.add_argument("operations", nargs="*", help="a part of the name of each operation; default: all")
+    arguments.add_argument("--only", nargs="+", default=[""], help="parts of the names of the operations; default: all")
     options = arguments.parse_args()
     with systems(options) as found:
         print(f"{_HEADER}\n{'|---' * _HEADER.count(' | ')}|---|", flush=True)
         for operation in found[0].operations:
-            if options.operations and not any(part in operation.name for part in options.operations):
+            if not any(part in operation.name for part in options.only):
                 continue
             for clients in options.clients:
                 for system in found:

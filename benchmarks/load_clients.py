@@ -114,10 +114,10 @@ def request(
 ) -> bytes:
     """The bytes of a request with a JSON `body`, or with a `form`."""
     content = form.encode() if form else b"" if body is None else json.dumps(body).encode()
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(content)}"]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     if content:
         kind = "application/x-www-form-urlencoded" if form else "application/json"
-        lines.append(f"Content-Type: {kind}")
+        lines += [f"Content-Type: {kind}", f"Content-Length: {len(content)}"]
     if token:
         lines.append(f"Authorization: Bearer {token}")
     return "\r\n".join([*lines, "", ""]).encode() + content

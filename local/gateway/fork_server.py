@@ -8,7 +8,7 @@ folders that all functions have and the files of their handlers. Then it is told
 with the descriptor of the worker's own socket, or `{"end"}`, both with a worker's number. It tells `{"worker", "pid"}`,
 or `{"worker", "stale"}` when a shared module's file has changed since it was imported, and `{"worker", "status"}` once
 the process has ended. A worker that has ended stays a zombie until it is ended: its number and its process group are
-nobody else's until then. When the gateway is gone, the fork server ends.
+nobody else's until then. When the gateway is gone, the fork server ends, and Linux ends its workers.
 
 It runs as a file, outside the `local` package, as worker.py does.
 """
@@ -16,6 +16,7 @@ It runs as a file, outside the `local` package, as worker.py does.
 from __future__ import annotations
 
 import ast
+import ctypes
 import gc
 import importlib
 import importlib.util
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _PACKET = 1 << 20
+_PR_SET_PDEATHSIG = 1
 _NAME_LENGTH = 15  # of a process: TASK_COMM_LEN without its NUL
 
 
@@ -44,6 +46,8 @@ class ForkServer:
         """Take orders from `control`."""
         self._control = control
         self._base_path = list(sys.path)
+        self._pid = os.getpid()
+        self._libc = ctypes.CDLL(None)
         self._sources: dict[str, int] = {}
         # The workers that have not been ended, and whether their end was told.
         self._workers: dict[int, int] = {}
@@ -131,6 +135,9 @@ class ForkServer:
 
     def become(self, order: dict[str, Any]) -> None:
         """Make this process, a new worker, one of the function that the order names."""
+        self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != self._pid:  # it ended before the request
+            os._exit(1)
         os.setsid()
         os.chdir(order["cwd"])
         os.environ.clear()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from local.gateway.stack import Function
 
@@ -66,14 +66,7 @@ class WorkerProcesses:
         self, functions: Iterable[Function], variables: Iterable[Mapping[str, str]], *, stdout: int | None = None
     ) -> None:
         """`variables` are those of every function; `stdout` is a descriptor for the output of all workers."""
-        functions = list(functions)
-        folders = [[str(layer / "python") for layer in function.layer_dirs] for function in functions]
-        self._shared = {
-            "path": [each for each in folders[0] if all(each in other for other in folders)] if folders else [],
-            "handlers": sorted({str(_handler_file(function)) for function in functions}),
-        }
-        # A module that reads a variable when it is imported finds it if it is the same for all functions.
-        self._variables = dict(set.intersection(*(set(each.items()) for each in variables))) if functions else {}
+        self._shared, self._variables = shared_by(list(functions), list(variables))
         self._stdout = stdout
         self._server: _ForkServerProcess | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -189,6 +182,9 @@ class _ForkServerProcess:
             self._started(told)
         elif (worker := self._workers.get(told["worker"])) is not None:
             worker.has_ended(told["status"])
+            if not worker.end_ordered:  # what its handler has started is left, and the process itself as a zombie
+                worker.end_ordered = True
+                self._send_end(worker.number)
             self._forget_if_ended(worker)
 
     def _started(self, told: dict[str, Any]) -> None:
@@ -232,6 +228,21 @@ class _ForkServerProcess:
         if self.alive:
             asyncio.get_running_loop().remove_reader(self._control)
             self._control.close()
+
+
+def shared_by(
+    functions: Sequence[Function], variables: Sequence[Mapping[str, str]]
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """What a fork server for these functions is told to import, and the variables that it has meanwhile.
+
+    A module that reads a variable when it is imported finds it if it is the same for all functions.
+    """
+    folders = [[str(layer / "python") for layer in function.layer_dirs] for function in functions]
+    shared = {
+        "path": [each for each in folders[0] if all(each in other for other in folders)] if folders else [],
+        "handlers": sorted({str(_handler_file(function)) for function in functions}),
+    }
+    return shared, dict(set.intersection(*(set(each.items()) for each in variables))) if variables else {}
 
 
 def _handler_file(function: Function) -> Path:
