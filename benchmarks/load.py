@@ -9,11 +9,12 @@ a benchmark are set aside by the service's own settings; an answer that is no su
 
 CPU is that of all processes of a system, PostgreSQL's and those that have ended included, from the first request until
 nothing works any more, so that deliveries count too. The clients are cheap, and do not count. Memory is the proportional
-set size (PSS) after all of the load. Run it on a machine that does nothing else, and quote the ratios.
+set size (PSS), after all of the load and fifteen seconds later. Run it on a machine that does nothing else, and quote the ratios.
 """
 
 import argparse
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,15 +23,17 @@ from pathlib import Path
 from load_clients import Latencies, load
 from load_systems import ADMIN_PASSWORD, ROOT, System, monolith, our_system, started_system
 
-_HEADER = "| operation | clients | system | requests/s | p50 ms | p99 ms | CPU ms a request | first request ms |"
+IDLE_SECONDS = 15.0
+_HEADER = "| operation | clients | system | requests/s | p50 ms | p99 ms | CPU ms a request | of it PostgreSQL | first request ms |"
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What an operation took under load: its latencies, and CPU seconds a request."""
+    """What an operation took under load: its latencies, and CPU seconds a request, all of it and PostgreSQL's."""
 
     latencies: Latencies
     cpu: float
+    database_cpu: float
 
 
 def measure(system: System, name: str, clients: int, seconds: float) -> Figures:
@@ -39,27 +42,31 @@ def measure(system: System, name: str, clients: int, seconds: float) -> Figures:
     load(system.port, operation, clients, seconds / 4)
     before = system.tree.settled_cpu()
     latencies = load(system.port, operation, clients, seconds)
-    used = system.tree.settled_cpu() - before
-    return Figures(latencies, used / len(latencies.each))
+    after = system.tree.settled_cpu()
+    used = {part: seconds - before.get(part, 0) for part, seconds in after.items()}
+    requests = len(latencies.each)
+    return Figures(latencies, sum(used.values()) / requests, used["PostgreSQL"] / requests)
 
 
 def row(name: str, clients: int, system: System, figures: Figures) -> str:
     """One line of the table."""
     latencies = figures.latencies
-    milliseconds = [latencies.percentile(0.5), latencies.percentile(0.99), figures.cpu]
+    milliseconds = [latencies.percentile(0.5), latencies.percentile(0.99), figures.cpu, figures.database_cpu]
     first = f"{system.first[name] * 1000:.0f}" if clients == 1 and name in system.first else ""
     cells = [name, str(clients), system.name, f"{latencies.rate:.0f}", *(f"{each * 1000:.1f}" for each in milliseconds)]
     return f"| {' | '.join([*cells, first])} |"
 
 
 def memory_table(systems: list[System]) -> Iterator[str]:
-    """The memory of every part, in MB, and how many processes a system has."""
-    yield "\n| system | part | PSS MB |\n|---|---|---|"
-    for system in systems:
-        parts = system.tree.memory()
-        for part, size in sorted(parts.items(), key=lambda each: -each[1]):
-            yield f"| {system.name} | {part} | {size:.0f} |"
-        yield f"| {system.name} | **all, {system.tree.processes()} processes** | **{sum(parts.values()):.0f}** |"
+    """The memory of every part in MB, when the load has ended and when nobody has asked for a while."""
+    at_end = [system.tree.memory() for system in systems]
+    time.sleep(IDLE_SECONDS)
+    yield f"\n| system | part | PSS MB at the end | {IDLE_SECONDS:.0f} s later |\n|---|---|---|---|"
+    for system, then in zip(systems, at_end, strict=True):
+        now = system.tree.memory()
+        for part, size in sorted(then.items(), key=lambda each: -each[1]):
+            yield f"| {system.name} | {part} | {size:.0f} | {now.get(part, 0):.0f} |"
+        yield f"| {system.name} | **all** | **{sum(then.values()):.0f}** | **{sum(now.values()):.0f}** |"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
@@ -28,33 +29,32 @@ class ProcessTree:
         """Look at the tree below these process ids."""
         self._roots = roots
 
-    def cpu(self) -> float:
-        """CPU seconds, user and system, of all processes, and of their children that have ended."""
-        return sum(_cpu(pid) for pid in self._pids())
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds by part, user and system, of all processes, and of their children that have ended."""
+        return self._by_part(_cpu)
 
-    def settled_cpu(self, patience: float = 30.0) -> float:
-        """CPU seconds once nothing works any more: what requests have left to be done belongs to them."""
+    def settled_cpu(self, patience: float = 30.0) -> dict[str, float]:
+        """CPU seconds by part once nothing works any more: what requests have left to be done belongs to them."""
         deadline = time.monotonic() + patience
         before = self.cpu()
         while time.monotonic() < deadline:
             time.sleep(_QUIET_SECONDS)
             now = self.cpu()
-            if now - before <= _QUIET_CPU:
+            if sum(now.values()) - sum(before.values()) <= _QUIET_CPU:
                 return now
             before = now
         return before
 
     def memory(self) -> dict[str, float]:
         """Proportional set size by part, in MB (1e6 bytes): pages that several processes share count once."""
+        return self._by_part(_pss)
+
+    def _by_part(self, measure: Callable[[int], float]) -> dict[str, float]:
         found: defaultdict[str, float] = defaultdict(float)
         parents = _parents()
         for pid in self._pids():
-            found[_part(pid, parents)] += _pss(pid)
+            found[_part(pid, parents)] += measure(pid)
         return dict(found)
-
-    def processes(self) -> int:
-        """How many processes there are."""
-        return len(self._pids())
 
     def _pids(self) -> list[int]:
         children: defaultdict[int, list[int]] = defaultdict(list)

@@ -6,9 +6,10 @@ never runs a function's own code and starts no thread: a fork copies only the th
 Packets of JSON on the socket (SOCK_SEQPACKET). The first one says what is shared: `{"path", "handlers"}`, the layers'
 folders that all functions have and the files of their handlers. Then it is told `{"start", "cwd", "path", "variables"}`
 with the descriptor of the worker's own socket, or `{"end"}`, both with a worker's number. It tells `{"worker", "pid"}`,
-or `{"worker", "stale"}` when a shared module's file has changed since it was imported, and `{"worker", "status"}` once
-the process has ended. A worker that has ended stays a zombie until it is ended: its number and its process group are
-nobody else's until then. When the gateway is gone, the fork server ends, and Linux ends its workers.
+`{"worker", "error"}` when there can be no further process, or `{"worker", "stale"}` when a shared module's file has
+changed since it was imported; and `{"worker", "status"}` once the process has ended. A worker that has ended stays a
+zombie until it is ended: its number and its process group are nobody else's until then. When the gateway is gone, the
+fork server ends, and Linux ends its workers.
 
 It runs as a file, outside the `local` package, as worker.py does.
 """
@@ -100,7 +101,12 @@ class ForkServer:
             connection.close()
             self._tell({"worker": order["start"], "stale": True})
             return None
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            connection.close()
+            self._tell({"worker": order["start"], "error": f"fork: {error.strerror}"})
+            return None
         if pid == 0:
             return connection, order
         connection.close()
@@ -171,7 +177,7 @@ def _imported_names(files: Iterable[str]) -> Iterator[str]:
 
 def _import(name: str, folders: tuple[str, ...] = ("",)) -> None:
     """Import a module if it lies in one of `folders`; one that cannot be imported is left to the workers."""
-    with suppress(Exception):
+    with suppress(Exception):  # whatever a module raises when it is imported, the worker that needs it will tell
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.origin is not None and spec.origin.startswith(folders):
             importlib.import_module(name)

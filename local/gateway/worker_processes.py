@@ -92,7 +92,7 @@ class WorkerProcesses:
                 _log.info("a shared module has changed, it is imported anew")
                 server.retire()
                 self._server = None
-            raise ConnectionError("the fork server does not stay alive")
+            raise OSError("the fork server does not stay alive")
 
     async def warm_up(self) -> None:
         """Start the fork server before it is needed."""
@@ -145,11 +145,17 @@ class _ForkServerProcess:
         return self._control.fileno() >= 0
 
     async def start(self, order: dict[str, Any], connection: socket.socket) -> WorkerProcess | None:
-        """A new worker; None when what is shared has changed. Raises ConnectionError when it has ended."""
+        """A new worker; None when what is shared has changed.
+
+        Raises ConnectionError when it has ended, other OSErrors when the system has no further process.
+        """
         self._last += 1
         self._starting = asyncio.get_running_loop().create_future()
         packet = json.dumps({"start": self._last, **order}).encode()
-        socket.send_fds(self._control, [packet], [connection.fileno()])
+        try:
+            socket.send_fds(self._control, [packet], [connection.fileno()])
+        except OSError:
+            self._lost()
         return await self._starting
 
     def end(self, worker: WorkerProcess) -> None:
@@ -195,7 +201,10 @@ class _ForkServerProcess:
         elif worker is not None:
             self._send_end(worker.number)  # whoever wanted it has given up
         if wanted and self._starting is not None:
-            self._starting.set_result(worker)
+            if "error" in told:
+                self._starting.set_exception(OSError(told["error"]))
+            else:
+                self._starting.set_result(worker)
 
     def _send_end(self, number: int) -> None:
         try:
