@@ -11,7 +11,7 @@ CODE := functions layers local
 # Of the functions and layers: arm64 or x86_64.
 ARCHITECTURE ?= arm64
 
-.PHONY: help run grpc mails test test-all lint build size benchmark cold-start durations generate lock clean
+.PHONY: help run grpc mails test test-all lint build size benchmark load cold-start durations generate lock clean
 
 help:
 	@echo "make run       install what is missing and run the whole system on this machine (Ctrl-C stops it)"
@@ -24,6 +24,7 @@ help:
 	@echo "make build     sam build: the functions and layers as they are deployed"
 	@echo "make size      build, and say how large each layer and package is, against Lambda's limits"
 	@echo "make benchmark  import times; searches over a million users, and removals, beside upstream's; the relay"
+	@echo "make load      logins, registrations, reads and changes under load, beside a monolith's; 5 minutes"
 	@echo "make cold-start  starts of every function beside a bare one's and a monolith's"
 	@echo "make durations   what Lambda would bill of warm calls, for docs/cost.md"
 	@echo "make generate  openapi.json, tables and picture of docs/, gRPC messages, authorities of RDS"
@@ -84,6 +85,11 @@ cold-start:
 durations:
 	@$(PYTHON) local/install.py install dev sam
 	$(BENCHMARK) benchmarks/durations.py
+
+# The running system beside a monolith, five minutes; on a machine that does nothing else. ARGS="--help" tells the options.
+load:
+	@$(PYTHON) local/install.py install dev mail
+	$(BENCHMARK) benchmarks/load.py $(ARGS)
 
 # A million users and ten minutes; on a machine that does nothing else.
 benchmark:

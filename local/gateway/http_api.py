@@ -20,6 +20,7 @@ from local.gateway.asgi import (
     Response,
     Scope,
     Send,
+    has_body,
     read_body,
     send_response,
 )
@@ -82,8 +83,10 @@ class HttpApi:
 
     async def _event(self, scope: Scope, receive: Receive, match: Match) -> tuple[dict[str, Any], bytes]:
         """The event, and its JSON; raises what _REFUSALS lists."""
-        async with asyncio.timeout(self._read_timeout):
-            body = await read_body(scope, receive, BODY_LIMIT)
+        body = b""
+        if has_body(scope):
+            async with asyncio.timeout(self._read_timeout):
+                body = await read_body(scope, receive, BODY_LIMIT)
         event = build_event(_request(scope, body), match, self._api)
         payload = json.dumps(event, ensure_ascii=False).encode()
         if len(payload) > SYNCHRONOUS_PAYLOAD_LIMIT:
