@@ -15,6 +15,7 @@ import psycopg
 
 from local import environment as local_environment
 from local import install, ports
+from local.keeper import Keeper
 from local.parts import AuthPorts, AuthServer, Gateway, MailServer, NatsServer, Part, PartFailed, PostgresServer
 from local.parts.bound import bind_to_parent
 from local.parts.postgres_home import NoHome
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import TextIO
 
-_WATCH_SECONDS = 0.5
+_WATCH_SECONDS = 0.1
 _PREDECESSOR_SECONDS = 15.0
 _AUTH_DATABASE = "auth"
 
@@ -126,7 +127,9 @@ class Supervisor:
         _say("Starting")
         nats = NatsServer(self._local / "nats", self._number("MG_LOCAL_NATS_PORT"), self._log("nats"))
         own_name = self._ports["MG_USERS_HTTP_PORT"].host
-        mail = MailServer(self._number("MG_LOCAL_MAIL_PORT"), self._log("mail"), own_name=own_name)
+        mail = MailServer(
+            self._number("MG_LOCAL_MAIL_PORT"), self._log("mail"), own_name=own_name, store_dir=self._local / "mails"
+        )
         database = PostgresServer(self._local / "postgres" / "data", log=self._log("postgres"))
         side_by_side: list[Part] = [
             part for part, wanted in ((nats, self._wanted.events), (mail, self._wanted.mail)) if wanted
@@ -190,6 +193,10 @@ class Supervisor:
     def _launch(self, part: Part) -> None:
         """Start a part; it is known to the final stop before it runs."""
         self._started.append(part)
+        self._begin_part(part)
+
+    def _begin_part(self, part: Part) -> None:
+        """Start a part; a signal that arrives meanwhile is delivered when the part's process is known."""
         with self._signals.held():
             part.start()
 
@@ -198,16 +205,12 @@ class Supervisor:
         _say(f"  {self._elapsed()}  {part.name} is ready")
 
     def _watch(self) -> NoReturn:
-        """Wait until asked to stop, telling once of each part that ends by itself."""
-        alive = list(self._started)
+        """Keep the parts alive until asked to stop; raise PartFailed when one cannot be kept."""
+        keepers = [Keeper(part, self._begin_part, _say) for part in self._started]
         while True:
             time.sleep(_WATCH_SECONDS)
-            for part in [part for part in alive if not part.running]:
-                alive.remove(part)
-                failure = PartFailed(
-                    part.name, "has ended by itself; the rest runs on, start anew to get it back", part.log
-                )
-                self._explain(failure)
+            for keeper in keepers:
+                keeper.look()
 
     def _announce(self, environment: dict[str, str]) -> None:
         api = local_environment.base_url(self._user, self._ports)

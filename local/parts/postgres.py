@@ -23,6 +23,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from local.parts.postgres_home import PostgresHome, find_home
+from local.parts.postgres_orphans import end_orphans
 from local.parts.process import READY_SECONDS, Launch, Part, PartFailed, run, spawn
 
 SUPERUSER = "postgres"
@@ -136,18 +137,18 @@ class PostgresServer(Part):
         if not self.data_dir.exists():
             self._initialise()
         self._await_predecessor()
+        end_orphans(self.data_dir)
         super().start()
 
-    def wait_ready(self, seconds: float = READY_SECONDS) -> None:
-        """Return when the server takes connections; the processes of a killed predecessor are waited for."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                return super().wait_ready(deadline - time.monotonic())
-            except PartFailed:
-                if self.running or "pre-existing shared memory block" not in self._output():
-                    raise
-                super().start()
+    def ready(self) -> bool:
+        """Say whether the server takes connections; it is started again where processes of a killed one were left."""
+        try:
+            return super().ready()
+        except PartFailed:
+            if "pre-existing shared memory block" not in self._output():
+                raise
+            super().start()
+            return False
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         if self._tcp_port == 0:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -210,6 +212,74 @@ def test_mail_is_shown_on_the_page(tmp_path: Path) -> None:
         port = server.port
         server.restart()
         assert server.port == port
+
+
+def send_mails(server: MailServer, *subjects: str, text: str = "text") -> None:
+    """Send mails as the SES client does; each is accepted."""
+    for subject in subjects:
+        mail = {
+            "FromEmailAddress": "users@example.com",
+            "Destination": {"ToAddresses": ["ada@example.com"]},
+            "Content": {"Simple": {"Subject": {"Data": subject}, "Body": {"Text": {"Data": text}}}},
+        }
+        headers = {"Content-Type": "application/json", "Authorization": "AWS4-HMAC-SHA256 Credential=local"}
+        url = f"{server.url}/v2/email/outbound-emails"
+        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(mail).encode(), headers), timeout=30) as got:
+            assert got.status == 200
+
+
+def subjects(server: MailServer) -> list[str]:
+    with urllib.request.urlopen(f"{server.url}/store", timeout=30) as answer:
+        return [mail["subject"] for mail in json.load(answer)["emails"]]
+
+
+def test_mails_survive_a_kill_and_are_private(tmp_path: Path) -> None:
+    place = tmp_path / "mails"
+    with MailServer(log=tmp_path / "mail.log", store_dir=place) as server:
+        send_mails(server, "first", "zweite ä")
+        server.kill()
+        server.start()
+        server.wait_ready()
+        assert subjects(server) == ["first", "zweite ä"]
+        send_mails(server, "third")
+    file = place / "mails.ndjson"
+    assert (place.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
+    with file.open("a") as torn:
+        torn.write('{"messageId": "half of')
+    with MailServer(log=tmp_path / "mail.log", store_dir=place) as server:
+        assert subjects(server) == ["first", "zweite ä", "third"]
+        send_mails(server, "fourth")
+        server.restart()
+        assert subjects(server) == ["first", "zweite ä", "third", "fourth"]
+        urllib.request.urlopen(urllib.request.Request(f"{server.url}/clear-store", b""), timeout=5).close()
+        server.restart()
+        assert subjects(server) == []
+
+
+def test_the_newest_mails_are_kept_and_the_file_stays_small(tmp_path: Path) -> None:
+    with MailServer(log=tmp_path / "mail.log", store_dir=tmp_path) as server:
+        send_mails(server, *map(str, range(2010)))
+        assert subjects(server) == [*map(str, range(10, 2010))]
+        large = [f"large {number}" for number in range(14)]
+        send_mails(server, *large, text="x" * (10 << 20))
+        assert subjects(server) == large[-6:]
+        assert (tmp_path / "mails.ndjson").stat().st_size < (140 << 20)
+        server.restart()
+        assert subjects(server) == large[-6:]
+        assert (tmp_path / "mails.ndjson").stat().st_size < (64 << 20)
+
+
+def test_a_mail_that_cannot_be_kept_is_not_accepted(tmp_path: Path) -> None:
+    with MailServer(log=tmp_path / "mail.log", store_dir=tmp_path) as server:
+        send_mails(server, "first")
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))  # as on a full disk
+        with pytest.raises((urllib.error.URLError, ConnectionError)):
+            send_mails(server, "second", text="x" * 2000)
+        eventually(lambda: not server.running)
+        assert "a mail cannot be kept" in server.log.read_text()
+        server.start()
+        server.wait_ready()
+        assert subjects(server) == ["first"]
 
 
 def test_a_part_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
