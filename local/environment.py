@@ -104,6 +104,13 @@ def external_database(user: Mapping[str, str]) -> str:
     return make_conninfo(**{libpq: values[name] for name, libpq in _LIBPQ_NAMES.items() if name in values})
 
 
+def auth_database_variables(user: Mapping[str, str]) -> str:
+    """Return the variables of the user that say which database Auth uses; `make run` where none does."""
+    if user.get("MG_AUTH_DB_URL"):
+        return "MG_AUTH_DB_URL"
+    return ", ".join(name for name in _LIBPQ_NAMES if user.get(name)) or "`make run`"
+
+
 def functions_environment(
     user: Mapping[str, str], parts: Parts, ports: Mapping[str, Port], socket_dir: str | None, local: Path
 ) -> dict[str, str]:

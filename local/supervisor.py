@@ -7,14 +7,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import psycopg
 
 from local import environment as local_environment
-from local import install, ports
+from local import install, logs, ports
 from local.keeper import Keeper
 from local.parts import AuthPorts, AuthServer, Gateway, MailServer, NatsServer, Part, PartFailed, PostgresServer
 from local.parts.bound import bind_to_parent
@@ -176,6 +176,7 @@ class Supervisor:
             ports=AuthPorts(*map(self._number, ("MG_AUTH_GRPC_PORT", "MG_AUTH_HTTP_PORT", "MG_SPICEDB_PORT"))),
             environment=environment,
             log=self._log("auth"),
+            database_of=local_environment.auth_database_variables(self._user),
         )
 
     def _open_gateway(self, environment: dict[str, str]) -> None:
@@ -211,6 +212,8 @@ class Supervisor:
             time.sleep(_WATCH_SECONDS)
             for keeper in keepers:
                 keeper.look()
+                if keeper.serves:  # one that starts is awaited by a line in its log
+                    logs.keep_small(keeper.part.log)
 
     def _announce(self, environment: dict[str, str]) -> None:
         api = local_environment.base_url(self._user, self._ports)
@@ -232,6 +235,10 @@ class Supervisor:
                 "\n  MG_ALLOW_UNVERIFIED_USER=true is set here: an account works before its address is verified.",
                 "  Its default is false; `MG_ALLOW_UNVERIFIED_USER=false make run` shows that.",
             ]
+        if problem := ports.problem(ports.grpc_port(self._user)):
+            lines.append(
+                f"\n  {problem}: `make grpc` needs another MG_USERS_GRPC_PORT, unless it is what listens there."
+            )
         _say("\n".join([*lines, "\n  Ctrl-C stops everything.\n"]))
 
     def _explain(self, failure: Exception) -> None:
@@ -269,7 +276,10 @@ class Supervisor:
         if self._wanted.auth:
             variables += ["MG_AUTH_GRPC_PORT", "MG_AUTH_HTTP_PORT", "MG_SPICEDB_PORT"]
         variables += ["MG_LOCAL_NATS_PORT"] * self._wanted.events + ["MG_LOCAL_MAIL_PORT"] * self._wanted.mail
-        found = [(variable, ports.problem(self._ports[variable])) for variable in variables]
+        used = [self._ports[variable] for variable in variables]
+        if clashes := ports.shared([*used, ports.grpc_port(self._user)]):
+            return clashes
+        found = [(port.variable, ports.problem(port)) for port in used]
         return [f"{problem}: choose another with {variable}" for variable, problem in found if problem]
 
     @contextmanager
@@ -287,11 +297,10 @@ class Supervisor:
                 _replace_text(lock, "")
 
     def _log(self, name: str) -> Path:
-        """Return the log file of a part, empty; the one of the run before is kept beside it."""
+        """Return the log file of a part, which begins anew; those of the runs before are kept beside it."""
         self._logs.mkdir(mode=0o700, exist_ok=True)
         path = self._logs / f"{name}.log"
-        with suppress(FileNotFoundError):
-            path.replace(path.with_suffix(".log.1"))
+        logs.set_aside(path)
         return path
 
     def _number(self, variable: str) -> int:
@@ -302,11 +311,20 @@ class Supervisor:
 
 
 def _data_directory(user: dict[str, str]) -> Path:
-    """Return where data and logs lie: `.local` of the project, or the existing directory MG_LOCAL_DIR names."""
+    """Return where data and logs lie: `.local` of the project, or the directory MG_LOCAL_DIR, made if need be."""
     other = user.get("MG_LOCAL_DIR")
-    if other and not Path(other).is_dir():
+    if not other:
+        return install.local_directory()
+    place = Path(other).resolve()
+    try:
+        if not place.exists():
+            place.mkdir(parents=True)
+            place.chmod(install.private_mode())
+    except OSError as error:
+        raise CannotRun(f"MG_LOCAL_DIR={other} cannot be made: {error.strerror}") from error
+    if not place.is_dir():
         raise CannotRun(f"MG_LOCAL_DIR={other} is no directory")
-    return Path(other).resolve() if other else install.local_directory()
+    return place
 
 
 def _foreseen(log: Path) -> str:

@@ -36,7 +36,7 @@ class NatsServer(Part):
         return spawn(Launch([self._program(), "-c", self._configuration()], self.log))
 
     def _configuration(self) -> Path:
-        """Write the server's configuration. An acknowledged message is on the disk: no kill and no power cut loses it."""
+        """Write the server's configuration: what it acknowledges is on the disk, where no power cut loses it."""
         jetstream = {"store_dir": str(self.store_dir), "sync_interval": "always"}
         listens = {"host": _HOST, "port": self.port or -1, "ports_file_dir": str(self.store_dir)}
         path = self.store_dir / "nats-server.conf"

@@ -64,6 +64,13 @@ class Kept:
         assert self.keeper.serves
         return pause
 
+    def go_on(self) -> None:
+        """Look at a part that always ends, until it is given up."""
+        while True:
+            eventually(lambda: not self.part.running)
+            self.clock.now += 0.5
+            self.keeper.look()
+
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Iterator[Kept]:
@@ -107,10 +114,7 @@ def test_a_part_that_ends_at_start_is_given_up(kept: Kept, monkeypatch: pytest.M
     monkeypatch.setattr(Sleeper, "_probe", lambda _part: False)
     kill(kept.part)
     with pytest.raises(PartFailed, match=f"it ended {MOST_ENDS} times within .*last time it ended with exit code 3"):
-        while True:
-            eventually(lambda: not kept.part.running)
-            kept.clock.now += 0.5
-            kept.keeper.look()
+        kept.go_on()
 
 
 def test_a_part_that_never_serves_is_killed_and_started_again(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Each real part starts, serves, stops, comes back with its data, and says why when it cannot."""
 
+import contextlib
 import json
 import os
 import resource
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -181,6 +183,23 @@ def test_nats_keeps_its_messages(tmp_path: Path) -> None:
         server.wait_ready()
         assert request(server.port, "$JS.API.STREAM.INFO.s", "")["state"]["messages"] == 1
     assert processes_of(tmp_path) == {}
+
+
+def test_nats_loses_no_message_that_it_acknowledged(tmp_path: Path) -> None:
+    with NatsServer(tmp_path / "nats") as server:
+        request(server.port, "$JS.API.STREAM.CREATE.s", '{"name":"s","subjects":["s.*"]}')
+        acknowledged = 0
+        for _ in range(5):
+            killed = threading.Timer(0.2, server.kill)
+            killed.start()
+            with contextlib.suppress(OSError, IndexError):  # the connection ends with the server
+                while request(server.port, "s.x", "hello")["seq"]:
+                    acknowledged += 1
+            killed.join()
+            server.start()
+            server.wait_ready()
+        assert acknowledged > 20
+        assert request(server.port, "$JS.API.STREAM.INFO.s", "")["state"]["messages"] >= acknowledged
 
 
 def request(port: int, subject: str, payload: str) -> dict[str, dict[str, object]]:
