@@ -94,7 +94,7 @@ class Supervisor:
         exit_code = 1
         try:
             self._check_settings()
-            self._refuse_known_password()
+            self._refuse_known_secrets()
             with self._only_one() as crashed:
                 self._check_ports(_PREDECESSOR_SECONDS if crashed else 0)
                 exit_code = self._serve()
@@ -252,14 +252,15 @@ class Supervisor:
         if problems := local_environment.problems(self._user, self._wanted, self._ports):
             raise CannotRun("\n".join([*problems, "Nothing was started."]))
 
-    def _refuse_known_password(self) -> None:
-        """Raise CannotRun where others would reach an administrator whose password everybody knows."""
-        if local_environment.is_exposed(self._ports) and local_environment.has_known_password(self._user):
-            host = self._ports["MG_USERS_HTTP_PORT"].host
+    def _refuse_known_secrets(self) -> None:
+        """Raise CannotRun where others would reach a system whose secrets everybody knows."""
+        exposing = local_environment.exposing(self._user, self._ports)
+        known = local_environment.known_secrets(self._user, self._wanted)
+        if exposing and known:
+            names = ", ".join(known)
             raise CannotRun(
-                f"MG_USERS_HTTP_HOST={host} lets other machines reach the API, and its administrator's password would"
-                f" be the well-known {local_environment.ADMIN_PASSWORD}.\n"
-                "Set MG_USERS_ADMIN_PASSWORD to another one, or leave MG_USERS_HTTP_HOST at localhost.\n"
+                f"{exposing} lets others reach the API, but everybody knows these secrets of it: {names}.\n"
+                f"Set {names} to values of your own, or leave {exposing.partition('=')[0]} unset.\n"
                 "Nothing was started."
             )
 
