@@ -191,13 +191,13 @@ class PostgresServer(Part):
         new.rename(self.data_dir)
 
     def _write_access_rules(self) -> dict[str, Path]:
-        """Let in the user that starts the server, as any role, over the socket; over TCP ask for a password.
+        """Let in the user that starts the server, as any role and for backups, over the socket; ask for a password over TCP.
 
         The files lie beside the data, where the server's user cannot turn them into links for root to write through.
         """
         starter = pwd.getpwuid(os.geteuid()).pw_name
         rules = {
-            "hba_file": "local all all peer map=starter\nhost all all 127.0.0.1/32 scram-sha-256\n",
+            "hba_file": "local all,replication all peer map=starter\nhost all all 127.0.0.1/32 scram-sha-256\n",
             "ident_file": f'starter "{starter}" all\n',
         }
         paths = {name: self.data_dir.with_name(f"{self.data_dir.name}.{name}") for name in rules}
