@@ -191,7 +191,9 @@ class PostgresServer(Part):
         new.rename(self.data_dir)
 
     def _write_access_rules(self) -> dict[str, Path]:
-        """Let in the user that starts the server, as any role and for backups, over the socket; ask for a password over TCP.
+        """Let in the user that starts the server, as any role and for backups, over the socket.
+
+        Over TCP the server asks for a password.
 
         The files lie beside the data, where the server's user cannot turn them into links for root to write through.
         """
