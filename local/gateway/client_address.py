@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     Address = ipaddress.IPv4Address | ipaddress.IPv6Address
     Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -52,14 +53,12 @@ def read_networks(text: str) -> tuple[Network, ...]:
     return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
 class Proxies:
-    """The proxies that are trusted, and the one header of theirs that counts."""
+    """The networks of the proxies that are trusted, and the one of HEADERS that all of them set."""
 
-    def __init__(self, trusted: Sequence[Network] = (), header: str = HEADERS[0]) -> None:
-        """`trusted` is where the proxies are; `header` is one of HEADERS, which all of them set."""
-        self._trusted = trusted
-        self._header = header
-        self._read: Callable[[str], Address | None] = _address if header == HEADERS[0] else _forwarded_for
+    trusted: tuple[Network, ...] = ()
+    header: str = HEADERS[0]
 
     def client_of(self, peer: str, headers: Sequence[tuple[str, str]]) -> str:
         """The client's address: `peer`, which the connection comes from, or what trusted proxies say about it.
@@ -70,16 +69,17 @@ class Proxies:
         client = _address(peer)
         if client is None or not self._trusts(client):
             return peer
-        told = ",".join(value for name, value in headers if name == self._header).split(",")[-_MOST_PROXIES:]
+        told = ",".join(value for name, value in headers if name == self.header).split(",")[-_MOST_PROXIES:]
+        read = _address if self.header == HEADERS[0] else _forwarded_for
         while self._trusts(client) and told:
-            before = self._read(told.pop())
+            before = read(told.pop())
             if before is None:
                 break
             client = before
         return str(client)
 
     def _trusts(self, address: Address) -> bool:
-        return any(address in network for network in self._trusted)
+        return any(address in network for network in self.trusted)
 
 
 def _address(text: str) -> Address | None:
