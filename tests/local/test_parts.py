@@ -12,12 +12,14 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from local.parts import MailServer, NatsServer, PartFailed, PostgresServer, postgres_home, temporary_postgres
+from local.parts.postgres_orphans import end_orphans
 from local.parts.process import ROOT, Account
 from tests.local.processes import eventually, processes_of
 
@@ -87,6 +89,37 @@ def test_postgres_comes_back_with_its_data(open_dir: Path, end: object) -> None:
         server.wait_ready()
         assert one(server.conninfo, "SELECT n FROM t") == 42
     assert processes_of(open_dir) == {}
+
+
+def test_a_query_that_a_killed_server_left_behind_is_no_obstacle(open_dir: Path) -> None:
+    """Its process would go on for as long as it computes, and no new server may start beside it."""
+    with PostgresServer(open_dir / "data", durable=False) as server:
+        with psycopg.connect(server.conninfo, autocommit=True) as connection, ThreadPoolExecutor(1) as thread:
+            computing = connection.info.backend_pid
+            endless = thread.submit(connection.execute, "SELECT count(*) FROM generate_series(1, 1e12)")
+            query = f"SELECT state = 'active' FROM pg_stat_activity WHERE pid = {computing}"
+            eventually(lambda: one(server.conninfo, query) is True)
+            server.kill()
+            assert "postgres: " in Path(f"/proc/{computing}/cmdline").read_text()
+            server.start()
+            server.wait_ready()
+            with contextlib.suppress(FileNotFoundError):  # else it has ended, and nobody has asked how
+                assert Path(f"/proc/{computing}/cmdline").read_bytes() == b""
+            with pytest.raises(psycopg.OperationalError):
+                endless.result()
+        assert one(server.conninfo, "SELECT 1") == 1
+
+
+def test_the_server_beside_it_is_left_alone(open_dir: Path) -> None:
+    with (
+        PostgresServer(open_dir / "data", durable=False) as server,
+        PostgresServer(open_dir / "data2", durable=False) as other,
+        psycopg.connect(other.conninfo) as connection,
+    ):
+        end_orphans(server.data_dir)
+        end_orphans(other.data_dir)
+        server.restart()
+        assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_an_interrupted_initdb_is_begun_anew(open_dir: Path) -> None:
@@ -276,16 +309,20 @@ def test_mails_survive_a_kill_and_are_private(tmp_path: Path) -> None:
 
 
 def test_the_newest_mails_are_kept_and_the_file_stays_small(tmp_path: Path) -> None:
+    file = tmp_path / "mails.ndjson"
+    kept = {"messageId": "m", "at": 1, "destination": {"to": []}}
+    file.write_text("".join(json.dumps({**kept, "subject": str(number)}) + "\n" for number in range(2010)))
     with MailServer(log=tmp_path / "mail.log", store_dir=tmp_path) as server:
-        send_mails(server, *map(str, range(2010)))
         assert subjects(server) == [*map(str, range(10, 2010))]
-        large = [f"large {number}" for number in range(14)]
-        send_mails(server, *large, text="x" * (10 << 20))
-        assert subjects(server) == large[-6:]
-        assert (tmp_path / "mails.ndjson").stat().st_size < (140 << 20)
+        send_mails(server, "newest", "newer")
+        assert subjects(server) == [*map(str, range(12, 2010)), "newest", "newer"]
+        large = [f"large {number}" for number in range(8)]
+        send_mails(server, *large, text="x" * (20 << 20))
+        assert subjects(server) == large[-3:]
+        assert file.stat().st_size < (148 << 20)
         server.restart()
-        assert subjects(server) == large[-6:]
-        assert (tmp_path / "mails.ndjson").stat().st_size < (64 << 20)
+        assert subjects(server) == large[-3:]
+        assert file.stat().st_size < (64 << 20)
 
 
 def test_a_mail_that_cannot_be_kept_is_not_accepted(tmp_path: Path) -> None:
