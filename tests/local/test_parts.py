@@ -93,21 +93,35 @@ def test_postgres_comes_back_with_its_data(open_dir: Path, end: object) -> None:
 
 def test_a_query_that_a_killed_server_left_behind_is_no_obstacle(open_dir: Path) -> None:
     """Its process would go on for as long as it computes, and no new server may start beside it."""
-    with PostgresServer(open_dir / "data", durable=False) as server:
-        with psycopg.connect(server.conninfo, autocommit=True) as connection, ThreadPoolExecutor(1) as thread:
-            computing = connection.info.backend_pid
-            endless = thread.submit(connection.execute, "SELECT count(*) FROM generate_series(1, 1e12)")
-            query = f"SELECT state = 'active' FROM pg_stat_activity WHERE pid = {computing}"
-            eventually(lambda: one(server.conninfo, query) is True)
-            server.kill()
-            assert "postgres: " in Path(f"/proc/{computing}/cmdline").read_text()
+    with (
+        PostgresServer(open_dir / "data", durable=False) as server,
+        psycopg.connect(server.conninfo, autocommit=True) as connection,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        computing = connection.info.backend_pid
+        endless = thread.submit(connection.execute, "SELECT count(*) FROM generate_series(1, 1e12)")
+        query = f"SELECT state = 'active' FROM pg_stat_activity WHERE pid = {computing}"
+        eventually(lambda: one(server.conninfo, query) is True)
+        server.kill()
+        try:
+            assert is_server_process(computing)
             server.start()
             server.wait_ready()
-            with contextlib.suppress(FileNotFoundError):  # else it has ended, and nobody has asked how
-                assert Path(f"/proc/{computing}/cmdline").read_bytes() == b""
-            with pytest.raises(psycopg.OperationalError):
-                endless.result()
+            assert not is_server_process(computing)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(computing, signal.SIGKILL)
+        with pytest.raises(psycopg.OperationalError):
+            endless.result()
         assert one(server.conninfo, "SELECT 1") == 1
+
+
+def is_server_process(pid: int) -> bool:
+    """Whether it computes; one that has ended shows no command line, and perhaps nobody has asked how it ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"postgres: ")
+    except FileNotFoundError:
+        return False
 
 
 def test_the_server_beside_it_is_left_alone(open_dir: Path) -> None:
