@@ -72,10 +72,13 @@ def _receive(connection: socket.socket, requests: Requests) -> None:
     End of file means that the gateway has ended, so the process does too.
     """
     stream = connection.makefile("rb")
-    while len(lengths := stream.read(_LENGTHS.size)) == _LENGTHS.size:
-        header_length, payload_length = _LENGTHS.unpack(lengths)
-        requests.put((json.loads(stream.read(header_length)), stream.read(payload_length)))
-    os._exit(0)
+    try:
+        while len(lengths := stream.read(_LENGTHS.size)) == _LENGTHS.size:
+            header_length, payload_length = _LENGTHS.unpack(lengths)
+            requests.put((json.loads(stream.read(header_length)), stream.read(payload_length)))
+    finally:
+        # A gateway that was killed with an answer unread ends the stream by ECONNRESET.
+        os._exit(0)
 
 
 def _send(connection: socket.socket, status: str, payload: bytes) -> None:

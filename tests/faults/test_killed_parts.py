@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil  # type: ignore[import-untyped, unused-ignore]
 import pytest
 
 from tests.deliveries import events
@@ -114,13 +115,14 @@ def kill_parts(run: Run, place: Path, load: Load) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {}
     for part, shown in PARTS.items():
         for _ in range(KILLS):
-            workers = processes(place, "worker.py")
-            moment = kill(processes(place, shown))
+            found = processes(place, shown)
+            workers = psutil.Process(found[0]).children(recursive=True) if part == "gateway" else []
+            moment = kill(found)
             seconds.setdefault(part, []).append(load.seconds_until_answered(moment))
             run.read_until(f"{part} was killed by SIGKILL; it starts again")
             run.read_until(f"{part} serves again")
-            if part == "gateway":
-                eventually(lambda old=workers: not set(old) & set(processes(place, "worker.py")))  # type: ignore[misc]
+            assert bool(workers) == (part == "gateway")
+            assert psutil.wait_procs(workers, timeout=30)[1] == [], "workers that outlive their gateway"
     for _ in range(KILLS):
         eventually(lambda: bool(server_processes(place)))
         moment = kill(server_processes(place))
