@@ -95,7 +95,7 @@ async def serve(stack: Stack, settings: Settings) -> None:
         )
         http_port, lambda_port = (bound[0].getsockname()[1] for bound in (http_sockets, lambda_sockets))
         service = lambda_service(stack, settings, lambda_port)
-        http_server = _Server(_http_config(HttpApi(service, settings.read_timeout), settings))
+        http_server = _Server(_http_config(HttpApi(service, settings.read_timeout, settings.proxies), settings))
         lambda_server = _Server(_config(LambdaApi(service, settings.http_host), settings))
         serving = [
             asyncio.create_task(http_server.serve(http_sockets)),
@@ -138,7 +138,7 @@ def _config(application: Application, settings: Settings, **options: object) -> 
         log_level="warning",
         access_log=False,
         server_header=False,
-        # Else a client on this machine could choose its own address by X-Forwarded-For.
+        # Else a client on this machine could choose its own address by X-Forwarded-For: client_address.py reads it.
         proxy_headers=False,
         timeout_graceful_shutdown=int(GRACE),
         **options,  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ import socket
 import struct
 import sys
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from awslambdaric.lambda_context import LambdaContext
@@ -54,12 +55,13 @@ def run(connection: socket.socket) -> None:
         return
     _send(connection, "ready", b"")
     stream = connection.makefile("rb")
-    while len(lengths := stream.read(_LENGTHS.size)) == _LENGTHS.size:
-        header_length, payload_length = _LENGTHS.unpack(lengths)
-        header, event = json.loads(stream.read(header_length)), stream.read(payload_length)
-        status, payload = _handle(handler, header, event)
-        _flush(sys.stdout, sys.stderr)
-        _send(connection, status, payload)
+    with suppress(ConnectionError):  # a gateway that was killed with an answer unread
+        while len(lengths := stream.read(_LENGTHS.size)) == _LENGTHS.size:
+            header_length, payload_length = _LENGTHS.unpack(lengths)
+            header, event = json.loads(stream.read(header_length)), stream.read(payload_length)
+            status, payload = _handle(handler, header, event)
+            _flush(sys.stdout, sys.stderr)
+            _send(connection, status, payload)
     os._exit(0)  # at once, whatever threads the handler has started
 
 

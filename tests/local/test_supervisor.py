@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from local import install, ports
-from local.parts.postgres import temporary_postgres
+from local.parts.postgres import free_port, temporary_postgres
 from local.parts.process import ROOT
 from tests.local.processes import eventually, processes_of
 
@@ -156,6 +156,36 @@ def test_a_taken_port_is_named_before_anything_starts(open_dir: Path) -> None:
 
 
 @pytest.mark.long
+def test_the_port_of_make_grpc_is_checked_too(open_dir: Path) -> None:
+    with running(open_dir, MG_USERS_GRPC_PORT="90020", MG_LOCAL_NATS_PORT="x") as run:
+        assert run.wait() == 1
+        assert "MG_LOCAL_NATS_PORT=x is not a port number" in run.output
+    with running(open_dir, MG_USERS_GRPC_PORT="90020") as run:
+        assert run.wait() == 1
+        assert "MG_USERS_GRPC_PORT" in run.output
+    taken = str(free_port())
+    with running(open_dir, MG_USERS_GRPC_PORT=taken, MG_LOCAL_MAIL_PORT=taken) as run:
+        assert run.wait() == 1
+        assert f"MG_LOCAL_MAIL_PORT, MG_USERS_GRPC_PORT are all {taken}\nNothing was started." in run.output
+    assert [path.name for path in open_dir.iterdir()] == ["run.lock"]
+
+
+@pytest.mark.long
+def test_the_directory_is_made(open_dir: Path) -> None:
+    """With those above it; and what cannot be made is told before anything starts."""
+    place = open_dir / "new" / "place"
+    (open_dir / "file").touch()
+    with running(place, MG_USERS_DB_HOST="127.0.0.1", MG_USERS_DB_PORT="1") as run:
+        assert run.wait() == 1
+        assert "FAILED: auth" in run.output
+    assert place.stat().st_mode & 0o777 == install.private_mode()
+    for wrong, reason in (("file", "is no directory"), ("file/below", "cannot be made: Not a directory")):
+        with running(open_dir / wrong) as run:
+            assert run.wait() == 1
+        assert run.output.startswith(f"MG_LOCAL_DIR={open_dir / wrong} {reason}\n")
+
+
+@pytest.mark.long
 def test_a_second_one_says_that_the_first_runs(open_dir: Path) -> None:
     with running(open_dir) as first:
         first.read_until("Starting")
@@ -179,9 +209,17 @@ def test_a_database_that_does_not_answer_is_named(open_dir: Path) -> None:
     with running(open_dir, MG_USERS_DB_HOST="127.0.0.1", MG_USERS_DB_PORT="1") as run:
         assert run.wait() == 1
     assert "FAILED: auth" in run.output
+    assert "the database of MG_USERS_DB_HOST, MG_USERS_DB_PORT cannot be used" in run.output
     assert "The whole log: " in run.output
     assert not (open_dir / "postgres").exists()
     assert processes_of(open_dir) == {}
+
+
+@pytest.mark.long
+def test_an_own_database_of_auth_that_does_not_answer_is_named(open_dir: Path) -> None:
+    with running(open_dir, MG_AUTH_DB_URL="postgresql://127.0.0.1:1/auth") as run:
+        assert run.wait() == 1
+    assert "the database of MG_AUTH_DB_URL cannot be used" in run.output
 
 
 @pytest.mark.long
@@ -194,14 +232,3 @@ def test_an_own_database_without_tls_needs_no_ssl_mode(open_dir: Path) -> None:
             run.read_until("Ctrl-C stops everything")
             assert httpx.get(f"{run.api}/health").json()["status"] == "pass"
     assert not (open_dir / "postgres").exists()
-
-
-@pytest.mark.long
-def test_a_part_that_ends_later_is_told_and_the_rest_runs_on(open_dir: Path) -> None:
-    with running(open_dir) as run:
-        run.read_until("Ctrl-C stops everything")
-        nats = next(pid for pid, command in processes_of(open_dir).items() if "nats-server" in command)
-        os.kill(nats, signal.SIGKILL)
-        run.read_until("FAILED: nats has ended by itself")
-        run.read_until(str(open_dir / "logs" / "nats.log"))
-        assert httpx.get(f"{run.api}/health").json()["status"] == "pass"
