@@ -112,5 +112,5 @@ generate:
 		$(CURDIR)/$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. operations/proto/*.proto
 
 clean:
-	rm -rf .venv .aws-sam .local/tools local/mail/node_modules tests/clients/node_modules local/tools/pyodide/node_modules local/tools/certificates/node_modules local/tools/diagram/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .aws-sam .local/sam .local/tools local/mail/node_modules tests/clients/node_modules local/tools/pyodide/node_modules local/tools/certificates/node_modules local/tools/diagram/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find functions layers local tests -name __pycache__ -prune -exec rm -rf {} +

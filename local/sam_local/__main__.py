@@ -26,6 +26,8 @@ def main() -> int:
             return 0
         place = RunningPlace.of(dict(os.environ))
         return serve(place) if command == "serve" else renew_events(place)
+    except KeyboardInterrupt:
+        return 130
     except (EngineUnusable, CannotFill, NotReady) as reason:
         print(reason, file=sys.stderr)
         return 1

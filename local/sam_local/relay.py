@@ -38,12 +38,10 @@ class Relay:
         """Return the port, on the gateway's address, that leads to `port` of the loopback from now on."""
         gateway = str(self._bridge.gateway)
 
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            if task is not None:
-                self._carried.add(task)
-                task.add_done_callback(self._carried.discard)
-            await self._carry(port, reader, writer)
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(self._carry(port, reader, writer))
+            self._carried.add(task)
+            task.add_done_callback(self._carried.discard)
 
         try:
             server = await asyncio.start_server(accept, gateway, 0)

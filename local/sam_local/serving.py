@@ -85,8 +85,8 @@ def serve(place: RunningPlace) -> int:
     if title := engine.image_title():
         _say(f"The image is no image of Amazon's: {title}")
     _build(place)
-    write_events(environment, place.events)
     try:
+        write_events(environment, place.events)
         return asyncio.run(_serve(place, environment, bridge))
     finally:
         for file in (place.template, place.variables):
@@ -128,7 +128,7 @@ def _build(place: RunningPlace) -> None:
 
 async def _serve(place: RunningPlace, environment: dict[str, str], bridge: engine.Bridge) -> int:
     asked = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
     async with Relay(bridge) as relay:
         relayed = {port: await relay.lead_to(port) for port in ports_of_this_machine(environment)}

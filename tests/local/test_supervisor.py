@@ -159,8 +159,12 @@ def test_a_taken_port_is_named_before_anything_starts(open_dir: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as first,
         socket.create_server(("127.0.0.1", 0)) as second,
+        socket.create_server(("127.0.0.1", 0)) as third,
         running(
-            open_dir, MG_AUTH_GRPC_PORT=str(first.getsockname()[1]), MG_USERS_HTTP_PORT=str(second.getsockname()[1])
+            open_dir,
+            MG_AUTH_GRPC_PORT=str(first.getsockname()[1]),
+            MG_USERS_HTTP_PORT=str(second.getsockname()[1]),
+            MG_LOCAL_POSTGRES_PORT=str(third.getsockname()[1]),
         ) as run,
     ):
         assert run.wait() == 1
@@ -170,6 +174,9 @@ def test_a_taken_port_is_named_before_anything_starts(open_dir: Path) -> None:
         assert (
             f"port {second.getsockname()[1]} of localhost is taken: choose another with MG_USERS_HTTP_PORT"
             in run.output
+        )
+        assert (
+            f"port {third.getsockname()[1]} of 127.0.0.1 is taken: choose another with MG_LOCAL_POSTGRES" in run.output
         )
     assert [path.name for path in open_dir.iterdir()] == ["run.lock"]
 

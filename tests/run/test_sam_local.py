@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import httpx
@@ -26,6 +26,7 @@ from local.sam_local.serving import RunningPlace
 from tests.local.processes import eventually
 from tests.local.test_supervisor import running
 
+Answer = TypeVar("Answer")
 SAM = install.SAM.place / "bin" / "sam"
 OPERATIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
 _CONTAINER_SECONDS = 300  # SAM makes an image of the layers at a function's first call
@@ -104,37 +105,69 @@ def serving(place: RunningPlace, command: str) -> Iterator[str]:
             process.terminate()
 
 
+def patiently(call: Callable[[], Answer], status: Callable[[Answer], int]) -> Answer:
+    """What is answered at last: on a busy machine a function that starts may not wait for Auth, and asks to come again.
+
+    Where a function cannot reach Auth or the database at all, the last answer is a 503 too.
+    """
+    for _ in range(4):
+        answer = call()
+        if status(answer) != 503:
+            return answer
+    return call()
+
+
 def test_a_function_is_invoked_by_the_documented_command(place: RunningPlace) -> None:
     command = sam_local(place, "invoke", "HealthFunction", "--event", ROOT / "events" / "health.json")
-    done = subprocess.run(
-        command, cwd=ROOT, env=shell(), capture_output=True, text=True, check=True, timeout=_CONTAINER_SECONDS
-    )
-    answer = json.loads(done.stdout.splitlines()[-1])
-    assert answer["statusCode"] == 200, done.stderr
-    assert json.loads(answer["body"])["status"] == "pass", answer
+
+    def invoke() -> dict[str, Any]:
+        done = subprocess.run(
+            command, cwd=ROOT, env=shell(), capture_output=True, text=True, check=True, timeout=_CONTAINER_SECONDS
+        )
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
+
+    answer = patiently(invoke, lambda answer: int(answer["statusCode"]))
+    assert answer["statusCode"] == 200, answer
+    assert {"database:responseTime", "auth:responseTime"} <= set(json.loads(answer["body"])["checks"])
 
 
-def test_every_function_answers_its_event(place: RunningPlace) -> None:
+@pytest.fixture(scope="module")
+def client(place: RunningPlace) -> Iterator[Any]:
+    """An SDK's client of `sam local start-lambda`."""
     with serving(place, "start-lambda") as url:
-        client = boto3.client(
+        yield boto3.client(
             "lambda", endpoint_url=url, region_name="eu-central-1", aws_access_key_id="x", aws_secret_access_key="x",
             config=Config(read_timeout=_CONTAINER_SECONDS, retries={"max_attempts": 0}))  # fmt: skip
-        for operation in OPERATIONS:
-            event = (place.events / f"{operation}.json").read_text()
-            answered = client.invoke(FunctionName=function_of(operation), Payload=event)
-            answer: dict[str, Any] = json.loads(answered["Payload"].read())
-            assert "errorMessage" not in answer, (operation, answer)
-            if "requestContext" in json.loads(event):
-                assert answer["statusCode"] < 300, (operation, answer)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_function_answers_its_event(client: Any, place: RunningPlace, operation: str) -> None:
+    event = (place.events / f"{operation}.json").read_text()
+
+    def invoke() -> dict[str, Any]:
+        answered = client.invoke(FunctionName=function_of(operation), Payload=event)
+        answer: dict[str, Any] = json.loads(answered["Payload"].read())
+        return answer
+
+    answer = patiently(invoke, lambda answer: int(answer.get("statusCode", 200)))
+    assert "errorMessage" not in answer, answer
+    if "requestContext" in json.loads(event):
+        assert answer["statusCode"] < 300, answer
+
+
+def status(answer: httpx.Response) -> int:
+    return answer.status_code
 
 
 def test_the_api_takes_headers_as_clients_write_them(place: RunningPlace) -> None:
     login = json.loads(json.loads((place.events / "issue_token.json").read_text())["body"])
     with serving(place, "start-api") as url, httpx.Client(timeout=_CONTAINER_SECONDS, trust_env=False) as client:
-        issued = client.post(f"{url}/users/tokens/issue", json=login, headers={"Content-Type": "application/json"})
+        as_json = {"Content-Type": "application/json"}
+        issued = patiently(lambda: client.post(f"{url}/users/tokens/issue", json=login, headers=as_json), status)
         assert issued.status_code == 201, issued.text
-        token = issued.json()["access_token"]
-        profile = client.get(f"{url}/users/profile", headers={"Authorization": f"Bearer {token}", "X-Request-Id": "my"})
+        bearer = {"Authorization": f"Bearer {issued.json()['access_token']}", "X-Request-Id": "my"}
+        profile = patiently(lambda: client.get(f"{url}/users/profile", headers=bearer), status)
     assert profile.status_code == 200, profile.text
     assert profile.json()["email"] == login["identity"]
     assert profile.headers["X-Request-Id"] == "my"
