@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -171,4 +170,3 @@ def test_the_api_takes_headers_as_clients_write_them(place: RunningPlace) -> Non
     assert profile.status_code == 200, profile.text
     assert profile.json()["email"] == login["identity"]
     assert profile.headers["X-Request-Id"] == "my"
-    assert re.search(r"^john_doe", profile.json()["credentials"]["username"])
