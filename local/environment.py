@@ -22,7 +22,7 @@ from users.settings import Settings, SettingsError
 ADMIN_EMAIL = "admin@example.com"
 ADMIN_PASSWORD = "12345678"  # noqa: S105 - the documented default of the first login
 DATABASE_USER = "magistrala"
-DATABASE_PASSWORD = "magistrala"  # noqa: S105 - the documented default; the bundled server lets in by user, not by password
+DATABASE_PASSWORD = "magistrala"  # noqa: S105 - the documented default, for a server of the user's own
 FUNCTIONS_USER = "magistrala_functions"  # bootstrap makes it, as in the stack: it reads and writes rows only
 # Upstream's and this project's documentation, and upstream's compose file and chart, have these.
 _WELL_KNOWN = {ADMIN_PASSWORD, DATABASE_PASSWORD, "secret", "HyE2D4RUt9nnKG6v8zKEqAp6g6ka8hhZsqUpzgKvnwpXrNVQSH"}
@@ -134,7 +134,10 @@ def functions_environment(
     }
     if socket_dir is not None:
         defaults |= {**_DATABASE_DEFAULTS, "MG_USERS_DB_HOST": socket_dir, "MG_USERS_DB_USER": FUNCTIONS_USER}
-        defaults |= {"MG_USERS_DB_OWNER": DATABASE_USER, "MG_USERS_DB_OWNER_PASS": DATABASE_PASSWORD}
+        # The socket's name carries the port, and asks for no password; 127.0.0.1 does (local/parts/postgres.py).
+        defaults["MG_USERS_DB_PORT"] = str(ports["MG_LOCAL_POSTGRES_PORT"].number)
+        defaults["MG_USERS_DB_PASS"] = kept_secret(local / "functions-database-key")
+        defaults |= {"MG_USERS_DB_OWNER": DATABASE_USER, "MG_USERS_DB_OWNER_PASS": owner_password(local)}
     else:  # not the template's, which are of the database that a stack makes
         defaults |= {"MG_USERS_DB_USER": DATABASE_USER, "MG_USERS_DB_OWNER": ""}
     if parts.auth:
@@ -191,10 +194,15 @@ def base_url(user: Mapping[str, str], ports: Mapping[str, Port]) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port.number}"
 
 
+def owner_password(local: Path) -> str:
+    """Return the password of the role that owns the bundled database, from its file in `local`."""
+    return kept_secret(local / "owner-database-key")
+
+
 def kept_secret(path: Path) -> str:
     """Return the random secret in the file `path`, made at the first call; only its owner may read it."""
     if not path.exists():
-        _write_private(path, secrets.token_urlsafe(32))
+        write_private(path, secrets.token_urlsafe(32))
     return path.read_text()
 
 
@@ -207,7 +215,7 @@ def write_environment(path: Path, environment: Mapping[str, str]) -> None:
     region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or _REGION
     told |= {"AWS_SAM_LOCAL": "true", "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
     told |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "OUTBOX_FUNCTION": _OUTBOX_FUNCTION}
-    _write_private(path, "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(told.items())))
+    write_private(path, "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(told.items())))
 
 
 def template_parameters(user: Mapping[str, str]) -> str:
@@ -236,7 +244,7 @@ def _quoted(value: str) -> str:
     return f"'{escaped}'"
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, whole or not at all."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)

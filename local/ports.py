@@ -33,6 +33,7 @@ DEFAULTS = {
     "MG_AUTH_HTTP_PORT": 9001,
     "MG_SPICEDB_PORT": 50051,
     "MG_LOCAL_NATS_PORT": 4222,
+    "MG_LOCAL_POSTGRES_PORT": 5434,  # 5432 and 5433 belong to a PostgreSQL of the machine, where there is one
     "MG_LOCAL_MAIL_PORT": 8005,
 }
 

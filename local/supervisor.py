@@ -130,7 +130,9 @@ class Supervisor:
         mail = MailServer(
             self._number("MG_LOCAL_MAIL_PORT"), self._log("mail"), own_name=own_name, store_dir=self._local / "mails"
         )
-        database = PostgresServer(self._local / "postgres" / "data", log=self._log("postgres"))
+        database = PostgresServer(
+            self._local / "postgres" / "data", self._number("MG_LOCAL_POSTGRES_PORT"), self._log("postgres")
+        )
         side_by_side: list[Part] = [
             part for part, wanted in ((nats, self._wanted.events), (mail, self._wanted.mail)) if wanted
         ]
@@ -162,7 +164,7 @@ class Supervisor:
         if database.relocated:
             _say(f"  the database lies in {database.data_dir}: PostgreSQL does not run as root, and the user"
                  f" {database.home.account and database.home.account.name} cannot enter {ROOT}")  # fmt: skip
-        owner, password = local_environment.DATABASE_USER, local_environment.DATABASE_PASSWORD
+        owner, password = local_environment.DATABASE_USER, local_environment.owner_password(self._local)
         database.ensure_role(owner, password, makes_roles=True)
         database.ensure_database(local_environment.DATABASE, local_environment.DATABASE_USER)
         database.ensure_role(_AUTH_DATABASE, local_environment.kept_secret(self._local / "auth-database-key"))
@@ -276,6 +278,7 @@ class Supervisor:
         variables = ["MG_USERS_HTTP_PORT", "MG_LOCAL_LAMBDA_PORT"]
         if self._wanted.auth:
             variables += ["MG_AUTH_GRPC_PORT", "MG_AUTH_HTTP_PORT", "MG_SPICEDB_PORT"]
+        variables += ["MG_LOCAL_POSTGRES_PORT"] * self._wanted.database
         variables += ["MG_LOCAL_NATS_PORT"] * self._wanted.events + ["MG_LOCAL_MAIL_PORT"] * self._wanted.mail
         used = [self._ports[variable] for variable in variables]
         if clashes := ports.shared([*used, ports.grpc_port(self._user)]):

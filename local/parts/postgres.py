@@ -95,15 +95,14 @@ class PostgresServer(Part):
         return make_conninfo(host=self.host, port=self.port, user=user, dbname=database, connect_timeout=_PROBE_SECONDS)
 
     def ensure_role(self, name: str, password: str, *, makes_roles: bool = False) -> None:
-        """Make the login role `name`, unless it exists; the password counts for TCP only.
+        """Make the login role `name`, unless it exists, and set its password, which counts for TCP only.
 
         It has no privilege, except that it may make other roles with `makes_roles`.
         """
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone()
-            if found is None:
-                statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
-                connection.execute(statement.format(sql.Identifier(name), sql.Literal(password)))
+            statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}" if found is None else "ALTER ROLE {} PASSWORD {}")
+            connection.execute(statement.format(sql.Identifier(name), sql.Literal(password)))
             if makes_roles:
                 connection.execute(sql.SQL("ALTER ROLE {} CREATEROLE").format(sql.Identifier(name)))
 

@@ -62,6 +62,17 @@ def test_postgres_over_tcp_asks_for_the_password() -> None:
             psycopg.connect(f"{tcp} password=wrong")
 
 
+def test_a_role_that_there_is_gets_the_new_password() -> None:
+    """Databases of earlier releases have a well-known one, which did not count before there was a port."""
+    with temporary_postgres(port=0) as server:
+        server.ensure_role("somebody", "well-known")
+        server.ensure_role("somebody", "random")
+        tcp = f"host=127.0.0.1 port={server.port} dbname=postgres user=somebody"
+        assert one(f"{tcp} password=random", "SELECT 1") == 1
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(f"{tcp} password=well-known")
+
+
 def test_roles_and_databases_are_made_once_and_are_closed_to_others(postgres: PostgresServer) -> None:
     for name in ("first", "second", "first"):
         postgres.ensure_role(name, "x")

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
+from dotenv import dotenv_values
 
 from local import install, ports
 from local.parts.postgres import free_port, temporary_postgres
@@ -75,6 +77,22 @@ def running(place: Path, **variables: str) -> Iterator[Run]:
         run.wait()
 
 
+def check_the_port_of_the_database(place: Path) -> None:
+    """It lets in the roles of the service by their passwords, and nobody by a well-known one, or without any."""
+    told = dotenv_values(place / "environment")
+    at = {"host": "127.0.0.1", "port": told["MG_USERS_DB_PORT"], "dbname": "users"}
+    roles = {
+        told["MG_USERS_DB_USER"]: told["MG_USERS_DB_PASS"],
+        told["MG_USERS_DB_OWNER"]: told["MG_USERS_DB_OWNER_PASS"],
+    }
+    for role, password in roles.items():
+        psycopg.connect(**at, user=role, password=password).close()
+    for role in (*roles, "postgres", "auth"):
+        for password in ("magistrala", "", "postgres"):
+            with pytest.raises(psycopg.OperationalError, match=r"no password supplied|password authentication failed"):
+                psycopg.connect(**at, user=role, password=password)
+
+
 def test_it_serves_and_stops_without_a_trace(open_dir: Path) -> None:
     with running(open_dir) as run:
         run.read_until("Ctrl-C stops everything")
@@ -85,6 +103,7 @@ def test_it_serves_and_stops_without_a_trace(open_dir: Path) -> None:
         page = re.search(r"Mail page +(http\S+)", run.output)
         assert page
         assert httpx.get(page[1]).status_code == 200
+        check_the_port_of_the_database(open_dir)
         command = [sys.executable, "-m", "users", "user", "set-role", "admin", "admin", "--json"]
         environment = {"MG_LOCAL_DIR": str(open_dir), "PYTHONPATH": str(install.COMMON), "PATH": os.environ["PATH"]}
         done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=False)
@@ -140,8 +159,12 @@ def test_a_taken_port_is_named_before_anything_starts(open_dir: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as first,
         socket.create_server(("127.0.0.1", 0)) as second,
+        socket.create_server(("127.0.0.1", 0)) as third,
         running(
-            open_dir, MG_AUTH_GRPC_PORT=str(first.getsockname()[1]), MG_USERS_HTTP_PORT=str(second.getsockname()[1])
+            open_dir,
+            MG_AUTH_GRPC_PORT=str(first.getsockname()[1]),
+            MG_USERS_HTTP_PORT=str(second.getsockname()[1]),
+            MG_LOCAL_POSTGRES_PORT=str(third.getsockname()[1]),
         ) as run,
     ):
         assert run.wait() == 1
@@ -151,6 +174,9 @@ def test_a_taken_port_is_named_before_anything_starts(open_dir: Path) -> None:
         assert (
             f"port {second.getsockname()[1]} of localhost is taken: choose another with MG_USERS_HTTP_PORT"
             in run.output
+        )
+        assert (
+            f"port {third.getsockname()[1]} of 127.0.0.1 is taken: choose another with MG_LOCAL_POSTGRES" in run.output
         )
     assert [path.name for path in open_dir.iterdir()] == ["run.lock"]
 
