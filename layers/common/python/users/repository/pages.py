@@ -149,7 +149,7 @@ def _find(
         "measured_bytes": _MEASURED_BYTES,
     }
     try:
-        rows = query(statement, parameters, read_only=True)
+        rows = query(statement, parameters, read_only=True, prepare=False)
     except QueryTooExpensive as error:
         raise BadRequest(
             "query_too_expensive",
