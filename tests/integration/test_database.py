@@ -113,13 +113,13 @@ def test_statements_are_let_go_of_without_sql(service: Service, tmp_path: Path) 
     database.query("SELECT 1 AS one", {}, read_only=True)
     connection = database._connection
     assert connection is not None
-    with (tmp_path / "trace").open("w+") as trace:
+    with (tmp_path / "trace").open("w") as trace:
         connection.pgconn.trace(trace.fileno())
         for number in range(60):
             for _ in range(2):
                 database.query(f"SELECT {number} AS number", {}, read_only=True)
         connection.pgconn.untrace()
-        sent = [line for line in trace.read().splitlines() if "\tF\t" in line]
+    sent = [line for line in (tmp_path / "trace").read_text().splitlines() if "\tF\t" in line]
     assert len(prepared()) <= 51
     assert sum("\tClose\t" in line for line in sent) >= 9
     assert not any("DEALLOCATE" in line for line in sent)
