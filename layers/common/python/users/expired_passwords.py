@@ -21,9 +21,9 @@ from users.sessions import revocations
 
 
 def refuse_change(login: Login, request: Request) -> NoReturn:
-    """Raise BadRequest, because the password has not expired. It was right, so its attempt is given back.
+    """Raise BadRequest, because the password has not expired; Unauthenticated when it was changed meanwhile.
 
-    Unauthenticated when the password was changed meanwhile.
+    It was right, so failures before it are forgotten.
     """
     if not logins.record_login(login, request.address, None, []):
         raise _wrong_password()
