@@ -49,11 +49,16 @@ _FOUND = f"""
         ) candidates ORDER BY rank LIMIT 1
     )"""
 
+# A network counts as known for 30 days after the last login from it. When that was is written down once an hour at most,
+# so that most logins write one row less: the hour is added.
+_KNOWN_FOR = "interval '30 days 1 hour'"
+_REFRESHED = "interval '1 hour'"
+
 # Whether the identity lately logged in from this network. Asked once, when the attempt begins: by the time that it is
 # counted, another login may have made the network known.
-_KNOWN = """EXISTS (
+_KNOWN = f"""EXISTS (
             SELECT FROM users_known_addresses known WHERE known.user_id = who.id
-                AND known.address = %(near)s AND known.logged_in_at > now() - interval '30 days')"""
+                AND known.address = %(near)s AND known.logged_in_at > now() - {_KNOWN_FOR})"""
 
 # Failures since the last window began are counted twice: for the name that was typed, and for the account that has it.
 # Only the limits of what was typed, and of the network, are answered by 429: nobody learns from it whether there is an
@@ -126,10 +131,6 @@ _UNCHANGED = f"""
             AND (%(from_known_address)s OR NOT {is_restricted("u.id")})
         FOR NO KEY UPDATE
     )"""
-
-
-# When a network was last logged in from is written down once in this time: most logins then write one row less.
-_REFRESHED = "interval '1 hour'"
 
 
 def _succeeded(*, by_name: bool) -> str:

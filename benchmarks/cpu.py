@@ -1,6 +1,6 @@
 """CPU of a request: the function's process and its PostgreSQL backend, with prepared statements and without, in one run.
 
-    make benchmark        or: python benchmarks/requests.py [--calls 300] [--users 3000], with the layers in PYTHONPATH
+    make benchmark        or: python benchmarks/cpu.py [--calls 300] [--users 3000], with the layers in PYTHONPATH
 
 The operations' handlers run in this process, against a real PostgreSQL and a real Auth. Nothing of the gateway and of
 the relay is in these figures: nobody is woken. Rounds go through all operations in turn, in both ways, so that a busy
