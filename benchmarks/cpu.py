@@ -208,9 +208,7 @@ def main() -> None:
 
         bench = Bench({operation: _handler(operation) for operation in OPERATIONS})
         bench.settle(ACCOUNTS)
-        database.query(
-            "UPDATE users SET role = 1 WHERE id = %(id)s", {"id": bench.accounts[0]["id"]}, read_only=False
-        )
+        database.query("UPDATE users SET role = 1 WHERE id = %(id)s", {"id": bench.accounts[0]["id"]}, read_only=False)
         figures = {(operation, prepared): Figures() for operation in OPERATIONS for prepared in (False, True)}
         threshold = database.PREPARE_AFTER
         for start in range(0, options.calls, _ROUND):

@@ -3,7 +3,7 @@
 import secrets
 import select
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -11,8 +11,8 @@ import pytest
 
 from local.parts.postgres import PostgresServer, temporary_postgres
 from tests.conftest import AS_OWNER
-from tests.people import administrator
-from tests.service import PASSWORD, Service, eventually, forget, registration
+from tests.people import NEW_PASSWORD, administrator, log_in, person
+from tests.service import PASSWORD, Answer, Service, eventually, forget, registration
 from users import database
 from users.errors import BadRequest, Unavailable
 
@@ -108,6 +108,13 @@ def test_an_old_libpq_would_deallocate_by_sql_so_it_prepares_nothing(
     assert prepared() == []
 
 
+def test_a_setting_prepares_nothing(service: Service) -> None:
+    with service.configured(MG_USERS_DB_PREPARE="false"):
+        for _ in range(3):
+            database.query("SELECT 1 AS one", {}, read_only=True)
+        assert prepared() == []
+
+
 def test_statements_are_let_go_of_without_sql(service: Service, tmp_path: Path) -> None:
     """What is sent, as libpq traces it: closing is a message of the protocol."""
     database.query("SELECT 1 AS one", {}, read_only=True)
@@ -174,6 +181,38 @@ def test_statements_that_a_proxy_has_lost(plain_table: Service) -> None:
 def test_what_the_server_really_cannot_do_is_not_hidden(service: Service) -> None:
     with pytest.raises(psycopg.errors.FeatureNotSupported):
         database.query("SELECT 1 UNION SELECT 2 FOR UPDATE", {}, read_only=True)
+
+
+@pytest.mark.long
+def test_plans_without_values_read_no_whole_table(own_service: Service) -> None:
+    """With many accounts: PostgreSQL plans a prepared statement without its values after five executions."""
+    service = own_service
+    service.execute(
+        "INSERT INTO users (id, email, username, first_name, last_name, created_at)"
+        " SELECT 'id' || n, n || '@example.com', 'name' || n, 'Ada', 'L', now() FROM generate_series(1, 100000) n"
+    )
+    service.execute("ANALYZE")
+    ada = person(service)
+    forget()
+    calls: dict[str, Callable[[], Answer]] = {
+        "issue_token": lambda: log_in(service, ada.email, address="192.0.2.1"),
+        "register_user": lambda: service.call("register_user", registration()),
+        "view_profile": lambda: service.call("view_profile", token=ada.token),
+        "update_user": lambda: service.call("update_user", {"first_name": "A"}, token=ada.token, user_id=ada.id),
+        "refresh_token": lambda: service.call("refresh_token", token=ada.refresh_token),
+        "update_user_secret": lambda: service.call(
+            "update_user_secret", {"old_secret": "wrong", "new_secret": NEW_PASSWORD}, token=ada.token
+        ),
+    }
+    for call in calls.values():
+        for _ in range(2):
+            call()
+    statements = prepared()
+    assert len(statements) > len(calls)
+    for statement in statements:
+        assert len(statement.encode()) < 16_384, "RDS Proxy pins a connection for longer ones"
+        plan = service.execute(f"EXPLAIN (GENERIC_PLAN) {statement}".replace("%", "%%"))
+        assert not [each for each in plan if "Seq Scan on users " in each["QUERY PLAN"]], plan
 
 
 def test_a_lost_connection_has_no_prepared_statements(service: Service) -> None:

@@ -60,7 +60,9 @@ def test_s13_a_right_guess_among_many_at_once_is_not_told(service: Service, monk
         return real(connection, statement, *rest)  # type: ignore[arg-type]
 
     def reach(hashed: bytes, password: bytes) -> bool:
-        service.execute("UPDATE users_throttle SET hits = 5 WHERE user_id = %s AND key LIKE 'login:typed_pair:%%'", ada.id)
+        service.execute(
+            "UPDATE users_throttle SET hits = 5 WHERE user_id = %s AND key LIKE 'login:typed_pair:%%'", ada.id
+        )
         return bool(verify(hashed, password))
 
     def answered(secret: str) -> tuple[Answer, list[str]]:

@@ -10,7 +10,8 @@ anew. psycopg prepares by messages of the protocol (psycopg.org, "Prepared state
 connections then: it pins them for the SQL commands PREPARE, EXECUTE and DEALLOCATE only (Aurora User Guide, "Avoiding
 pinning an RDS Proxy"; AWS Database Blog, "Amazon RDS Proxy multiplexing support for PostgreSQL Extended Query
 Protocol"). psycopg lets go of a statement by a message too, where libpq is 17 or newer. With an older libpq it would
-send DEALLOCATE, so nothing is prepared there.
+send DEALLOCATE, so nothing is prepared there. Names of prepared statements are the same on all connections: a pooler that
+does not know them would mix them up, which ``MG_USERS_DB_PREPARE`` is for.
 
 PostgreSQL may plan a prepared statement without its values. A statement whose best plan depends on them, as those of
 lists and searches, is sent with ``prepare=False``. So is a statement with many texts.
@@ -85,9 +86,7 @@ def close() -> None:
         _connection = None
 
 
-def query(
-    statement: str, parameters: Parameters, *, read_only: bool, prepare: bool | None = None
-) -> list[DictRow]:
+def query(statement: str, parameters: Parameters, *, read_only: bool, prepare: bool | None = None) -> list[DictRow]:
     """Run one statement and return its rows as dicts.
 
     ``read_only`` statements are sent once more when the connection dies under them. With ``prepare`` False the
@@ -162,7 +161,8 @@ def _connected() -> psycopg.Connection[DictRow]:
 
 
 def _connect() -> psycopg.Connection[DictRow]:
-    threshold = PREPARE_AFTER if capabilities.has_send_close_prepared() else None
+    prepares = settings().db_prepare and capabilities.has_send_close_prepared()
+    threshold = PREPARE_AFTER if prepares else None
     connection = psycopg.connect(conninfo(), autocommit=True, prepare_threshold=threshold, row_factory=dict_row)
     connection.prepared_max = _MOST_PREPARED
     return connection
