@@ -1,24 +1,24 @@
 """The connection to PostgreSQL: one per execution environment, and how its errors become the service's.
 
-A statement runs in autocommit: one statement is one transaction and one round trip. There is no ``SET`` and there are no
-``options``, so that RDS Proxy can share connections; timeouts belong to the database role (set by bootstrap). An idle
-connection that the server has closed is noticed before it is used, by looking at its socket, not by a ping; so a write
-is never sent twice. A read that meets a dying connection is sent once more.
+A statement runs in autocommit: one statement is one transaction and one round trip. There is no ``SET`` and there are
+no ``options``, so that RDS Proxy can share connections; timeouts belong to the database role (set by bootstrap). An
+idle connection that the server has closed is noticed before it is used, by looking at its socket, not by a ping; so a
+write is never sent twice. A read that meets a dying connection is sent once more.
 
 A statement is prepared when a connection runs it for the second time, so that PostgreSQL does not plan it each time
 anew. psycopg prepares by messages of the protocol (psycopg.org, "Prepared statements"). RDS Proxy goes on sharing
 connections then: it pins them for the SQL commands PREPARE, EXECUTE and DEALLOCATE only (Aurora User Guide, "Avoiding
 pinning an RDS Proxy"; AWS Database Blog, "Amazon RDS Proxy multiplexing support for PostgreSQL Extended Query
 Protocol"). psycopg lets go of a statement by a message too, where libpq is 17 or newer. With an older libpq it would
-send DEALLOCATE, so nothing is prepared there. Names of prepared statements are the same on all connections: a pooler that
-does not know them would mix them up, which ``MG_USERS_DB_PREPARE`` is for.
+send DEALLOCATE, so nothing is prepared there. Names of prepared statements are the same on all connections. A pooler
+that does not know them would mix them up, which ``MG_USERS_DB_PREPARE`` is for.
 
 PostgreSQL may plan a prepared statement without its values. A statement whose best plan depends on them, as those of
 lists and searches, is sent with ``prepare=False``. So is a statement with many texts.
 """
 
 import select
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
@@ -99,23 +99,8 @@ def query(statement: str, parameters: Parameters, *, read_only: bool, prepare: b
 
 
 def _query(statement: str, parameters: Parameters, read_only: bool, prepare: bool | None) -> list[DictRow]:
-    def run() -> list[DictRow]:
-        return _run(_connected(), statement, parameters, prepare)
-
     try:
-        try:
-            return run()
-        except pg.DeadlockDetected:
-            return run()  # the server undid it whole
-        except (pg.FeatureNotSupported, pg.InvalidSqlStatementName):
-            # A migration changed what a prepared statement returns, or a proxy has lost the statement. The server has
-            # executed nothing. A new connection knows no prepared statements.
-            close()
-            return run()
-        except psycopg.OperationalError:
-            if not read_only or _connection is None or not _connection.closed:
-                raise
-            return run()
+        return _send(lambda: _run(_connected(), statement, parameters, prepare), read_only=read_only)
     except pg.QueryCanceled as error:
         raise QueryTooExpensive from error
     except (pg.ProgramLimitExceeded, pg.StatementTooComplex) as error:
@@ -136,6 +121,23 @@ def _query(statement: str, parameters: Parameters, read_only: bool, prepare: boo
     except psycopg.DataError as error:
         # Validation names what it can; this is the net under it (NUL bytes, values out of range).
         raise BadRequest("malformed_entity", "malformed entity specification") from error
+
+
+def _send(run: Callable[[], list[DictRow]], *, read_only: bool) -> list[DictRow]:
+    """Run, and once more where that is safe."""
+    try:
+        return run()
+    except pg.DeadlockDetected:
+        return run()  # the server undid it whole
+    except (pg.FeatureNotSupported, pg.InvalidSqlStatementName):
+        # A migration changed what a prepared statement returns, or a proxy has lost the statement. The server has
+        # executed nothing. A new connection knows no prepared statements.
+        close()
+        return run()
+    except psycopg.OperationalError:
+        if not read_only or _connection is None or not _connection.closed:
+            raise
+        return run()
 
 
 def _run(

@@ -288,8 +288,8 @@ class Settings:
     db_prepare: bool = variable(
         "MG_USERS_DB_PREPARE",
         "true",
-        "Let PostgreSQL keep the plans of statements. `false` behind a pooler of transactions that does not know prepared"
-        " statements, such as PgBouncer before 1.21 or with `max_prepared_statements=0`.",
+        "Let PostgreSQL keep the plans of statements. `false` behind a pooler of transactions that does not know"
+        " prepared statements, such as PgBouncer before 1.21 or with `max_prepared_statements=0`.",
         boolean,
     )
 

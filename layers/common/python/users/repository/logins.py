@@ -49,8 +49,8 @@ _FOUND = f"""
         ) candidates ORDER BY rank LIMIT 1
     )"""
 
-# A network counts as known for 30 days after the last login from it. When that was is written down once an hour at most,
-# so that most logins write one row less: the hour is added.
+# A network counts as known for 30 days after the last login from it. When that was is written down once an hour at
+# most, so that most logins write one row less: the hour is added.
 _KNOWN_FOR = "interval '30 days 1 hour'"
 _REFRESHED = "interval '1 hour'"
 
