@@ -51,7 +51,7 @@ def test_s13_attempts_that_are_refused_use_up_no_wider_limit(service: Service, e
 
 
 def test_s13_a_right_guess_among_many_at_once_is_not_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While its password is checked the limit is reached: the right one gets a wrong one's answer, for the same work."""
+    """While its password is checked the limit is reached: the right one gets a wrong one's answer and work."""
     ada, real, verify = person(service), database._run, bindings.crypto_pwhash_str_verify
     work: list[str] = []
 
