@@ -185,7 +185,6 @@ def _surroundings(server: PostgresServer, users: int) -> Iterator[None]:
         with psycopg.connect(conninfo, autocommit=True) as connection:
             connection.execute("SET statement_timeout = 0")
             connection.execute(ROWS, {"users": users})
-            connection.execute("VACUUM ANALYZE")
         try:
             yield
         finally:
@@ -209,6 +208,9 @@ def main() -> None:
         bench = Bench({operation: _handler(operation) for operation in OPERATIONS})
         bench.settle(ACCOUNTS)
         database.query("UPDATE users SET role = 1 WHERE id = %(id)s", {"id": bench.accounts[0]["id"]}, read_only=False)
+        with psycopg.connect(f"host={server.host} port={server.port} user=postgres dbname=users", autocommit=True) as tidy:
+            tidy.execute("SET statement_timeout = 0")
+            tidy.execute("VACUUM ANALYZE")  # as autovacuum does in a database that lives
         figures = {(operation, prepared): Figures() for operation in OPERATIONS for prepared in (False, True)}
         threshold = database.PREPARE_AFTER
         for start in range(0, options.calls, _ROUND):
