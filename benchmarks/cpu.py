@@ -208,7 +208,9 @@ def main() -> None:
         bench = Bench({operation: _handler(operation) for operation in OPERATIONS})
         bench.settle(ACCOUNTS)
         database.query("UPDATE users SET role = 1 WHERE id = %(id)s", {"id": bench.accounts[0]["id"]}, read_only=False)
-        with psycopg.connect(f"host={server.host} port={server.port} user=postgres dbname=users", autocommit=True) as tidy:
+        with psycopg.connect(
+            f"host={server.host} port={server.port} user=postgres dbname=users", autocommit=True
+        ) as tidy:
             tidy.execute("SET statement_timeout = 0")
             tidy.execute("VACUUM ANALYZE")  # as autovacuum does in a database that lives
         figures = {(operation, prepared): Figures() for operation in OPERATIONS for prepared in (False, True)}
