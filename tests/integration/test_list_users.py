@@ -487,6 +487,7 @@ def test_a_query_that_takes_too_long_is_told_what_would_not(own_service: Service
     assert "cursor" in answer.json["message"]
 
 
+@pytest.mark.long
 def test_a_total_is_counted_without_reading_the_accounts(own_service: Service) -> None:
     _, token = own_service.administrator()
     own_service.execute(
