@@ -26,7 +26,7 @@ help:
 	@echo "make lint      ruff, mypy --strict, cfn-lint, sam validate --lint, checkov"
 	@echo "make build     sam build: the functions and layers as they are deployed"
 	@echo "make size      build, and say how large each layer and package is, against Lambda's limits"
-	@echo "make benchmark  import times; searches over a million users, and removals, beside upstream's; the relay"
+	@echo "make benchmark  import times; CPU of a request; searches over a million users, and removals, beside upstream's; the relay"
 	@echo "make load      logins, registrations, reads and changes under load, beside a monolith's; 5 minutes"
 	@echo "make cold-start  starts of every function beside a bare one's and a monolith's"
 	@echo "make durations   what Lambda would bill of warm calls, for docs/cost.md"
@@ -109,6 +109,7 @@ load:
 benchmark:
 	@$(PYTHON) local/install.py install dev
 	$(VENV)/python benchmarks/imports.py
+	$(BENCHMARK) benchmarks/cpu.py
 	$(BENCHMARK) benchmarks/search.py
 	$(BENCHMARK) benchmarks/sweep.py
 	$(BENCHMARK) benchmarks/relay.py
