@@ -15,6 +15,7 @@ from users.edge import Reply, Request, operation
 from users.errors import BadRequest
 from users.one_time_tokens import Purpose
 from users.repository import one_time_tokens
+from users.rules import all_rules
 from users.sessions import revocations
 from users.wake import wake_delivery
 
@@ -75,18 +76,15 @@ def _form(request: Request, token: str, problem: str = "") -> Reply:
 
 def _reset(request: Request, token: str, password: str, confirmation: str) -> Purpose:
     """Check in the contract's order, then set; what the token was for. BadRequest for one that cannot be used."""
-    if not password:
-        raise BadRequest("missing_password", "missing password")
-    if not confirmation:
-        raise BadRequest("missing_confirmation", "missing conf password")
-    if password != confirmation:
-        raise BadRequest("passwords_differ", "invalid reset password")
-    passwords.check_password_rules(password, username="", email="")
+    with all_rules() as rules:
+        rules.check(_check_confirmation, password, confirmation)
+        rules.check(passwords.check_password_rules, password, username="", email="", field="password")
     holder = one_time_tokens.find_holder(token, *_PURPOSES)
     if holder is None:
         raise _unusable(token)
-    passwords.check_password_rules(password, username=holder.username, email=holder.email)
-    passwords.check_changed(password, holder.secret_hash)  # after the token: without one, nothing is told (S59)
+    passwords.check_password_rules(password, username=holder.username, email=holder.email, field="password")
+    # After the token: without one, nothing is told (S59).
+    passwords.check_changed(password, holder.secret_hash, field="password")
     at = datetime.now(UTC)
     records = [
         outbox.secret_reset(request.request_id),
@@ -101,7 +99,18 @@ def _reset(request: Request, token: str, password: str, confirmation: str) -> Pu
     return holder.purpose
 
 
+def _check_confirmation(password: str, confirmation: str) -> None:
+    """Check in upstream's order, which begins with the password itself."""
+    if not password:
+        raise BadRequest("missing_password", "missing password", field="password")
+    if not confirmation:
+        raise BadRequest("missing_confirmation", "missing conf password", field="confirm_password")
+    if password != confirmation:
+        detail = "confirm_password must be the same as password"
+        raise BadRequest("passwords_differ", "invalid reset password", field="confirm_password", detail=detail)
+
+
 def _unusable(token: str) -> BadRequest:
     if one_time_tokens.is_known(token, *_PURPOSES):
-        return BadRequest("verification_expired", "verification expired, please request a new one")
-    return BadRequest("invalid_verification", "invalid verification")
+        return BadRequest("verification_expired", "verification expired, please request a new one", field="token")
+    return BadRequest("invalid_verification", "invalid verification", field="token")

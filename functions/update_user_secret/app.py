@@ -8,6 +8,7 @@ from users.body import Body
 from users.edge import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, Unauthenticated
 from users.repository import changes, logins
+from users.rules import all_rules
 from users.sessions import begin, record_wrong_password, revocations
 from users.target import changed
 
@@ -23,9 +24,9 @@ class SecretUpdate(Body):
 def lambda_handler(request: Request) -> Reply:
     """Ends all sessions, this one too, and tells the account's address."""
     body = request.body(SecretUpdate)
-    if not body.old_secret or not body.new_secret:
-        raise BadRequest("missing_password", "missing password")
-    passwords.check_password_rules(body.new_secret, username="", email="")
+    with all_rules() as rules:
+        rules.check(_check_given, body.old_secret, "old_secret")
+        rules.check(passwords.check_password_rules, body.new_secret, username="", email="", field="new_secret")
     login = begin(lambda: logins.begin_password_check(request.caller.user_id, request.address))
     if login is None:
         raise Unauthenticated
@@ -36,8 +37,8 @@ def lambda_handler(request: Request) -> Reply:
         raise Forbidden("wrong_password", "current password is wrong")
     if not logins.record_login(login, request.address, None, []):  # the right password gives its attempt back
         raise Forbidden("wrong_password", "current password is wrong")
-    passwords.check_password_rules(body.new_secret, username=login.username, email=login.email)
-    passwords.check_changed(body.new_secret, login.secret_hash, old=body.old_secret)
+    passwords.check_password_rules(body.new_secret, username=login.username, email=login.email, field="new_secret")
+    passwords.check_changed(body.new_secret, login.secret_hash, old=body.old_secret, field="new_secret")
     at = datetime.now(UTC)
     event = outbox.user_changed(
         "user.update_secret", request.caller, request.request_id, at=at, super_admin=account.is_admin
@@ -49,3 +50,8 @@ def lambda_handler(request: Request) -> Reply:
     if user is None:
         raise Forbidden("wrong_password", "current password is wrong")
     return changed(user)
+
+
+def _check_given(password: str, field: str) -> None:
+    if not password:
+        raise BadRequest("missing_password", "missing password", field=field)
