@@ -41,11 +41,11 @@ mails:
 
 # Three workers keep two cores busy while tests wait for the parts. The long tests start more by themselves.
 test:
-	@$(PYTHON) local/install.py install dev mail clients diagram
+	@$(PYTHON) local/install.py install dev mail clients diagram viewer
 	$(PYTEST) 3 -m "not long" tests
 
 test-all:
-	@$(PYTHON) local/install.py install dev mail clients diagram browser sam
+	@$(PYTHON) local/install.py install dev mail clients diagram viewer browser sam
 	$(PYTEST) 2
 
 lint:
@@ -69,7 +69,7 @@ size: build
 lock:
 	@$(PYTHON) local/install.py install dev
 	$(VENV)/python local/lock.py --upgrade
-	for folder in local/mail tests/clients local/tools/pyodide local/tools/certificates local/tools/diagram; do (cd $$folder && \
+	for folder in local/mail tests/clients local/tools/pyodide local/tools/certificates local/tools/diagram local/tools/viewer; do (cd $$folder && \
 		npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund); done
 
 # Every function's first answer beside a monolith's, five minutes; on a machine that does nothing else.
@@ -90,7 +90,7 @@ benchmark:
 
 # Generated files, which are committed: a test fails when they are not up to date.
 generate:
-	@$(PYTHON) local/install.py install dev certificates diagram
+	@$(PYTHON) local/install.py install dev certificates diagram viewer
 	$(VENV)/python -m local.docs
 	$(VENV)/python -m local.certificates
 	cd layers/common/python && $(CURDIR)/$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. users/proto/*.proto
@@ -98,5 +98,5 @@ generate:
 		$(CURDIR)/$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. operations/proto/*.proto
 
 clean:
-	rm -rf .venv .aws-sam .local/tools local/mail/node_modules tests/clients/node_modules local/tools/pyodide/node_modules local/tools/certificates/node_modules local/tools/diagram/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .aws-sam .local/tools local/mail/node_modules tests/clients/node_modules local/tools/pyodide/node_modules local/tools/certificates/node_modules local/tools/diagram/node_modules local/tools/viewer/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find functions layers local tests -name __pycache__ -prune -exec rm -rf {} +

@@ -15,6 +15,7 @@ NAT_HOUR, ADDRESS_HOUR, ENDPOINT_HOUR, NETWORK_GB = 0.045, 0.005, 0.01, 0.045
 SECRET, SECRET_READ, ALARM, METRIC, DASHBOARD, LOG_GB, TRACE = 0.40, 5e-6, 0.10, 0.30, 3.00, 0.50, 5e-6
 GB_SECOND, CALL, API_CALL, EVENT, MAIL, SCHEDULED = 13.3334e-6, 0.20e-6, 1e-6, 1e-6, 1e-4, 1e-6
 WEB_ACL, WEB_ACL_RULE, WEB_ACL_CALL, EDGE_CALL = 5.00, 1.00, 0.6e-6, 1e-6
+KMS_KEY = 1.00
 SNAPSHOT_GB_SECOND = 1.5046e-6
 
 # Sizes (MB) of the template's two classes, and milliseconds as `make durations` tells them, means of warm calls.
@@ -36,8 +37,8 @@ HASHING_FUNCTIONS = 5  # register_user, issue_token, update_user_secret, reset_p
 
 TEMPLATE = (Path(__file__).parents[1] / "template.yaml").read_text()
 FUNCTIONS = len(re.findall("Type: AWS::Serverless::Function", TEMPLATE))
-# Of two metrics: each that counts a function's answers as well, and that of the API's answers.
-ALARMS = len(re.findall("Type: AWS::CloudWatch::Alarm|Id: answered|Id: requests", TEMPLATE))
+# Some are of two metrics: the second one has one of these names.
+ALARMS = len(re.findall("Type: AWS::CloudWatch::Alarm|Id: (?:answered|requests|logins|runs)", TEMPLATE))
 
 
 def run(memory: int, milliseconds: float) -> float:
@@ -61,7 +62,9 @@ def idle() -> dict[str, float]:
         "option: `DbStandby=true`": 0.5 * ACU_HOUR * HOURS,
         "option: each further 0.5 of `DbMinCapacity`": 0.5 * ACU_HOUR * HOURS,
         "option: `DbProxy=true`, at least 8 ACU": 8 * PROXY_ACU_HOUR * HOURS,
-        "option: `CloudFront=true` with its web ACL of 3 rules": WEB_ACL + 3 * WEB_ACL_RULE,
+        "option: `CloudFront=true` with its web ACL of 4 rules": WEB_ACL + 4 * WEB_ACL_RULE,
+        "option: `NatPerZone=true`": (NAT_HOUR + ADDRESS_HOUR) * HOURS,
+        "option: `KmsKeyArn`, without its calls": KMS_KEY,
         "option: `SnapStart=true`, one version of each function": snapshots * HOURS * 3600 * SNAPSHOT_GB_SECOND,
     }
 
@@ -78,9 +81,10 @@ if __name__ == "__main__":
     print(*(f"| {part} | {price:.2f} |" for part, price in fixed.items()), sep="\n")
     floor = sum(fixed.values())
     print(f"| **the stack as it comes** | **{floor:.2f}** |")
-    print(
-        f"| **as `--config-env prod`**, with `DbStandby=true` | **{floor + parts['option: `DbStandby=true`']:.2f}** |"
-    )
+    # A second instance, and 0.5 more of either.
+    prod = floor + parts["option: `DbStandby=true`"] + 2 * parts["option: each further 0.5 of `DbMinCapacity`"]
+    prod += parts["option: `NatPerZone=true`"] + parts["option: `CloudFront=true` with its web ACL of 4 rules"]
+    print(f"| **as `--config-env prod`**: two instances of 1 ACU, two NAT gateways, a web ACL | **{prod:.2f}** |")
     print(*(f"| {part} | {price:.2f} |" for part, price in parts.items() if part not in fixed), sep="\n")
     print("\n| a million requests | milliseconds measured | MB | USD |", "|---|---:|---:|---:|", sep="\n")
     for kind, price in requests().items():

@@ -36,6 +36,8 @@ _DATABASE_DEFAULTS = {
     "MG_USERS_DB_NAME": DATABASE,
     "MG_USERS_DB_SSL_MODE": "disable",
 }
+# Pages of this machine, whatever serves them: a front end on its development server, for instance.
+_LOOPBACK_ORIGINS = "http://localhost:*,http://127.0.0.1:*,http://[::1]:*"
 # Documented defaults for which template.yaml has other values. Those are for AWS.
 _NOT_THE_TEMPLATES = {"MG_USERS_DB_SSL_MODE": "disable", "MG_USERS_DB_SSL_ROOT_CERT": "", "MG_EMAIL_PORT": "25"}
 _LIBPQ_NAMES = {
@@ -141,7 +143,7 @@ def functions_environment(
     if user.get("RUNTIME") == "rie":
         defaults["MG_LOCAL_RIE"] = str(install.rie_program())
     found = {variable: str(port.number) for variable, port in ports.items()}  # 0 has become a real one
-    found["MG_LOCAL_PARAMETERS"] = _parameters(user)
+    found["MG_LOCAL_PARAMETERS"] = template_parameters(user)
     found["MG_LOCAL_EXPOSED"] = "true" if is_exposed(ports) else "false"
     return {**user, **{name: value for name, value in defaults.items() if not user.get(name)}, **found}
 
@@ -183,14 +185,15 @@ def write_environment(path: Path, environment: Mapping[str, str]) -> None:
     _write_private(path, "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(told.items())))
 
 
-def _parameters(user: Mapping[str, str]) -> str:
-    """Return template.yaml's parameters: the user's, and the schedule of removals where they do not name it."""
+def template_parameters(user: Mapping[str, str]) -> str:
+    """Return template.yaml's parameters: the user's, and defaults for what `make run` does otherwise than a stack."""
     text = user.get("MG_LOCAL_PARAMETERS") or "{}"
     try:
         given = json.loads(text)
     except ValueError:
         return text  # the gateway refuses it
-    return json.dumps({"DeleteInterval": _rate(user), **given}) if isinstance(given, dict) else text
+    defaults = {"DeleteInterval": _rate(user), "CorsAllowOrigins": _LOOPBACK_ORIGINS}
+    return json.dumps(defaults | given) if isinstance(given, dict) else text
 
 
 def _rate(user: Mapping[str, str]) -> str:

@@ -2,7 +2,7 @@
 
     python3 local/install.py run                start the system afterwards (`make run`)
     python3 local/install.py install SET...     SET: local, dev, mail, clients, browser, sam, checkov, certificates,
-                                                diagram
+                                                diagram, viewer
 
 Runs before any package is installed, therefore with the standard library only. What is installed is remembered by the
 hash of its lock file; an environment whose installation was interrupted is made anew.
@@ -183,6 +183,7 @@ NODE_LOCK = ROOT / "local" / "tools" / "node.txt"
 PYODIDE = ROOT / "local" / "tools" / "pyodide"
 CERTIFICATES = ROOT / "local" / "tools" / "certificates"
 DIAGRAM = ROOT / "local" / "tools" / "diagram"
+VIEWER = ROOT / "local" / "tools" / "viewer"
 MAIL = ROOT / "local" / "mail"
 MAIL_LOCK = MAIL / "package-lock.json"
 MAIL_MODULES = MAIL / "node_modules"
@@ -271,7 +272,8 @@ def missing(wanted: Sequence[str], programs: Programs) -> list[Task]:
         tasks.append(Task("Python packages", lambda task: MAIN.install(DEV_LOCK, (LOCAL_LOCK,), programs, task)))
     elif "local" in wanted and not MAIN.has(LOCAL_LOCK):
         tasks.append(Task("Python packages", lambda task: MAIN.install(LOCAL_LOCK, (), programs, task)))
-    sets = {MAIL: "mail", CLIENTS: "clients", PYODIDE: "sam", CERTIFICATES: "certificates", DIAGRAM: "diagram"}
+    sets = {MAIL: "mail", CLIENTS: "clients", PYODIDE: "sam", CERTIFICATES: "certificates"}
+    sets |= {DIAGRAM: "diagram", VIEWER: "viewer"}
     npm = [folder for folder, name in sets.items() if name in wanted and not _has_npm_packages(folder)]
     if npm:
         tasks.append(Task("npm packages", lambda task: install_npm_packages(npm, programs, task)))

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DEV = "requirements-dev"
 DEPENDENCIES = "layers/dependencies/requirements"
 OPERATIONS = "layers/operations/requirements"
-CONSTRAINED = ("requirements-local", DEPENDENCIES, OPERATIONS)
+LAMBDA = "requirements-lambda"
+CONSTRAINED = ("requirements-local", DEPENDENCIES, OPERATIONS, LAMBDA)
 TOOLS = (
     "local/tools/sam",
     "local/tools/node",
@@ -46,7 +47,7 @@ def compile_set(name: str, constraint: str | None = None) -> None:
 
 
 def leave_out(name: str, present: str) -> None:
-    """Drop from `name`.txt what `present`.txt installs: the functions that use the one layer use the other too."""
+    """Drop from `name`.txt what `present`.txt installs, because the two are always installed together."""
     path = ROOT / f"{name}.txt"
     text = path.read_text()
     already = entries((ROOT / f"{present}.txt").read_text())
@@ -65,6 +66,7 @@ def main() -> None:
     for name in CONSTRAINED:
         compile_set(name, constraint=DEV)
     leave_out(OPERATIONS, DEPENDENCIES)
+    leave_out(LAMBDA, DEPENDENCIES)
     for name in TOOLS:
         compile_set(name)
 

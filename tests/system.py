@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import psycopg
 
+from local.environment import template_parameters
 from local.parts.gateway import Gateway
 from local.parts.postgres import free_port
 from local.parts.process import ROOT
@@ -78,6 +79,7 @@ def running_system(
     """Bootstrap an empty database and serve it on a free port; ``environment`` says where the other parts are."""
     url = f"http://localhost:{(port := free_port())}"
     own = {
+        "MG_LOCAL_PARAMETERS": template_parameters({}),
         "MG_USERS_DB_NAME": database,
         "MG_USERS_ADMIN_EMAIL": ADMIN_EMAIL,
         "MG_USERS_ADMIN_PASSWORD": ADMIN_PASSWORD,

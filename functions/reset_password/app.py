@@ -15,6 +15,7 @@ from users.edge import Reply, Request, operation
 from users.errors import BadRequest
 from users.one_time_tokens import Purpose
 from users.repository import one_time_tokens
+from users.repository.outbox import record
 from users.rules import all_rules
 from users.sessions import revocations
 from users.wake import wake_delivery
@@ -49,6 +50,8 @@ def lambda_handler(request: Request) -> Reply:
 def _post(request: Request) -> Reply:
     form = request.form()
     token = form.text("token")
+    if form.text("action") == web.RENEW:
+        return _renew(request, token)
     try:
         purpose = _reset(request, token, form.text("password"), form.text("confirm_password"))
     except BadRequest as error:
@@ -62,7 +65,8 @@ def _form(request: Request, token: str, problem: str = "") -> Reply:
     """The form, only while the token can be used."""
     holder = one_time_tokens.find_holder(token, *_PURPOSES)
     if holder is None:
-        raise _unusable(token)
+        raise _unusable(request, token)
+    request.locale = holder.locale
     return web.form_page(
         request,
         _TEXTS[holder.purpose],
@@ -81,7 +85,8 @@ def _reset(request: Request, token: str, password: str, confirmation: str) -> Pu
         rules.check(passwords.check_password_rules, password, username="", email="", field="password")
     holder = one_time_tokens.find_holder(token, *_PURPOSES)
     if holder is None:
-        raise _unusable(token)
+        raise _unusable(request, token)
+    request.locale = holder.locale
     passwords.check_password_rules(password, username=holder.username, email=holder.email, field="password")
     # After the token: without one, nothing is told (S59).
     passwords.check_changed(password, holder.secret_hash, field="password")
@@ -94,7 +99,7 @@ def _reset(request: Request, token: str, password: str, confirmation: str) -> Pu
     ]
     new_hash = passwords.hash_password(password)
     if not one_time_tokens.use_for_reset(token, new_hash, records, at=at):
-        raise _unusable(token)
+        raise _unusable(request, token)
     wake_delivery()
     return holder.purpose
 
@@ -110,7 +115,22 @@ def _check_confirmation(password: str, confirmation: str) -> None:
         raise BadRequest("passwords_differ", "invalid reset password", field="confirm_password", detail=detail)
 
 
-def _unusable(token: str) -> BadRequest:
-    if one_time_tokens.is_known(token, *_PURPOSES):
-        return BadRequest("verification_expired", "verification expired, please request a new one", field="token")
-    return BadRequest("invalid_verification", "invalid verification", field="token")
+def _renew(request: Request, token: str) -> Reply:
+    """Ask for a new mail for whom the token was mailed to, as by its address; the answer does not tell who gets one."""
+    addressee = one_time_tokens.find_addressee(token, *_PURPOSES)
+    if addressee is None:
+        raise _unusable(request, token)
+    request.locale = addressee.locale
+    if addressee.email:
+        record(None, [outbox.reset_request(addressee.email, request.request_id)])
+        wake_delivery()
+    return web.message_page(request, 200, "reset_password.renewed")
+
+
+def _unusable(request: Request, token: str) -> BadRequest:
+    """The error of a token that cannot be used: any more, where it ever was one."""
+    addressee = one_time_tokens.find_addressee(token, *_PURPOSES)
+    if addressee is None:
+        return BadRequest("invalid_verification", "invalid verification", field="token")
+    request.locale = addressee.locale
+    return BadRequest("verification_expired", "verification expired, please request a new one", field="token")

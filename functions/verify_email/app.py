@@ -2,7 +2,8 @@
 
 A GET verifies only for a program, which says ``application/json``. Anybody else's GET changes nothing and gets a page
 whose buttons post the token: mail scanners and prefetchers open links (security.md S26). One button verifies. The other
-one removes the account, where it registered itself and was never verified (S55).
+one removes the account, where it registered itself and was never verified (S55). The page of an expired link has a
+button that mails a new one.
 """
 
 import base64
@@ -14,7 +15,7 @@ from users.access import ANYBODY
 from users.edge import Reply, Request, operation
 from users.errors import BadRequest
 from users.repository import one_time_tokens, verifications
-from users.repository.one_time_tokens import Holder
+from users.repository.one_time_tokens import Addressee, Holder
 from users.wake import wake_delivery
 
 
@@ -27,9 +28,9 @@ def lambda_handler(request: Request) -> Reply:
     if not token:
         raise _invalid()
     if web.wants_json(request):
-        _verify(token, request.request_id)
+        _verify(request, token)
         return Reply(200)
-    holder = _holder(token)
+    holder = _holder(request, token)
     return web.form_page(
         request,
         "verify_email",
@@ -46,16 +47,19 @@ def _post(request: Request) -> Reply:
     form = request.form()
     token, action = form.text("token"), form.text("action")
     if action == "remove":
-        _remove(token, request.request_id)
+        _remove(request, token)
         return web.message_page(request, 200, "verify_email.removed")
+    if action == web.RENEW:
+        _renew(request, token)
+        return web.message_page(request, 200, "verify_email.renewed")
     if action:
         raise _invalid()
-    _verify(token, request.request_id)
+    _verify(request, token)
     return web.message_page(request, 200, "verify_email.done")
 
 
-def _holder(token: str) -> Holder:
-    """The account that the page asks about; BadRequest where the buttons would be of no use.
+def _holder(request: Request, token: str) -> Holder:
+    """The account that the page asks about, in its language; BadRequest where the buttons would be of no use.
 
     An address out of a token is shown only when upstream really made that token: nobody else writes on our page.
     """
@@ -66,45 +70,70 @@ def _holder(token: str) -> Holder:
         else one_time_tokens.find_holder(token, "verification")
     )
     if holder is None:
-        raise _unusable(token)
+        raise _unusable(request, token)
+    request.locale = holder.locale
     return holder
 
 
-def _verify(token: str, request_id: str) -> None:
+def _verify(request: Request, token: str) -> None:
     """Use the token, ours or upstream's; BadRequest when it is none, used or expired."""
     at = datetime.now(UTC)
     upstream = _upstream_parts(token)
     if upstream:
         user_id, email, otp = upstream
-        records = [outbox.email_verified(user_id, email, request_id, at=at)]
+        records = [outbox.email_verified(user_id, email, request.request_id, at=at)]
         done = verifications.use_upstream_link(user_id, email, otp, records, at=at)
-        known = not done and verifications.knows_upstream_link(user_id, email, otp)
     else:
         holder = one_time_tokens.find_holder(token, "verification")
-        records = [outbox.email_verified(holder.user_id, holder.email, request_id, at=at)] if holder else []
+        request.locale = holder.locale if holder else ""
+        records = [outbox.email_verified(holder.user_id, holder.email, request.request_id, at=at)] if holder else []
         done = holder is not None and one_time_tokens.use_for_verification(token, records, at=at)
-        known = not done and one_time_tokens.is_known(token, "verification")
-    if known:
-        raise _expired()
     if not done:
-        raise _invalid()
+        raise _unusable(request, token)
     wake_delivery()
 
 
-def _remove(token: str, request_id: str) -> None:
+def _renew(request: Request, token: str) -> None:
+    """Mail a new link to whom the token was mailed, where the address still has to be verified.
+
+    What is answered does not tell whether it has. The limits are those of asking for the mail after a login (S12).
+    """
+    from users.mailboxes import mailbox_digest  # few links expire
+    from users.repository.mails import record_verification
+
+    addressee = _addressee(token)
+    if addressee is None:
+        raise _invalid()
+    request.locale = addressee.locale
+    if addressee.email:
+        records = [outbox.verification_mail(addressee.email)]
+        if record_verification(addressee.user_id, mailbox_digest(addressee.email), records):
+            wake_delivery()
+
+
+def _addressee(token: str) -> Addressee | None:
+    """Whom a token was mailed to, ours or upstream's, though it may be used or expired."""
+    upstream = _upstream_parts(token)
+    if upstream:
+        return verifications.find_upstream_addressee(*upstream)
+    return one_time_tokens.find_addressee(token, "verification")
+
+
+def _remove(request: Request, token: str) -> None:
     """Remove the token's account for good, as long as nobody has verified it; else BadRequest, and nothing changes."""
     from users.purge import purge_now_or_later  # imports grpc, which confirming an address does not need
     from users.sessions import revocations
 
     holder = one_time_tokens.find_holder(token, "verification")
     if holder is None:
-        raise _unusable(token)
+        raise _unusable(request, token)
+    request.locale = holder.locale
     if not holder.is_removable:
         raise _invalid()
     claim = one_time_tokens.claim_never_verified(token, revocations(holder.user_id), at=datetime.now(UTC))
     if claim is None:
-        raise _unusable(token)
-    purge_now_or_later(claim, request_id)
+        raise _unusable(request, token)
+    purge_now_or_later(claim, request.request_id)
 
 
 def _moment(moment: datetime | None) -> str:
@@ -112,11 +141,12 @@ def _moment(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC" if moment and moment.year > 1 else "–"
 
 
-def _unusable(token: str) -> BadRequest:
-    return _expired() if one_time_tokens.is_known(token, "verification") else _invalid()
-
-
-def _expired() -> BadRequest:
+def _unusable(request: Request, token: str) -> BadRequest:
+    """The error of a token that cannot be used: any more, where it ever was one."""
+    addressee = _addressee(token)
+    if addressee is None:
+        return _invalid()
+    request.locale = addressee.locale
     return BadRequest("verification_expired", "verification expired, please request a new one", field="token")
 
 

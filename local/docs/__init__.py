@@ -1,1 +1,1 @@
-"""The API's description: its form for the function that serves it, and the page for reading and trying it."""
+"""The API's description in the forms that functions serve, and the generated parts of docs/."""

@@ -1,68 +1,30 @@
-"""GET /docs: a page for reading and trying the API, on this machine only.
+"""Swagger UI's files for the function `docs`, out of the npm set `viewer` (`make generate`).
 
-The viewer is Swagger UI, whose files the package swagger-ui-py carries; nothing comes from elsewhere, and by its
-Content-Security-Policy the page can load and call nothing but the API that serves it.
+They are committed, so that a deployment fetches nothing. A test tells when they are not those of the lock file. The
+large ones are compressed, as most browsers take them.
 """
 
-from __future__ import annotations
-
-from importlib.util import find_spec
+import gzip
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from local.gateway.asgi import Response, send_response
+from local.install import VIEWER
 
-if TYPE_CHECKING:
-    from local.gateway.asgi import Application, Receive, Scope, Send
-
-_OWN = Path(__file__).parent
-_OWN_FILES = {"/docs": "page.html", "/docs/page.js": "page.js"}
-_PACKAGED_FILES = {f"/docs/{name}": name for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")}
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".png": "image/png",
-}
-# Swagger UI sets style attributes and carries its icons as data URLs.
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
-    " connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
-)
-_HEADERS = [
-    ("content-security-policy", _POLICY),
-    ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "no-referrer"),
-    ("cache-control", "no-cache"),
-]
+ROOT = Path(__file__).parents[2]
+TARGET = ROOT / "functions" / "docs"
+SOURCE = VIEWER / "node_modules" / "swagger-ui-dist"
+_COMPRESSED = ("swagger-ui-bundle.js", "swagger-ui.css")
+_AS_THEY_ARE = ("favicon-32x32.png", "LICENSE", "NOTICE")
 
 
-class WithDocs:
-    """An ASGI application with the page at /docs in front of it."""
-
-    def __init__(self, application: Application) -> None:
-        """Pass everything but the page's own paths on to `application`."""
-        self._application = application
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        file = _file(scope["path"]) if scope["method"] in ("GET", "HEAD") else None
-        if file is None:
-            await self._application(scope, receive, send)
-            return
-        response = Response(200, file.read_bytes(), [("content-type", _TYPES[file.suffix]), *_HEADERS])
-        await send_response(response, send, head=scope["method"] == "HEAD")
+def files() -> dict[Path, bytes]:
+    """The files, as they should be; FileNotFoundError where the set is not installed."""
+    found = {TARGET / name: (SOURCE / name).read_bytes() for name in _AS_THEY_ARE}
+    for name in _COMPRESSED:
+        found[TARGET / f"{name}.gz"] = gzip.compress((SOURCE / name).read_bytes(), mtime=0)
+    return found
 
 
-def _file(path: str) -> Path | None:
-    if path in _OWN_FILES:
-        return _OWN / _OWN_FILES[path]
-    return _packaged_folder() / _PACKAGED_FILES[path] if path in _PACKAGED_FILES else None
-
-
-def _packaged_folder() -> Path:
-    """Where the package keeps Swagger UI; found, not imported: its code is for web frameworks."""
-    package = find_spec("swagger_ui")
-    if package is None or package.origin is None:
-        raise ModuleNotFoundError("swagger-ui-py is not installed")
-    return Path(package.origin).parent / "static"
+def write() -> None:
+    """Bring the files up to date."""
+    for path, content in files().items():
+        path.write_bytes(content)

@@ -2,10 +2,14 @@
 
 API Gateway then answers preflight requests itself, before any route but an explicit OPTIONS one, and replaces
 the function's own CORS headers.
+
+This gateway also takes an origin with any port, such as `http://localhost:*`. API Gateway does not: there, a
+front end has one address.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from local.gateway.asgi import Response
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from local.gateway.stack import Cors
 
 _PREFIX = "access-control-"
+_PORT = re.compile(r":[0-9]+$")
 
 
 def preflight(cors: Cors, headers: dict[str, str]) -> Response:
@@ -52,8 +57,8 @@ def _origin(cors: Cors, headers: dict[str, str]) -> str:
         return ""
     if "*" in cors.allow_origins:
         return "*"
-    scheme_allowed = f"{origin.partition('://')[0]}://*" in cors.allow_origins
-    return origin if scheme_allowed or origin in cors.allow_origins else ""
+    accepted = {origin, f"{origin.partition('://')[0]}://*", f"{_PORT.sub('', origin)}:*"}
+    return "" if accepted.isdisjoint(cors.allow_origins) else origin
 
 
 def _origin_headers(cors: Cors, headers: dict[str, str]) -> list[tuple[str, str]]:

@@ -3,7 +3,11 @@
 Order (AWS, "Create routes for HTTP APIs", Routing API requests): full match, then a greedy path variable,
 then $default. Observed on the service, not documented: an exact method beats ANY; literal segments beat
 variables, from the left. A variable matches one non-empty segment, as sent: an encoded slash does not split
-it.
+it. A greedy variable takes what is left, which must be something.
+
+A slash at the end of a request's path counts: `/users/` does not match the route `/users`. Reports differ on whether
+API Gateway matches it (powertools-lambda-python#1552 says yes, storacha/w3infra#166 no). The strict reading is served,
+so that what works here works there either way.
 """
 
 from __future__ import annotations

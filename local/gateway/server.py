@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from local.docs.viewer import WithDocs
 from local.gateway.function_environment import function_variables
 from local.gateway.http_api import HttpApi
 from local.gateway.invocation import ExecutionEnvironment, Invocation
@@ -88,7 +87,7 @@ async def serve(stack: Stack, settings: Settings) -> None:
         )
         http_port, lambda_port = (bound[0].getsockname()[1] for bound in (http_sockets, lambda_sockets))
         service = lambda_service(stack, settings, lambda_port)
-        http_server = _Server(_http_config(WithDocs(HttpApi(service, settings.read_timeout)), settings))
+        http_server = _Server(_http_config(HttpApi(service, settings.read_timeout), settings))
         lambda_server = _Server(_config(LambdaApi(service, settings.http_host), settings))
         serving = [
             asyncio.create_task(http_server.serve(http_sockets)),
@@ -138,7 +137,7 @@ def _config(application: Application, settings: Settings, **options: object) -> 
     )
 
 
-def _http_config(application: WithDocs, settings: Settings) -> uvicorn.Config:
+def _http_config(application: Application, settings: Settings) -> uvicorn.Config:
     config = _config(
         application,
         settings,

@@ -170,6 +170,7 @@ class _StackReader:
     def read(self) -> Stack:
         functions = {name: self._function(name, resource) for name, resource in self._of("AWS::Lambda::Function")}
         routes = tuple(self._routes())
+        self._check_route_settings({route.key for route in routes})
         schedules = tuple(self._schedules())
         for function in (*(route.function for route in routes), *(each.function for each in schedules)):
             if function not in functions:
@@ -281,6 +282,8 @@ class _StackReader:
 
     def _route(self, method: str, path: str, operation: dict[str, Any]) -> Route:
         where = f"route {method} {path}"
+        if path.endswith("/") and path != "/":
+            raise TemplateError(f"{where}: API Gateway makes no such route, a path must not end in a slash")
         if any(requirement for requirement in operation.get("security", [])):
             raise TemplateError(f"{where}: authorizers cannot be evaluated locally")
         integration = operation.get("x-amazon-apigateway-integration", {})
@@ -296,6 +299,13 @@ class _StackReader:
             function=function[1],
             timeout=float(integration.get("timeoutInMillis", INTEGRATION_TIMEOUT * 1000)) / 1000,
         )
+
+    def _check_route_settings(self, keys: set[str]) -> None:
+        """Raise TemplateError for settings of a route that no API has: CloudFormation cannot make such a stage."""
+        for _, resource in self._of("AWS::ApiGatewayV2::Stage"):
+            for key in resource["Properties"].get("RouteSettings", {}):
+                if key not in keys:
+                    raise TemplateError(f"RouteSettings of {key}: the API has no such route")
 
     def _cors(self) -> Cors | None:
         for _, resource in self._of("AWS::ApiGatewayV2::Api"):

@@ -104,6 +104,11 @@ def request_of(service: Service, row: dict[str, str], subject: Person) -> dict[s
     request: dict[str, Any] = {"operation": operation, "method": method, "body": body_of(operation, subject)}
     if "{id}" in path:
         request["user_id"] = subject.id
+    elif operation == "docs":
+        request |= {
+            "rawPath": path.format(file="page.js"),
+            "pathParameters": {"file": "page.js"} if "{" in path else {},
+        }
     if row["route"].endswith(" as admin"):
         request["body"]["role"] = "admin"
     elif row["route"].endswith(" without secret"):

@@ -120,11 +120,28 @@ def test_links_that_are_used_expired_or_wrong(system: System, browser: Browser, 
         fill(browser, NEW_PASSWORD, NEW_PASSWORD)
     browser.press_button()
     assert browser.heading == "This link does not work any more"
-    for address in (link, link[:-4], link.partition("?")[0]):
+    for address in (link[:-4], link.partition("?")[0]):
         browser.open(address)
         assert browser.heading == "This link does not work any more"
         assert not browser.driver.find_elements(By.TAG_NAME, "form")
     assert system.log_in(user["email"], PASSWORD).status_code == 201
+
+
+@pytest.mark.parametrize("mail", [RESET, VERIFICATION])
+def test_an_expired_link_brings_a_new_one(system: System, browser: Browser, mail: str) -> None:
+    user = system.register(metadata={"locale": "en"})
+    link = reset_link(system, user) if mail == RESET else system.mail(user["email"], VERIFICATION).link
+    system.execute("UPDATE users_one_time_tokens SET expires_at = now() WHERE user_id = %s", user["id"])
+    system.execute("DELETE FROM users_throttle WHERE user_id = %s", user["id"])  # a second mail within a minute
+    browser.prefer(language="de", width=320)
+    browser.open(link)
+    assert browser.heading == "This link does not work any more", "the language of the mail, not of the browser"
+    assert browser.accessibility_violations() == []
+    assert not browser.scrolls_sideways()
+    browser.press_button()
+    assert browser.heading == "Look into your mailbox"
+    browser.open(system.mail(user["email"], mail, count=2).link)
+    assert browser.heading in {"Set a new password", "Confirm your e-mail address"}
 
 
 def test_without_javascript(system: System, browser_without_javascript: Browser, user: User) -> None:

@@ -1,9 +1,13 @@
-"""GET /docs, the page for reading and trying the API on one machine."""
+"""GET /docs, the page for reading and trying the API, and GET /, which leads there."""
 
+import gzip
 import re
+from urllib.parse import urljoin
 
 import pytest
 
+from local.docs import viewer
+from tests.service import Service
 from tests.system import System
 
 TYPES = {
@@ -23,21 +27,57 @@ def test_a_file_is_served_and_may_load_nothing_from_elsewhere(contract_system: S
     policy = dict(part.strip().partition(" ")[::2] for part in answer.headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["connect-src"] == "'self'"
+    known = contract_system.call("GET", path, **{"If-None-Match": answer.headers["ETag"]})
+    assert (known.status_code, known.content) == (304, b"")
 
 
-def test_the_page_names_files_of_its_own_only(contract_system: System) -> None:
+@pytest.mark.parametrize("prefix", ["", "/behind/a/proxy"])
+def test_the_page_names_files_of_its_own_only(contract_system: System, prefix: str) -> None:
     page = contract_system.call("GET", "/docs").text
-    named = set(re.findall(r'(?:src|href)="([^"]+)"', page))
-    assert named == TYPES.keys() - {"/docs"} | {"/openapi.json"}
-    assert 'url: "/openapi.json"' in contract_system.call("GET", "/docs/page.js").text
+    named = {urljoin(f"{prefix}/docs", link) for link in re.findall(r'(?:src|href)="([^"]+)"', page)}
+    assert named == {f"{prefix}{path}" for path in TYPES.keys() - {"/docs"} | {"/openapi.json"}}
+    assert 'url: "openapi.json"' in contract_system.call("GET", "/docs/page.js").text
 
 
-def test_head_has_no_body(contract_system: System) -> None:
-    answer = contract_system.call("HEAD", "/docs")
-    assert (answer.status_code, answer.content) == (200, b"")
+def test_the_root_leads_to_the_page(contract_system: System) -> None:
+    answer = contract_system.call("GET", "/")
+    assert (answer.status_code, urljoin("/", answer.headers["Location"])) == (302, "/docs")
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/docs/"), ("GET", "/docs/../page.html"), ("POST", "/docs")])
-def test_everything_else_goes_to_the_api(contract_system: System, method: str, path: str) -> None:
+@pytest.mark.parametrize("name", ["swagger-ui-bundle.js", "swagger-ui.css"])
+def test_a_large_file_is_compressed_for_whoever_takes_that(contract_system: System, name: str) -> None:
+    packed = contract_system.call("GET", f"/docs/{name}", **{"Accept-Encoding": "gzip, br"})
+    plain = contract_system.call("GET", f"/docs/{name}", **{"Accept-Encoding": "identity"})
+    assert (packed.headers["Content-Encoding"], packed.headers["Vary"]) == ("gzip", "Accept-Encoding")
+    assert "Content-Encoding" not in plain.headers
+    assert packed.content == plain.content, "httpx unpacks it"
+    assert packed.headers["ETag"] != plain.headers["ETag"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "error"),
+    [
+        ("GET", "/docs/", None),
+        ("GET", "/docs/app.py", "not_found"),
+        ("GET", "/docs/..%2fapp.py", "not_found"),
+        ("GET", "/docs/swagger-ui.css.gz", "not_found"),
+        ("POST", "/docs", None),
+    ],
+)
+def test_there_is_nothing_else(contract_system: System, method: str, path: str, error: str | None) -> None:
     answer = contract_system.call(method, path)
-    assert (answer.status_code, answer.json()) == (404, {"message": "Not Found"})
+    assert (answer.status_code, answer.json().get("error")) == (404, error)
+
+
+def test_an_answer_fits_lambda(service: Service) -> None:
+    """6 MB, also for a client that takes no compressed ones."""
+    answer = service.call("docs", pathParameters={"file": "swagger-ui-bundle.js"}, rawPath="/docs/swagger-ui-bundle.js")
+    assert 1_000_000 < len(answer.text) < 5_000_000
+
+
+def test_the_committed_files_are_those_of_the_lock_file() -> None:
+    if not viewer.SOURCE.is_dir():
+        pytest.skip("python3 local/install.py install viewer")
+    for path, content in viewer.files().items():
+        unpack = gzip.decompress if path.suffix == ".gz" else bytes  # another zlib packs to other bytes
+        assert unpack(path.read_bytes()) == unpack(content), f"{path.name}: run make generate"

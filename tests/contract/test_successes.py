@@ -24,16 +24,18 @@ class Walk:
         self.system = system
         self.seen: set[tuple[str, int]] = set()
 
-    def __call__(self, name: str, status: int, *, token: str = "", user_id: str = "", **request: Any) -> httpx.Response:
+    def __call__(
+        self, name: str, status: int, *, token: str = "", user_id: str = "", file: str = "", **request: Any
+    ) -> httpx.Response:
         operation = bounded.find_operation_by_id(name)
-        path = operation.path.format(id=user_id)
+        path = operation.path.format(id=user_id, file=file)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= request.pop("headers", {})
         url = self.system.url + path
         answer = httpx.request(operation.method.upper(), url, headers=headers, timeout=30, trust_env=False, **request)
         assert answer.status_code == status, answer.text
         checked = schemathesis.Response.from_httpx(answer, verify=True)
-        operation.Case(path_parameters={"id": user_id}).validate_response(checked, checks=CHECKS)
+        operation.Case(path_parameters={"id": user_id, "file": file}).validate_response(checked, checks=CHECKS)
         self.seen.add((name, status))
         return answer
 
@@ -67,6 +69,11 @@ def test_every_success(walk: Walk, callers: tuple[Caller, Caller]) -> None:
     walk("passwordPolicy", 200)
     tag = walk("openapi", 200).headers["ETag"]
     walk("openapi", 304, headers={"If-None-Match": tag})
+    walk("docsRoot", 302)
+    tag = walk("docs", 200).headers["ETag"]
+    walk("docs", 304, headers={"If-None-Match": tag})
+    tag = walk("docsFile", 200, file="page.js").headers["ETag"]
+    walk("docsFile", 304, file="page.js", headers={"If-None-Match": tag})
     assert walk.seen == set(documented_successes())
 
 

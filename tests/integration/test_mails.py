@@ -128,6 +128,7 @@ def test_the_removal_of_a_disabled_account_is_announced(service: Service, mail_s
     service.deliver()
     mail = newest(mail_server, user["email"])
     assert mail.subject == "Your account will be removed"
+    assert "was disabled. It will be removed" in " ".join(mail.text.split())
     assert "31 January 2030, 14:30 UTC" in " ".join(mail.text.split())
 
 

@@ -1,6 +1,7 @@
 """PUT /password/reset, and its page (contract §1.6.23, §4.2; decisions.md 8, 14)."""
 
 import base64
+import re
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,6 +23,7 @@ from tests.people import (
     row,
 )
 from tests.service import Answer, Service
+from users.one_time_tokens import Purpose
 
 FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "text/html"}
 
@@ -193,20 +195,64 @@ def test_the_form_is_shown_again(service: Service, password: str, confirmation: 
 
 
 def test_a_link_that_is_over(service: Service) -> None:
+    """The page of one that was good once has a single form, which asks for a new mail."""
     ada = person(service)
     old = mail_token(service, ada, "password_reset", lifetime="-1 second")
     fields = {"password": NEW_PASSWORD, "confirm_password": NEW_PASSWORD}
-    for answer in (
-        page(service, f"token={old}"),
-        page(service, "token=garbage"),
-        page(service, ""),
-        page(service, "token=a&token=b"),
-        submit(service, token=old, **fields),
-        submit(service, token="", **fields),
+    for answer, forms in (
+        (page(service, f"token={old}"), 1),
+        (page(service, "token=garbage"), 0),
+        (page(service, ""), 0),
+        (page(service, "token=a&token=b"), 0),
+        (submit(service, token=old, **fields), 1),
+        (submit(service, token="", **fields), 0),
     ):
         assert answer.status == 400
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-        assert "<form" not in answer.text
+        assert answer.text.count("<form") == answer.text.count('value="renew"') == forms
+        assert not re.search('<input type="password"', answer.text)
+
+
+@pytest.mark.parametrize("purpose", ["password_reset", "invitation"])
+def test_the_page_of_an_expired_link_sends_a_new_one(
+    service: Service, mail_server: MailServer, purpose: Purpose
+) -> None:
+    ada = person(service)
+    if purpose == "invitation":
+        service.execute("UPDATE users SET secret = NULL, verified_at = NULL WHERE id = %s", ada.id)
+    old = mail_token(service, ada, purpose, lifetime="-1 second")
+    answer = submit(service, token=old, action="renew")
+    assert (answer.status, "Look into your mailbox" in answer.text) == (200, True)
+    service.deliver()
+    (mail,) = [mail for mail in mails_to(mail_server.url, ada.email) if "reset?token=" in mail.text]
+    assert page(service, f"token={mail.token}").status == 200
+
+
+def test_a_new_link_goes_only_where_the_old_one_went(service: Service) -> None:
+    """And to nobody whose account is disabled. What is answered is the same."""
+    ada, grace, joan = (person(service) for _ in range(3))
+    tokens = [mail_token(service, each, "password_reset", lifetime="-1 second") for each in (ada, grace, joan)]
+    service.execute("UPDATE users SET email = 'moved-' || email WHERE id = %s", ada.id)
+    service.execute("UPDATE users SET status = 1 WHERE id = %s", grace.id)
+    answers = [submit(service, token=token, action="renew") for token in tokens]
+    assert len({(answer.status, answer.text) for answer in answers}) == 1
+    wishes = service.execute("SELECT payload->>'email' AS email FROM users_outbox WHERE channel = 'reset_request'")
+    asked = {wish["email"] for wish in wishes} & {ada.email, f"moved-{ada.email}", grace.email, joan.email}
+    assert asked == {joan.email}
+
+
+def test_the_pages_speak_the_language_of_the_mail(service: Service) -> None:
+    """That of the account, whatever the browser prefers."""
+    ada = person(service, metadata={"locale": "de-AT"})
+    token = mail_token(service, ada, "password_reset")
+    for answer in (
+        page(service, f"token={token}"),
+        submit(service, token=token, password=NEW_PASSWORD, confirm_password="other"),
+        submit(service, token=token, password=NEW_PASSWORD, confirm_password=NEW_PASSWORD),
+        page(service, f"token={token}"),
+        submit(service, token=token, action="renew"),
+    ):
+        assert answer.headers["Content-Language"] == "de", answer.text
 
 
 def test_a_program_that_gets_is_answered_in_json(service: Service) -> None:

@@ -5,11 +5,12 @@ import json
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
 
-from tests.people import ZERO_TIME, Person, mail_token, person, records, row
+from tests.people import ZERO_TIME, Person, mail_token, mails, person, records, row
 from tests.service import Answer, Service
 
 PROGRAM = {"accept": "application/json"}
@@ -93,6 +94,49 @@ def test_an_expired_token(service: Service) -> None:
     assert row(service, ada.id)["verified_at"] is None
 
 
+def registered_a_while_ago(service: Service, **changes: Any) -> Person:
+    """Somebody unverified, whose first mail is delivered and counts no more."""
+    ada = person(service, verified=False, **changes)
+    for table in ("users_outbox", "users_throttle"):
+        service.execute(f"DELETE FROM {table} WHERE user_id = %s", ada.id)
+    return ada
+
+
+def renew(service: Service, token: str) -> Answer:
+    """What the button of an expired link's page sends."""
+    raw = urlencode({"token": token, "action": "renew"})
+    return service.call("verify_email", method="POST", raw=raw, headers=FORM)
+
+
+def test_the_page_of_an_expired_link_sends_a_new_one(service: Service) -> None:
+    """At most one in a minute, as after a login (S12)."""
+    ada = registered_a_while_ago(service, metadata={"locale": "de"})
+    old = mail_token(service, ada, "verification", lifetime="-1 second")
+    expired = service.call("verify_email", query=f"token={old}", headers={"accept": "text/html"})
+    assert (expired.status, expired.text.count('value="renew"')) == (400, 1)
+    for _ in range(2):
+        answer = renew(service, old)
+        assert (answer.status, answer.headers["Content-Language"]) == (200, "de")
+    assert mails(service, ada.id) == [("verification", ada.email)]
+
+
+def test_a_new_link_goes_only_where_one_is_needed(service: Service) -> None:
+    """What is answered is the same for an address that is verified, an account with another one, and a disabled one."""
+    changes = ["verified_at = now()", "email = 'moved-' || email", "status = 1", "email = email"]
+    people = [registered_a_while_ago(service) for _ in changes]
+    tokens = [mail_token(service, each, "verification", lifetime="-1 second") for each in people]
+    for each, change in zip(people, changes, strict=True):
+        service.execute(f"UPDATE users SET {change} WHERE id = %s", each.id)
+    answers = [renew(service, token) for token in tokens]
+    assert len({(answer.status, answer.text) for answer in answers}) == 1
+    assert [mails(service, each.id) for each in people] == [[], [], [], [("verification", people[3].email)]]
+
+
+def test_no_token_is_renewed_that_was_never_made(service: Service) -> None:
+    answer = renew(service, "mgverify_" + "A" * 43)
+    assert (answer.status, "<form" in answer.text) == (400, False)
+
+
 def test_every_unexpired_token_is_good_until_one_is_used(service: Service) -> None:
     ada, older = unverified(service)
     newer = mail_token(service, ada, "verification")
@@ -134,6 +178,12 @@ def test_an_account_that_is_not_enabled_stays_unverified(service: Service, statu
     service.execute("UPDATE users SET status = %s WHERE id = %s", status, ada.id)
     assert verify(service, token).status == 400
     assert row(service, ada.id)["verified_at"] is None
+
+
+def test_an_expired_link_of_upstream_is_renewed(service: Service) -> None:
+    ada = registered_a_while_ago(service)
+    assert renew(service, upstream_link(service, ada, lifetime="-1 second")).status == 200
+    assert mails(service, ada.id) == [("verification", ada.email)]
 
 
 def upstream_link(service: Service, who: Person, *, lifetime: str = "1 hour", used: bool = False) -> str:

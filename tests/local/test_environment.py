@@ -1,5 +1,6 @@
 """What the functions are configured with in `make run`."""
 
+import json
 from dataclasses import fields
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def test_everything_runs_here_by_default(tmp_path: Path) -> None:
     assert found["MG_PASSWORD_RESET_URL_PREFIX"] == "http://localhost:9002/password/reset"
     assert found["MG_VERIFICATION_URL_PREFIX"] == "http://localhost:9002/verify-email"
     assert "MG_LOCAL_RIE" not in found
+
+
+def test_pages_of_this_machine_may_call(tmp_path: Path) -> None:
+    """On whatever port a front end is developed. Origins that somebody names take their place."""
+    origins = json.loads(functions({}, tmp_path)["MG_LOCAL_PARAMETERS"])["CorsAllowOrigins"]
+    assert origins.split(",") == ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"]
+    named = {"MG_LOCAL_PARAMETERS": '{"CorsAllowOrigins": "https://ui.example.com"}'}
+    assert json.loads(functions(named, tmp_path)["MG_LOCAL_PARAMETERS"])["CorsAllowOrigins"] == "https://ui.example.com"
 
 
 def test_the_functions_role_is_not_the_owner_of_the_bundled_database(tmp_path: Path) -> None:

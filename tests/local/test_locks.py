@@ -1,7 +1,10 @@
 """The lock files: complete, pinned with hashes, one version everywhere, silent about where packages come from."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,14 +16,15 @@ DEV = "requirements-dev"
 LOCAL = "requirements-local"
 DEPENDENCIES = "layers/dependencies/requirements"
 OPERATIONS = "layers/operations/requirements"
+LAMBDA = "requirements-lambda"
 TOOLS = (
     "local/tools/sam",
     "local/tools/node",
     "benchmarks/monolith/requirements",
     "benchmarks/runtime/requirements",
 )
-ALL = (DEV, LOCAL, DEPENDENCIES, OPERATIONS, *TOOLS)
-INSTALLED_BY_ONE_ENVIRONMENT = (DEV, LOCAL, DEPENDENCIES, OPERATIONS)
+ALL = (DEV, LOCAL, DEPENDENCIES, OPERATIONS, LAMBDA, *TOOLS)
+INSTALLED_BY_ONE_ENVIRONMENT = (DEV, LOCAL, DEPENDENCIES, OPERATIONS, LAMBDA)
 
 
 def locked(name: str) -> dict[str, str]:
@@ -73,16 +77,38 @@ def test_a_package_has_one_version() -> None:
 
 
 def test_the_larger_sets_hold_the_smaller_ones() -> None:
-    assert locked(DEPENDENCIES).keys() | locked(OPERATIONS).keys() <= locked(LOCAL).keys() < locked(DEV).keys()
+    smaller = locked(DEPENDENCIES).keys() | locked(OPERATIONS).keys() | locked(LAMBDA).keys()
+    assert smaller <= locked(LOCAL).keys() < locked(DEV).keys()
 
 
 def test_the_layers_share_no_package() -> None:
     assert not locked(DEPENDENCIES).keys() & locked(OPERATIONS).keys()
 
 
-def test_the_requirements_of_the_service_are_those_of_its_layer() -> None:
+def test_the_requirements_of_the_service_are_those_of_its_layer_and_what_lambda_brings() -> None:
     lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
-    assert lines == [f"-r {DEPENDENCIES}.txt"]
+    assert lines == [f"-r {DEPENDENCIES}.txt", f"-r {LAMBDA}.txt"]
+
+
+def test_what_lambda_brings_is_in_no_layer() -> None:
+    aws = {"boto3", "botocore", "s3transfer"}
+    assert aws <= locked(LAMBDA).keys()
+    assert not aws & (locked(DEPENDENCIES).keys() | locked(OPERATIONS).keys())
+
+
+@pytest.mark.long
+def test_the_requirements_of_the_service_are_all_that_an_operation_imports(tmp_path: Path) -> None:
+    """As a developer's `pip install -r requirements.txt` does: every client of AWS included, no other environment."""
+    place = tmp_path / "packages"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary=:all:",
+         "--disable-pip-version-check", "--root-user-action=ignore", "--target", place, "-r", "requirements.txt"],
+        cwd=ROOT, check=True,
+    )  # fmt: skip
+    imported = "import boto3, users.secrets, users.outbox; boto3.client('lambda', region_name='eu-central-1')"
+    paths = [place, ROOT / "layers/common/python", ROOT / "functions/view_profile"]
+    environment = {"PYTHONPATH": ":".join(map(str, paths)), "PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-S", "-c", f"{imported}; import app"], env=environment, check=True)
 
 
 def test_the_npm_lock_names_no_registry_and_hashes_every_package() -> None:

@@ -61,7 +61,7 @@ def test_the_python_program(open_system: System, environment: dict[str, str], tm
     file.write_text(program("example.py", open_system, environment["MG_AUTH_JWKS_URL"], EXPIRES_PYTHON))
     done = subprocess.run([sys.executable, "-W", "error", file], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", SHOWN[0])
-    style = [Path(sys.executable).parent / "ruff", "check", "--isolated", "--line-length", "130", file]
+    style = [Path(sys.executable).parent / "ruff", "check", "--isolated", "--line-length", "120", file]
     checked = subprocess.run(style, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
 

@@ -1,6 +1,7 @@
 """template.yaml as CloudFormation gets it, for the tests of the stack."""
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,11 @@ from local.gateway.template import translated
 ROOT = Path(__file__).parents[2]
 REGION = "eu-central-1"
 # What a person must say at a deployment, because there is no default.
-GIVEN = {"AuthGrpcUrl": "auth.internal:8181", "EmailFromAddress": "users@example.com"}
+GIVEN = {
+    "AuthGrpcUrl": "auth.internal:8181",
+    "EmailFromAddress": "users@example.com",
+    "AdminEmail": "admin@example.com",
+}
 
 
 @cache
@@ -29,6 +34,17 @@ def parameters(**given: str) -> dict[str, Any]:
     """The values of all parameters in a deployment that gives these."""
     defaults = {name: about["Default"] for name, about in template()["Parameters"].items() if "Default" in about}
     return {**defaults, **GIVEN, **given}
+
+
+def takes(about: dict[str, Any], value: str) -> bool:
+    """Whether CloudFormation takes a value: its own type, pattern, list and bounds."""
+    if about["Type"] == "Number":
+        if not re.fullmatch(r"-?\d+", value):  # a fraction, for which CloudFormation has no rule, stops bootstrap
+            return False
+        if not about.get("MinValue", -1e9) <= float(value) <= about.get("MaxValue", 1e9):
+            return False
+    pattern, words = about.get("AllowedPattern"), about.get("AllowedValues")
+    return (pattern is None or re.fullmatch(pattern, value) is not None) and (words is None or value in map(str, words))
 
 
 def intrinsics(**given: str) -> Intrinsics:

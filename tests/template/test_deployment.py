@@ -6,18 +6,24 @@ prove more.
 
 import io
 import json
+import os
 import re
+import subprocess
+import tomllib
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 from moto.cloudformation.parsing import get_model_map
+from moto.server import ThreadedMotoServer
 
-from tests.template.cloudformation import REGION, intrinsics, made, parameters, references, template
+from local.install import SAM
+from tests.template.cloudformation import REGION, ROOT, intrinsics, made, parameters, references, template
 
 UNMODELLED = {
     "AWS::ApiGatewayV2::Api",
@@ -31,6 +37,7 @@ UNMODELLED = {
     "AWS::CodeDeploy::DeploymentGroup",
     "AWS::Lambda::Alias",
     "AWS::Lambda::EventInvokeConfig",
+    "AWS::Logs::MetricFilter",
     "AWS::RDS::DBCluster",
     "AWS::RDS::DBClusterParameterGroup",
     "AWS::RDS::DBProxy",
@@ -196,3 +203,35 @@ def test_the_rest_reads_back(stack: dict[str, str]) -> None:
     dashboard = boto3.client("cloudwatch", region_name=REGION).get_dashboard(DashboardName=stack["Dashboard"])
     widgets = json.loads(dashboard["DashboardBody"])["widgets"]
     assert {"Requests", "Outbox", "Functions"} <= {widget["properties"]["title"] for widget in widgets}
+
+
+@pytest.mark.long
+def test_sam_deploy_asks_nothing(tmp_path: Path) -> None:
+    """With samconfig.toml alone: sam reads its parameters, and gets as far as the change set without a terminal."""
+    config = (ROOT / "samconfig.toml").read_text()
+    # moto has no stack of SAM's that tells of a bucket.
+    (tmp_path / "samconfig.toml").write_text(config.replace("resolve_s3 = true", 's3_bucket = "code"'))
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        address = "http://{}:{}".format(*server.get_host_and_port())
+        aws = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
+        boto3.client(
+            "s3",
+            endpoint_url=address,
+            region_name="us-east-1",
+            aws_access_key_id="x",
+            aws_secret_access_key="x",
+        ).create_bucket(Bucket="code")
+        sam = subprocess.run(
+            [SAM.place / "bin" / "sam", "deploy", "--config-env", "prod", "--config-file", tmp_path / "samconfig.toml",
+             "--template", "template.yaml", "--no-execute-changeset"],
+            cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            env={**os.environ, **aws, "AWS_ENDPOINT_URL": address, "SAM_CLI_TELEMETRY": "0"},
+        )  # fmt: skip
+    finally:
+        server.stop()
+    told = json.loads(sam.stdout.partition("Parameter overrides          : ")[2].partition("\n")[0])
+    assert told == tomllib.loads(config)["prod"]["deploy"]["parameters"]["parameter_overrides"]
+    assert "Initiating deployment" in sam.stdout
+    assert not re.search(r"\[[yYnN]/[yYnN]\]|\]: ", sam.stdout + sam.stderr)

@@ -29,6 +29,7 @@ BUDGETS = {
     "delete_user": SESSIONS,
     "deliver_outbox": ROWS,
     "disable_user": SESSIONS,
+    "docs": frozenset[str](),
     "enable_user": ROWS,
     "health": AUTH,
     "issue_token": SESSIONS | {"pydantic"},

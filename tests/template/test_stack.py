@@ -13,14 +13,17 @@ import pytest
 
 from local.gateway.template import translated
 from tests.template.cloudformation import (
+    GIVEN,
     REGION,
     ROOT,
     dumped,
     intrinsics,
     made,
+    parameters,
     references,
     resources,
     statements,
+    takes,
     template,
 )
 from tests.template.imports import imports
@@ -85,6 +88,7 @@ def test_nothing_names_what_is_not_there_when_it_is_made() -> None:
         {},
         {"VpcId": "vpc-1", "SubnetIds": "subnet-1,subnet-2", "Egress": "none", "DbHost": "db", "DbPassSecretArn": arn},
         {"DbHost": "db", "DbOwner": "owner", "DbOwnerPassSecretArn": arn},
+        {"NatPerZone": "true"},
         {"Egress": "endpoints", "DbProxy": "true", "EsUrl": "nats://nats:4222", "EmailHost": "mail"},
         {
             "CloudFront": "true",
@@ -156,6 +160,32 @@ def test_the_way_of_the_bootstraps_answer_is_always_there() -> None:
     assert "S3Endpoint" not in made(VpcId="vpc-1", RouteTableIds="none")  # the VPC has one
 
 
+@pytest.mark.parametrize(("given", "zones"), [({}, {0}), ({"NatPerZone": "true"}, {0, 1})])
+def test_a_zone_has_a_way_out(given: dict[str, str], zones: set[int]) -> None:
+    """With NatPerZone by a gateway in the same zone, so that the loss of the other one changes nothing."""
+    known, there = intrinsics(**given), made(**given)
+    kept = {name: _chosen(template()["Resources"][name]["Properties"], known) for name in there}
+    tables = {
+        each["SubnetId"]["Ref"]: each["RouteTableId"]["Ref"]
+        for each in kept.values()
+        if "SubnetId" in each and "RouteTableId" in each
+    }
+    gateways = {
+        each["RouteTableId"]["Ref"]: each["NatGatewayId"]["Ref"] for each in kept.values() if "NatGatewayId" in each
+    }
+    ways = {
+        subnet: kept[gateways[tables[subnet]]]["SubnetId"]["Ref"] for subnet in ("PrivateSubnetA", "PrivateSubnetB")
+    }
+    assert {_zone(kept[subnet]) for subnet in ways.values()} == zones
+    assert given == {} or all(_zone(kept[private]) == _zone(kept[public]) for private, public in ways.items())
+    assert {tables[subnet] for subnet in ways.values()} == {"PublicRoutes"}
+    assert {each["Ref"] for each in kept["S3Endpoint"]["RouteTableIds"]} == {tables[subnet] for subnet in ways}
+
+
+def _zone(subnet: dict[str, Any]) -> int:
+    return int(subnet["AvailabilityZone"]["Fn::Select"][0])
+
+
 def test_bootstrap_waits_for_every_way_out() -> None:
     """And is deleted, with its last answer to CloudFormation, before any of them."""
     waited: set[str] = set()
@@ -200,6 +230,9 @@ ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:users/x-AbCdEf"
         ({"SubnetIds": "subnet-1,subnet-2"}, "need VpcId"),
         ({"RouteTableIds": "rtb-1"}, "need VpcId"),
         ({"Egress": "none"}, "Egress=none needs VpcId"),
+        ({"Egress": "endpoints", "NatPerZone": "true"}, "NatPerZone needs Egress=nat"),
+        ({"VpcId": "vpc-1", "SubnetIds": "s", "Egress": "none", "VpcFlowLogs": "true"}, "VpcFlowLogs is for the VPC"),
+        ({"VpcFlowLogs": "true"}, ""),
         ({"DbHost": "db"}, "DbHost needs DbPassSecretArn"),
         ({"DbHost": "db", "DbOwner": "owner", "DbOwnerPassSecretArn": ARN}, ""),
         ({"DbHost": "db", "DbOwner": "owner", "DbOwnerPassSecretArn": ARN, "DbPassSecretArn": ARN}, ""),
@@ -217,16 +250,21 @@ ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:users/x-AbCdEf"
     ],
 )
 def test_what_does_not_go_together_is_refused_at_once(given: dict[str, str], refusal: str) -> None:
+    refused = refusals(**given)
+    assert bool(refused) == bool(refusal)
+    assert any(refusal in text for text in refused) or not refusal
+
+
+def refusals(**given: str) -> list[str]:
+    """What the template's rules say against a deployment with these parameters."""
     known = intrinsics(**given)
-    refusals = [
+    return [
         assertion["AssertDescription"]
         for rule in template()["Rules"].values()
         if known.resolve(rule["RuleCondition"])
         for assertion in rule["Assertions"]
         if not known.resolve(assertion["Assert"])
     ]
-    assert bool(refusals) == bool(refusal)
-    assert any(refusal in text for text in refusals) or not refusal
 
 
 def test_the_regions_that_need_no_authorities_are_those_of_the_layer() -> None:
@@ -461,13 +499,13 @@ def test_rds_proxy_knows_both_passwords() -> None:
 
 
 _VARIABLES = {spec.name: spec.metadata["name"] for spec in fields(Settings)}
-# What a function could reach by its imports and does not: openapi and password_policy have no caller; the key makes
-# tokens, it reads none.
+# What a function could reach by its imports and does not: openapi, docs and password_policy have no caller; the key
+# makes tokens, and reads none.
 _OUT_OF_REACH = {
+    "Docs": {"db_pass", "auth_grpc_client_key"},
     "Openapi": {"db_pass", "auth_grpc_client_key"},
     "PasswordPolicy": {"db_pass", "auth_grpc_client_key"},
     "ResetPassword": {"secret_key"},
-    "VerifyEmail": {"secret_key"},
 }
 
 
@@ -624,8 +662,19 @@ def test_the_delivery_may_put_events_on_the_bus_that_is_given(url: str, arn: str
 # ---------------------------------------------------------------------------------------------------- API, data, alarms
 
 
+def test_api_gateway_makes_every_route_and_knows_every_route_setting() -> None:
+    """It refuses a path that ends in a slash, and a stage with settings of a route that the API does not have."""
+    (api,) = resources("AWS::ApiGatewayV2::Api").values()
+    paths = api["Properties"]["Body"]["paths"]
+    assert [path for path in paths if not path.startswith("/") or (path.endswith("/") and path != "/")] == []
+    routes = {f"{method.upper()} {path}" for path, item in paths.items() for method in item}
+    stages = resources("AWS::ApiGatewayV2::Stage").values()
+    settings = {route for stage in stages for route in stage["Properties"]["RouteSettings"]}
+    assert settings
+    assert settings - routes == set()
+
+
 def test_api_gateway_may_call_each_route_by_its_very_path() -> None:
-    """SAM leaves the slash at the end of /users/ out."""
     routes = {
         f"{method.upper()}{re.sub(r'{[^}]+}', '*', path)}"
         for path, item in template()["Resources"]["Api"]["Properties"]["Body"]["paths"].items()
@@ -675,6 +724,8 @@ def test_cors_is_off_until_an_origin_is_named() -> None:
     allowed = intrinsics(**given).resolve(cors)["cors"]
     assert allowed["allowOrigins"] == ["https://a.example", "https://b.example"]
     assert "allowCredentials" not in allowed
+    assert "x-request-id" in allowed["allowHeaders"]
+    assert set(allowed["exposeHeaders"]) == {"location", "retry-after", "x-request-id"}
 
 
 def test_the_database_takes_tls_alone_and_outlives_the_stack() -> None:
@@ -777,39 +828,79 @@ def test_ses_tells_of_our_mails_and_of_no_others(given: dict[str, str]) -> None:
     assert "DeadLetters" in set(references(asynchronous["DestinationConfig"]["OnFailure"]))
 
 
-def test_alarms_of_metrics_that_the_service_writes() -> None:
-    """Names as users.metrics and the functions write them."""
-    code = "".join(file.read_text() for folder in ("layers", "functions") for file in (ROOT / folder).rglob("*.py"))
-    own = [
-        alarm["Properties"]
-        for alarm in resources("AWS::CloudWatch::Alarm").values()
-        if alarm["Properties"].get("Namespace") == "Users"
-    ]
-    assert {alarm["MetricName"] for alarm in own} == {"OutboxAge", "OutboxParked", "AccountsSwept"}
-    for alarm in own:
-        assert f'"{alarm["MetricName"]}"' in code
-        dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
-        assert dimensions.keys() == {"service", "operation"}
-        assert (ROOT / "functions" / dimensions["operation"]).is_dir()
-
-
-def test_the_sweep_may_miss_26_hours() -> None:
-    alarm = template()["Resources"]["SweepAlarm"]["Properties"]
-    assert alarm["Period"] * alarm["EvaluationPeriods"] == 26 * 3600
-    assert alarm["TreatMissingData"] == "breaching"
-    assert alarm["Period"] >= 3600  # else CloudWatch looks back for a day at most
-
-
 def test_every_alarm_goes_to_the_topic() -> None:
     for alarm in resources("AWS::CloudWatch::Alarm").values():
         assert alarm["Properties"]["AlarmActions"] == [{"Ref": "AlarmTopic"}]
 
 
+def test_every_parameter_is_in_one_group() -> None:
+    """As CloudFormation's console shows them."""
+    interface = template()["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(template()["Parameters"])
+    assert all(group["Label"]["default"] for group in interface["ParameterGroups"])
+    assert interface["ParameterLabels"].keys() <= template()["Parameters"].keys()
+
+
+def test_what_has_no_default_stands_in_the_first_group() -> None:
+    groups = template()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    needed = {name for name, about in template()["Parameters"].items() if "Default" not in about}
+    assert needed == set(GIVEN)
+    assert needed <= set(groups[0]["Parameters"])
+
+
+def test_layers_are_named_by_their_stack() -> None:
+    names = {layer["Properties"]["LayerName"]["Fn::Sub"] for layer in resources("AWS::Lambda::LayerVersion").values()}
+    assert names == {"${AWS::StackName}-common", "${AWS::StackName}-dependencies", "${AWS::StackName}-operations"}
+
+
+SAMCONFIG = (ROOT / "samconfig.toml").read_text()
+
+
+def section(environment: str) -> str:
+    """The lines of a deployment's parameters in samconfig.toml."""
+    (text,) = re.findall(
+        rf"^\[{environment}\.deploy\.parameters\.parameter_overrides\]\n((?:[^\[].*\n|\n)*)", SAMCONFIG, re.MULTILINE
+    )
+    return str(text)
+
+
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_samconfig_overrides_what_there_is(environment: str) -> None:
-    config = tomllib.loads((ROOT / "samconfig.toml").read_text())[environment]["deploy"]["parameters"]
-    overrides = dict(pair.split("=") for pair in config["parameter_overrides"].split())
-    for name, value in overrides.items():
+    config = tomllib.loads(SAMCONFIG)[environment]["deploy"]["parameters"]
+    for name, value in config["parameter_overrides"].items():
         about = template()["Parameters"][name]
-        assert value in map(str, about.get("AllowedValues", [value]))
+        assert isinstance(value, str), f"sam would make {str(value)!r} of {name}"
+        assert takes(about, value)
         assert str(about["Default"]) != value or name == "DeploymentType"
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_samconfig_shows_what_a_deployment_must_say(environment: str) -> None:
+    """As comments, because an example that is deployed by mistake would be worse than a deployment that is refused."""
+    shown = dict(re.findall(r'^# (\w+) = "([^"]*)"', section(environment), re.MULTILINE))
+    assert shown.keys() >= GIVEN.keys()
+    config = tomllib.loads(SAMCONFIG)[environment]["deploy"]["parameters"]
+    assert not shown.keys() & config["parameter_overrides"].keys()
+    for name, example in shown.items():
+        assert takes(template()["Parameters"][name], example)
+
+
+def test_logins_are_limited_by_what_the_database_carries() -> None:
+    """A login takes 4.4 ms of the database's processor, of which a unit has a quarter: half of it is for logins."""
+    config = tomllib.loads(SAMCONFIG)
+    configured = [config[each]["deploy"]["parameters"]["parameter_overrides"] for each in ("dev", "prod")]
+    for given in (parameters(), *(parameters(**each) for each in configured)):
+        limit = int(given["HashingRateLimit"])
+        assert limit == 25 * int(given["DbMaxCapacity"])
+        assert limit < 0.5 * 0.25 / 0.0044 * int(given["DbMaxCapacity"])
+        assert int(given["HashingBurstLimit"]) == 2 * limit
+        assert limit < int(given["ThrottlingRateLimit"])
+
+
+def test_prod_is_refused_until_everything_is_filled_in() -> None:
+    overrides = tomllib.loads(SAMCONFIG)["prod"]["deploy"]["parameters"]["parameter_overrides"]
+    assert any("DomainName" in text for text in refusals(**overrides))
+    shown = dict(re.findall(r'^# (\w+) = "([^"]*)"', section("prod"), re.MULTILINE))
+    assert refusals(**{**shown, **overrides}) == []
+    assert refusals(**{**overrides, "CloudFront": "false"}) == []

@@ -117,6 +117,42 @@ def test_a_changed_password_says_what_goes_on_working(language: str, words: list
         assert all(word in " ".join(text.split()) for word in words)
 
 
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+@pytest.mark.parametrize("name", sorted(MAILS))
+def test_the_subject_is_the_heading(name: str, language: str) -> None:
+    mail = rendered(name, language)
+    assert re.findall(r"<h1[^>]*>([^<]*)</h1>", mail.html) == [mail.subject]
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+@pytest.mark.parametrize("name", sorted(MAILS))
+def test_a_mail_leads_to_the_application_and_names_whom_to_ask(
+    name: str, language: str, configure: Callable[..., None]
+) -> None:
+    app, logo = "https://app.example.com/?a=1&b=2", "https://cdn.example.com/logo.svg"
+    configure(MG_USERS_APP_URL=app, MG_USERS_CONTACT_ADDRESS="help@example.com", MG_USERS_LOGO_URL=logo)
+    mail = rendered(name, language)
+    footer = mail.text.partition("\n-- \n")[2]
+    assert app in footer
+    assert "help@example.com" in footer
+    links = re.findall(r'href="([^"]*)"', mail.html)
+    assert links[-2:] == ["https://app.example.com/?a=1&amp;b=2", "mailto:help@example.com"]
+    assert re.findall(r'<img src="([^"]*)" alt="([^"]*)"', mail.html) == [(logo, "Magistrala")]
+
+
+@pytest.mark.parametrize(
+    ("language", "state", "words"),
+    [
+        ("en", "deleted", "was deleted. It will be removed"),
+        ("en", "disabled", "was disabled. It will be removed"),
+        ("de", "deleted", "wurde gelöscht. Nach dem"),
+        ("de", "disabled", "wurde gesperrt. Nach dem"),
+    ],
+)
+def test_a_warning_says_what_happened_to_the_account(language: str, state: str, words: str) -> None:
+    assert words in " ".join(render("account_removal", language, state=state, **VALUES).text.split())
+
+
 def test_english_subjects_are_upstreams() -> None:
     assert rendered("verification").subject == "Email Verification"
     assert rendered("password_reset").subject == "Password Reset Request"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from users.settings import Settings, SettingsError, boolean, go_duration
+from users.settings import Settings, SettingsError, boolean, go_duration, mail_address, secure_address
 
 DEFAULTS: dict[str, Any] = {
     "log_level": "info",
@@ -106,6 +106,33 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="Go duration"):
         go_duration(text)
+
+
+@pytest.mark.parametrize("url", ["https://a.example", "https://a.example:8443/b/c.png?v=1#x", ""])
+def test_addresses_of_a_logo(url: str) -> None:
+    assert secure_address(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://a.example", "https://", "https://a b", "https://a.example/;", "https://a/'", 'https://a/"', "https://a@b"],
+)
+def test_what_would_change_the_policy_of_a_page(url: str) -> None:
+    with pytest.raises(ValueError, match="https://"):
+        secure_address(url)
+
+
+@pytest.mark.parametrize("address", ["help@example.com", "it+users@sub.example.com", ""])
+def test_addresses_of_contacts(address: str) -> None:
+    assert mail_address(address) == address
+
+
+@pytest.mark.parametrize(
+    "address", ["help", "a@b", "a b@c.example", "a@c.example?cc=b", "<a@c.example>", "a@c.example\n"]
+)
+def test_what_is_no_address_of_a_contact(address: str) -> None:
+    with pytest.raises(ValueError, match="e-mail address"):
+        mail_address(address)
 
 
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}

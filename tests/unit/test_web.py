@@ -15,7 +15,7 @@ from users.contrast import readable_on
 from users.edge import Request
 from users.errors import BadRequest, TooManyRequests, Unavailable
 from users.web.style import stylesheet
-from users.web.texts import FALLBACK, TEXTS, preferred_language
+from users.web.texts import FALLBACK, TEXTS, language_of, preferred_language
 
 HOSTILE = """<script>alert(1)</script>"'&$token"""
 
@@ -191,3 +191,57 @@ def test_people_get_a_page_for_every_error(operation: str, error: Any, text: str
     said = unescape(reply.body)
     assert TEXTS["en"][text.format(operation)] in said
     assert TEXTS["en"][f"{text.format(operation)}.title"] in said
+
+
+OPERATORS = {
+    "MG_USERS_APP_URL": "https://app.example.com/start?a=1&b=2",
+    "MG_USERS_CONTACT_ADDRESS": "help@example.com",
+    "MG_USERS_LOGO_URL": "https://cdn.example.com/logo.svg",
+}
+
+
+@pytest.mark.parametrize(
+    "text", ["reset_password.done", "invitation.done", "verify_email.done", "verify_email.removed"]
+)
+def test_a_page_at_the_end_leads_to_the_application(configure: Callable[..., None], text: str) -> None:
+    configure(**OPERATORS)
+    page = web.message_page(request(), 200, text).body
+    assert re.findall(r'<a class="button first" href="([^"]*)">([^<]*)<', page) == [
+        ("https://app.example.com/start?a=1&amp;b=2", "Go to Magistrala")
+    ]
+
+
+@pytest.mark.parametrize("code", ["verification_expired", "invalid_verification"])
+def test_the_page_of_a_link_that_is_over_leads_on(configure: Callable[..., None], code: str) -> None:
+    configure(**OPERATORS)
+    reply = web.error_page_of("verify_email")(request(accept="text/html"), BadRequest(code, "x"))
+    assert reply is not None
+    assert ('class="button other"' in reply.body) == (code == "verification_expired")
+    assert 'href="https://app.example.com/start?a=1&amp;b=2"' in reply.body
+    assert '<a href="mailto:help@example.com">help@example.com</a>' in reply.body
+
+
+def test_the_logo_and_nothing_else_is_loaded(configure: Callable[..., None]) -> None:
+    configure(**OPERATORS, MG_USERS_PRODUCT_NAME='"Ears"')
+    reply = web.message_page(request(), 200, "verify_email.done")
+    assert re.findall(r"<img[^>]*>", reply.body) == [
+        '<img src="https://cdn.example.com/logo.svg" alt="&quot;Ears&quot;">'
+    ]
+    assert " img-src https://cdn.example.com;" in reply.headers["Content-Security-Policy"]
+
+
+def test_the_language_of_the_account_comes_first() -> None:
+    asked = request(accept_language="de")
+    asked.locale = "en-GB"
+    assert web.message_page(asked, 200, "verify_email.done").headers["Content-Language"] == "en"
+    asked.locale = "fr"
+    assert web.message_page(asked, 200, "verify_email.done").headers["Content-Language"] == "de"
+
+
+def test_pages_and_mails_read_a_locale_alike() -> None:
+    from operations.mails import LANGUAGES
+    from operations.mails import language_of as language_of_mail
+
+    assert TEXTS.keys() == LANGUAGES
+    for locale in ("de", "de-DE", "de_AT", "de_CH.UTF-8", "DE", "en", "en-GB", "fr", "deutsch", "../de", "", "-de"):
+        assert (language_of(locale) or FALLBACK) == language_of_mail(locale)

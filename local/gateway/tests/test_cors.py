@@ -66,3 +66,25 @@ def test_other_origin() -> None:
     secure = Cors(allow_origins=("https://*",))
     assert with_cors(secure, {"origin": "http://a"}, Response(200)).headers == []
     assert with_cors(secure, {"origin": "https://a"}, Response(200)).headers[0][1] == "https://a"
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("http://localhost:3000", True),
+        ("http://localhost", True),
+        ("http://[::1]:5173", True),
+        ("https://localhost:3000", False),
+        ("http://localhost.evil.example:3000", False),
+        ("http://evil.example:3000", False),
+        ("http://localhost:3000.evil.example", False),
+        ("http://localhost:x", False),
+        ("http://localhost:", False),
+        ("null", False),
+    ],
+)
+def test_any_port(origin: str, allowed: bool) -> None:
+    """An origin that is listed with `*` for its port."""
+    cors = Cors(allow_origins=("http://localhost:*", "http://[::1]:*"))
+    added = [("access-control-allow-origin", origin)] if allowed else []
+    assert with_cors(cors, {"origin": origin}, Response(200)).headers == added

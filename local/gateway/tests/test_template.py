@@ -38,10 +38,9 @@ def _read(folder: Path, text: str) -> Stack:
 
 
 def test_routes(stack: Stack) -> None:
-    """Every HttpApi event is a route; a path with and without the closing slash are two."""
+    """Every HttpApi event is a route."""
     routes = {(route.method, route.path): route for route in stack.routes}
     assert routes["POST", "/users"].function == "EchoFunction"
-    assert routes["POST", "/users/"].function == "EchoFunction"
     assert routes["GET", "/users/{id}"].key == "GET /users/{id}"
     assert routes["ANY", "/any/{proxy+}"].timeout == 30
     assert routes["GET", "/impatient"].timeout == 0.3
@@ -157,6 +156,7 @@ def test_a_function_added_is_served(tmp_path: Path) -> None:
         (_MINIMAL.format(code=".", more="").replace("python3.13", "nodejs22.x"), "only Python"),
         (_MINIMAL.format(code=".", more=", Nonsense: 1").replace("CodeUri", "CodeUrl"), "CodeUrl"),
         (_MINIMAL.format(code=".", more=", PayloadFormatVersion: '1.0'"), "payload format 2.0"),
+        (_MINIMAL.format(code=".", more="").replace("Path: /hello", "Path: /hello/"), "must not end in a slash"),
     ],
 )
 def test_what_cannot_be_served_is_named(tmp_path: Path, text: str, told: str) -> None:
@@ -180,6 +180,21 @@ def test_an_authorizer_is_not_ignored(tmp_path: Path) -> None:
 """
     with pytest.raises(TemplateError, match="authorizers cannot"):
         _read(tmp_path, _MINIMAL.format(code=".", more=", ApiId: !Ref Api") + authorizer)
+
+
+def test_settings_need_their_route(tmp_path: Path) -> None:
+    """A stage with settings of a route that the API does not have cannot be made."""
+    api = """
+  Api:
+    Type: AWS::Serverless::HttpApi
+    Properties:
+      RouteSettings:
+        GET /hello: {ThrottlingRateLimit: 1}
+"""
+    text = _MINIMAL.format(code=".", more=", ApiId: !Ref Api") + api
+    assert _read(tmp_path, text).routes[0].key == "GET /hello"
+    with pytest.raises(TemplateError, match="RouteSettings of POST /hello: the API has no such route"):
+        _read(tmp_path, text.replace("GET /hello:", "POST /hello:"))
 
 
 def test_no_template(tmp_path: Path) -> None:

@@ -53,7 +53,10 @@ _COMMON_HEADERS = {"X-Content-Type-Options": "nosniff"}
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an operation answers: a status and a body that is turned into JSON (None: no body)."""
+    """What an operation answers: a status and a body.
+
+    A string or bytes are sent as they are, None is no body, and everything else is turned into JSON.
+    """
 
     status: int
     body: Any = None
@@ -62,13 +65,17 @@ class Reply:
 
 @dataclass(slots=True)
 class Request:
-    """One request. ``session`` is the caller's, None where the operation asks for none."""
+    """One request. ``session`` is the caller's, None where the operation asks for none.
+
+    ``locale`` is the language of the account that a page is about, as soon as the operation knows it.
+    """
 
     event: Mapping[str, Any]
     request_id: str
     access: Access
     session: Session | None = None
     admitted: bool = False
+    locale: str = ""
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -301,7 +308,9 @@ def _response(reply: Reply, request_id: str) -> dict[str, Any]:
         "X-Request-Id": request_id,
     }
     response: dict[str, Any] = {"statusCode": reply.status, "headers": headers}
-    if reply.body is not None:
+    if isinstance(reply.body, bytes):
+        response |= {"body": base64.b64encode(reply.body).decode(), "isBase64Encoded": True}
+    elif reply.body is not None:
         text = (
             reply.body
             if isinstance(reply.body, str)

@@ -120,6 +120,20 @@ def web_address(text: str) -> str:
     return text
 
 
+def secure_address(text: str) -> str:
+    """An ``https`` URL that fits into an attribute and a Content-Security-Policy, or nothing; ValueError otherwise."""
+    if text and not re.fullmatch(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[^\s;,'\"<>\\]*)?", text):
+        raise ValueError("must be a URL that starts with https://")
+    return text
+
+
+def mail_address(text: str) -> str:
+    """``local@domain``, or nothing; ValueError for anything else."""
+    if text and not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", text):
+        raise ValueError("must be an e-mail address, such as help@example.com")
+    return text
+
+
 def share(text: str) -> float:
     """A number from 0 to 1; ValueError for anything else."""
     number = float(text) if re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", text) else -1.0
@@ -345,6 +359,21 @@ class Settings:
     product_name: str = variable("MG_USERS_PRODUCT_NAME", "Magistrala", "What mails and pages call the product.")
     product_color: str = variable(
         "MG_USERS_PRODUCT_COLOR", "#0b57a4", "Colour of buttons and links in mails and pages.", color
+    )
+    app_url: str = variable(
+        "MG_USERS_APP_URL",
+        "",
+        "Where people use the product: mails and pages lead there. Empty: they do not.",
+        web_address,
+    )
+    contact_address: str = variable(
+        "MG_USERS_CONTACT_ADDRESS",
+        "",
+        "E-mail address that mails and pages name for questions; empty: none.",
+        mail_address,
+    )
+    logo_url: str = variable(
+        "MG_USERS_LOGO_URL", "", "Picture (`https`) that mails and pages show for the product's name.", secure_address
     )
     email_host: str = variable(
         "MG_EMAIL_HOST",

@@ -10,6 +10,7 @@ from operations.mails.names import shown_name
 from operations.relay import Row
 from users import one_time_tokens
 from users.database import query
+from users.models import Status
 from users.one_time_tokens import LIFETIMES, Purpose
 from users.repository.suppressions import is_suppressed
 from users.settings import settings
@@ -47,7 +48,7 @@ _END_OLDER = """
 # A notice tells of what has happened, so it makes sense as long as there is an account; the warning of a removal, as
 # long as nobody has enabled it.
 _PREPARE_NOTICE = f"""
-    SELECT {_ADDRESSEE}, {is_suppressed("%(email)s::text")} AS is_suppressed FROM users
+    SELECT {_ADDRESSEE}, status, {is_suppressed("%(email)s::text")} AS is_suppressed FROM users
     WHERE id = %(user_id)s AND (%(name)s <> 'account_removal' OR removal_warned_at IS NOT NULL)"""
 
 # Keys of a row's payload that are times, and what the mails call them.
@@ -124,7 +125,10 @@ def _notice(row: Row) -> Letter | None:
     found = query(_PREPARE_NOTICE, parameters, read_only=True)
     if not found:
         return None
-    return _letter(row, found[0], row.payload["email"], _told(row.payload))
+    values = _told(row.payload)
+    if row.name == "account_removal":
+        values["state"] = Status(found[0]["status"]).name.lower()
+    return _letter(row, found[0], row.payload["email"], values)
 
 
 def _told(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from users.repository.purges import NEVER_VERIFIED, Claim
 class Holder:
     """The enabled account that an unused, unexpired token is for, and the token's purpose.
 
-    ``secret_hash`` is empty when it has no password. ``registered_at`` is in UTC, None where nobody knows.
+    ``secret_hash`` is empty when it has no password. ``registered_at`` is in UTC, None where nobody knows. ``locale``
+    is the language that its owner chose for mails, or nothing.
     ``is_removable``: the owner of the mailbox may remove the account, because it registered itself and was never
     verified.
     """
@@ -28,13 +29,15 @@ class Holder:
     purpose: Purpose
     registered_at: datetime | None
     is_removable: bool
+    locale: str
 
 
 def find_holder(token: str, *purposes: Purpose) -> Holder | None:
     """Whose token it is, while it can be used for one of the purposes."""
     rows = query(
         "SELECT u.id AS user_id, COALESCE(u.username, '') AS username, u.email, COALESCE(u.secret, '') AS secret_hash,"
-        f" t.purpose, u.created_at AT TIME ZONE 'UTC' AS registered_at, {NEVER_VERIFIED} AS is_removable"
+        f" t.purpose, u.created_at AT TIME ZONE 'UTC' AS registered_at, {NEVER_VERIFIED} AS is_removable,"
+        " COALESCE(u.metadata->>'locale', '') AS locale"
         " FROM users_one_time_tokens t JOIN users u ON u.id = t.user_id"
         " WHERE t.digest = %(digest)s AND t.purpose = ANY(%(purposes)s) AND t.used_at IS NULL AND t.expires_at > now()"
         " AND u.status = 0 AND (u.email = t.email OR t.purpose = 'password_reset')",
@@ -44,10 +47,31 @@ def find_holder(token: str, *purposes: Purpose) -> Holder | None:
     return Holder(**rows[0]) if rows else None
 
 
-def is_known(token: str, *purposes: Purpose) -> bool:
-    """Whether the token was ever made for one of the purposes, though it may be used or expired."""
-    statement = "SELECT 1 FROM users_one_time_tokens WHERE digest = %(digest)s AND purpose = ANY(%(purposes)s)"
-    return bool(query(statement, {"digest": digest(token), "purposes": list(purposes)}, read_only=True))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressee:
+    """The account that a token was mailed to, whatever became of both. ``locale`` as in Holder.
+
+    ``email`` is its address where a new mail of the kind would make sense: the account is enabled and still has the
+    address that the token was mailed to, for a verification unverified. Else it is empty.
+    """
+
+    user_id: str
+    email: str
+    locale: str
+
+
+def find_addressee(token: str, *purposes: Purpose) -> Addressee | None:
+    """Whom a token was mailed to, though it may be used or expired; None for one that was never made for a purpose."""
+    rows = query(
+        "SELECT u.id AS user_id, COALESCE(u.metadata->>'locale', '') AS locale,"
+        " CASE WHEN u.status = 0 AND u.email = t.email AND (t.purpose <> 'verification' OR u.verified_at IS NULL)"
+        " THEN u.email ELSE '' END AS email"
+        " FROM users_one_time_tokens t JOIN users u ON u.id = t.user_id"
+        " WHERE t.digest = %(digest)s AND t.purpose = ANY(%(purposes)s)",
+        {"digest": digest(token), "purposes": list(purposes)},
+        read_only=True,
+    )
+    return Addressee(**rows[0]) if rows else None
 
 
 def use_for_verification(token: str, records: Sequence[Record], *, at: datetime) -> bool:

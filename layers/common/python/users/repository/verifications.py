@@ -5,7 +5,7 @@ from datetime import datetime
 
 from users.database import query
 from users.outbox import Record
-from users.repository.one_time_tokens import Holder
+from users.repository.one_time_tokens import Addressee, Holder
 from users.repository.outbox import INSERT_RECORDS, as_rows
 
 
@@ -30,17 +30,24 @@ def use_upstream_link(user_id: str, email: str, otp: str, records: Sequence[Reco
     return bool(query(statement, parameters, read_only=False))
 
 
-def knows_upstream_link(user_id: str, email: str, otp: str) -> bool:
-    """Whether upstream made this link, though it may be used or expired."""
-    statement = "SELECT 1 FROM users_verifications WHERE user_id = %(id)s AND email = %(email)s AND otp = %(otp)s"
-    return bool(query(statement, {"id": user_id, "email": email, "otp": otp}, read_only=True))
+def find_upstream_addressee(user_id: str, email: str, otp: str) -> Addressee | None:
+    """Whom upstream mailed this link to, though it may be used or expired; None for a link that it never made."""
+    rows = query(
+        "SELECT u.id AS user_id, COALESCE(u.metadata->>'locale', '') AS locale,"
+        " CASE WHEN u.status = 0 AND u.email = v.email AND u.verified_at IS NULL THEN u.email ELSE '' END AS email"
+        " FROM users_verifications v JOIN users u ON u.id = v.user_id"
+        " WHERE v.user_id = %(id)s AND v.email = %(email)s AND v.otp = %(otp)s",
+        {"id": user_id, "email": email, "otp": otp},
+        read_only=True,
+    )
+    return Addressee(**rows[0]) if rows else None
 
 
 def find_upstream_holder(user_id: str, email: str, otp: str) -> Holder | None:
     """Whose link it is, used and expired ones too; ``email`` is the address that the link names. None for no link."""
     rows = query(
         "SELECT u.id AS user_id, COALESCE(u.username, '') AS username, v.email,"
-        " u.created_at AT TIME ZONE 'UTC' AS registered_at"
+        " u.created_at AT TIME ZONE 'UTC' AS registered_at, COALESCE(u.metadata->>'locale', '') AS locale"
         " FROM users_verifications v JOIN users u ON u.id = v.user_id"
         " WHERE v.user_id = %(id)s AND v.email = %(email)s AND v.otp = %(otp)s",
         {"id": user_id, "email": email, "otp": otp},

@@ -9,17 +9,21 @@ from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
+from urllib.parse import urlsplit
 
 from users.edge import Reply, Request
-from users.errors import BadRequest, TooManyRequests, Unavailable, UsersError
+from users.errors import TooManyRequests, Unavailable, UsersError
 from users.media_type import is_json
 from users.password_policy import lengths
 from users.settings import settings
 from users.web.style import current
-from users.web.texts import TEXTS, preferred_language
+from users.web.texts import TEXTS, language_of, preferred_language
 
-# What an operation answers when its link cannot be used (any more).
-UNUSABLE = frozenset({"verification_expired", "invalid_verification"})
+# What an operation answers when its link cannot be used any more, and when it is none.
+EXPIRED = "verification_expired"
+UNUSABLE = frozenset({EXPIRED, "invalid_verification"})
+# What the button of an expired link's page says.
+RENEW = "renew"
 _FOLDER = Path(__file__).parent
 _ON_INVALID_FIELD = 'aria-invalid="true"'
 
@@ -48,9 +52,24 @@ def form_page(request: Request, texts: str, *, template: str = "", problem: str 
 
 
 def message_page(request: Request, status: int, text: str) -> Reply:
-    """A page that says one thing: the text ``text`` under its title, ``<text>.title``."""
+    """A page that says one thing: the text ``text`` under its title, ``<text>.title``. It leads to the application."""
     say = _Speaker(request)
-    return _page(say, status, f"{text}.title", f"<p>{say(text)}</p>")
+    return _page(say, status, f"{text}.title", f"<p>{say(text)}</p>{_way_on(say)}")
+
+
+def _expired_page(request: Request, status: int, operation: str) -> Reply:
+    """The page of a link that was good once: its button asks for a new mail."""
+    say = _Speaker(request)
+    token = (request.form() if request.method == "POST" else request.query).text("token")
+    texts = {f"text_{name}": say(f"{operation}.{name}") for name in ("unusable", "renew", "renew_button")}
+    content = _template("expired_link.html").substitute(texts, token=escape(token))
+    return _page(say, status, f"{operation}.unusable.title", content + _way_on(say, rank="other"))
+
+
+def _way_on(say: "_Speaker", rank: str = "first") -> str:
+    """The button that leads to the application, where the operator says where that is; ``other`` beside a first one."""
+    url, name = escape(settings().app_url), settings().product_name
+    return f'<a class="button {rank}" href="{url}">{say("app", product=name)}</a>' if url else ""
 
 
 def error_page_of(operation: str) -> Callable[[Request, UsersError], Reply | None]:
@@ -59,7 +78,9 @@ def error_page_of(operation: str) -> Callable[[Request, UsersError], Reply | Non
     def error_page(request: Request, error: UsersError) -> Reply | None:
         if request.method == "PUT" or wants_json(request):
             return None
-        if isinstance(error, BadRequest) and error.code in UNUSABLE:
+        if error.code == EXPIRED:
+            return _expired_page(request, error.status, operation)
+        if error.code in UNUSABLE:
             return message_page(request, error.status, f"{operation}.unusable")
         later = isinstance(error, Unavailable | TooManyRequests)
         return message_page(request, error.status, "unavailable" if later else "failed")
@@ -74,10 +95,11 @@ def wants_json(request: Request) -> bool:
 
 
 class _Speaker:
-    """The texts in the language that the visitor's browser prefers, as HTML."""
+    """The texts in the language of the account's mails, as HTML; where it has none, in the browser's."""
 
     def __init__(self, request: Request) -> None:
-        self.language = preferred_language(request.headers.get("accept-language", ""))
+        of_account = language_of(request.locale)
+        self.language = of_account or preferred_language(request.headers.get("accept-language", ""))
         self._texts = TEXTS[self.language]
 
     def __call__(self, key: str, **values: str) -> str:
@@ -103,13 +125,15 @@ def _page(say: _Speaker, status: int, title: str, content: str, mark: str = "") 
         mark=mark,
         title=say(title),
         product=escape(settings().product_name),
+        brand=_brand(),
         style=css,
         content=content,
+        footer=_footer(say),
     )
     headers = {
         "Content-Type": "text/html; charset=utf-8",
         "Content-Language": say.language,
-        "Content-Security-Policy": f"default-src 'none'; style-src {css_source}; form-action 'self';"
+        "Content-Security-Policy": f"default-src 'none'; style-src {css_source};{_logo_source()} form-action 'self';"
         " frame-ancestors 'none'; base-uri 'none'",
         "Cache-Control": "no-store",
         "Referrer-Policy": "no-referrer",
@@ -117,6 +141,24 @@ def _page(say: _Speaker, status: int, title: str, content: str, mark: str = "") 
         "X-Frame-Options": "DENY",
     }
     return Reply(status, html, headers)
+
+
+def _brand() -> str:
+    """The operator's logo, with the product's name for whoever does not see it; without a logo, the name."""
+    name, logo = escape(settings().product_name), escape(settings().logo_url)
+    return f'<img src="{logo}" alt="{name}">' if logo else name
+
+
+def _logo_source() -> str:
+    """What the Content-Security-Policy lets the page load: the site of the logo."""
+    parts = urlsplit(settings().logo_url)
+    return f" img-src {parts.scheme}://{parts.netloc};" if parts.netloc else ""
+
+
+def _footer(say: "_Speaker") -> str:
+    """Whom to ask, where the operator says whom."""
+    address = escape(settings().contact_address)
+    return f'<footer>{say("contact")} <a href="mailto:{address}">{address}</a></footer>\n' if address else ""
 
 
 def _password_rules(say: _Speaker) -> list[str]:

@@ -3,6 +3,7 @@
 A further language is one more entry of ``TEXTS``, with the same keys (a test compares them).
 """
 
+import re
 from collections.abc import Mapping
 
 FALLBACK = "en"
@@ -22,6 +23,11 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "reset_password.unusable": "A link to set a password works once, and a newer one replaces it. It works for 30"
         " minutes, in an invitation for 7 days. If you have just set a password with it, you can log in now. Otherwise"
         " ask for a new e-mail where you log in.",
+        "reset_password.renew": "Or let us send the e-mail again, to the address of the account.",
+        "reset_password.renew_button": "Send a new e-mail",
+        "reset_password.renewed.title": "Look into your mailbox",
+        "reset_password.renewed": "If the account can still get it, an e-mail with a new link is on its way. It goes to"
+        " the address of the account. You can close this page.",
         "invitation.title": "Set your password",
         "invitation.account": "For the account $account. This also confirms your e-mail address $email.",
         "invitation.new": "Password",
@@ -50,6 +56,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "verify_email.unusable": "A link to confirm an e-mail address works once, and for 24 hours. If you have"
         " confirmed your address or removed the account already, there is nothing to do. Otherwise log in and ask for a"
         " new e-mail.",
+        "verify_email.renew": "Or let us send the e-mail again, to the same address.",
+        "verify_email.renew_button": "Send a new e-mail",
+        "verify_email.renewed.title": "Look into your mailbox",
+        "verify_email.renewed": "If the address still has to be confirmed, an e-mail with a new link is on its way to"
+        " it. You can close this page.",
+        "app": "Go to $product",
+        "contact": "Questions? Write to",
         "rule.length": "at least $least characters",
         "rule.pattern": "it matches the pattern $pattern",
         "rule.common": "not a common password or word, even with numbers and signs added",
@@ -83,6 +96,11 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "reset_password.unusable": "Ein Link zum Festlegen eines Passworts gilt einmal, und ein neuerer ersetzt ihn. Er"
         " gilt 30 Minuten lang, in einer Einladung 7 Tage. Wenn Sie damit gerade ein Passwort festgelegt haben, können"
         " Sie sich jetzt anmelden. Sonst fordern Sie bei der Anmeldung eine neue E-Mail an.",
+        "reset_password.renew": "Oder lassen Sie sich die E-Mail noch einmal schicken, an die Adresse des Kontos.",
+        "reset_password.renew_button": "Neue E-Mail senden",
+        "reset_password.renewed.title": "Sehen Sie in Ihr Postfach",
+        "reset_password.renewed": "Wenn das Konto sie noch bekommen kann, ist eine E-Mail mit einem neuen Link"
+        " unterwegs. Sie geht an die Adresse des Kontos. Sie können diese Seite schließen.",
         "invitation.title": "Passwort festlegen",
         "invitation.account": "Für das Konto $account. Damit bestätigen Sie auch Ihre E-Mail-Adresse $email.",
         "invitation.new": "Passwort",
@@ -111,6 +129,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "verify_email.unusable": "Ein Link zum Bestätigen einer E-Mail-Adresse gilt einmal und 24 Stunden lang. Wenn"
         " Sie Ihre Adresse schon bestätigt oder das Konto schon entfernt haben, ist nichts zu tun. Sonst melden Sie"
         " sich an und fordern eine neue E-Mail an.",
+        "verify_email.renew": "Oder lassen Sie sich die E-Mail noch einmal schicken, an dieselbe Adresse.",
+        "verify_email.renew_button": "Neue E-Mail senden",
+        "verify_email.renewed.title": "Sehen Sie in Ihr Postfach",
+        "verify_email.renewed": "Wenn die Adresse noch zu bestätigen ist, ist eine E-Mail mit einem neuen Link dorthin"
+        " unterwegs. Sie können diese Seite schließen.",
+        "app": "Zu $product",
+        "contact": "Fragen? Schreiben Sie an",
         "rule.length": "mindestens $least Zeichen",
         "rule.pattern": "es entspricht dem Muster $pattern",
         "rule.common": "kein häufiges Passwort oder Wort, auch nicht mit Ziffern und Zeichen ergänzt",
@@ -131,6 +156,15 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "failed": "Bitte öffnen Sie den Link in der E-Mail noch einmal.",
     },
 }
+
+
+def language_of(locale: str) -> str:
+    """The language of ours that a locale such as ``de``, ``de-DE`` or ``de_AT.UTF-8`` names; nothing for another.
+
+    operations.mails reads the locale of an account alike, so that a page speaks the language of its mail.
+    """
+    language = re.split(r"[-_.@]", locale, maxsplit=1)[0].lower()
+    return language if language in TEXTS else ""
 
 
 def preferred_language(accepted: str) -> str:

@@ -1,7 +1,8 @@
 """The mails: subject, text and HTML of each, in every language that has a folder here.
 
-``<language>/<mail>.toml`` holds a mail's subject, heading, text and the label of its button; ``<language>/frame.toml``
-what that language's mails share. Text and HTML are made of the same paragraphs; the ``.html`` files are shared by all.
+``<language>/<mail>.toml`` holds a mail's subject, which is its heading as well, its text, and the label of its button.
+``<language>/frame.toml`` holds what that language's mails share. Text and HTML are made of the same paragraphs; the
+``.html`` files are shared by all.
 Another language is another folder with the same files.
 """
 
@@ -46,12 +47,20 @@ def language_of(locale: str | None) -> str:
 
 
 def render(
-    name: str, language: str, *, user: str = "", at: datetime | None = None, address: str = "", **values: str | datetime
+    name: str,
+    language: str,
+    *,
+    user: str = "",
+    at: datetime | None = None,
+    address: str = "",
+    state: str = "",
+    **values: str | datetime,
 ) -> Mail:
     """The mail ``name`` of ``MAILS``. ``user`` is what its receiver is called; ``values`` are the template's others.
 
     ``at`` and ``address`` are the time and the network address of the change that a notice tells of. A sentence of the
-    language's frame says them after the first paragraph, as far as they are known.
+    language's frame says them after the first paragraph, as far as they are known. ``state`` names one of the
+    template's words for the state of the account.
     ``user`` was typed by anybody: it becomes one line in which nothing is a link, and is escaped in the HTML part.
     The other values are ours.
     """
@@ -59,6 +68,7 @@ def render(
     shown = {key: _shown(value, frame["date"]) for key, value in values.items()}
     shown |= {"product": _one_line(settings().product_name), "user": shown_name(user)}
     shown |= {"at": _shown(at, frame["date"]) if at else "", "address": _one_line(address)}
+    shown |= {"state": template.get(state, ""), "app_url": settings().app_url, "contact": settings().contact_address}
     greeting = frame["greeting" if shown["user"] else "greeting_unnamed"]
     paragraphs = [greeting, *(_one_line(paragraph) for paragraph in template["text"].strip().split("\n\n"))]
     if at:
@@ -80,9 +90,16 @@ def _one_line(text: str) -> str:
 
 
 def _text(paragraphs: list[str], frame: Mapping[str, str], values: Mapping[str, str]) -> str:
-    filled = [Template(paragraph).substitute(values) for paragraph in [*paragraphs, frame["footer"]]]
-    *said, footer = [fill(text, _LINE_LENGTH, break_long_words=False, break_on_hyphens=False) for text in filled]
+    filled = [Template(paragraph).substitute(values) for paragraph in paragraphs]
+    said = [fill(text, _LINE_LENGTH, break_long_words=False, break_on_hyphens=False) for text in filled]
+    footer = "\n".join(Template(line).substitute(values) for line in _footer(frame, values))
     return "\n\n".join([*said, f"-- \n{footer}\n"])
+
+
+def _footer(frame: Mapping[str, str], values: Mapping[str, str]) -> list[str]:
+    """The lines below a mail: who sends it, and the ways on that the operator has set."""
+    lines = {"footer": "product", "app": "app_url", "contact": "contact"}
+    return [frame[line] for line, needed in lines.items() if values[needed]]
 
 
 def _html(
@@ -104,8 +121,24 @@ def _html(
     ]
     if _LINK in paragraphs:
         blocks.append(_layout("address.html").substitute(shared, hint=said["link_hint"]).strip())
-    rest = {key: said[key] for key in ("subject", "heading", "footer")}
-    return _layout("layout.html").substitute(shared, **rest, content="\n".join(blocks))
+    footer = "<br>\n".join(
+        Template(escape(line, quote=False)).substitute({**values, **_links(values)}) for line in _footer(frame, values)
+    )
+    return _layout("layout.html").substitute(
+        shared, subject=said["subject"], footer=footer, brand=_brand(values["product"]), content="\n".join(blocks)
+    )
+
+
+def _links(values: Mapping[str, str]) -> dict[str, str]:
+    """The addresses in a footer as links; ``values`` are escaped."""
+    anchor = '<a class="quiet" href="{0}{1}" target="_blank" style="color:#57606a">{1}</a>'
+    return {"app_url": anchor.format("", values["app_url"]), "contact": anchor.format("mailto:", values["contact"])}
+
+
+def _brand(product: str) -> str:
+    """The operator's logo, with the product's name for whoever does not see it; without a logo, the name."""
+    logo = escape(settings().logo_url)
+    return f'<img src="{logo}" alt="{product}" height="32" style="height:32px;border:0">' if logo else product
 
 
 @cache

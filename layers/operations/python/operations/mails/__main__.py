@@ -31,7 +31,7 @@ def write_samples(folder: Path) -> list[Path]:
         for name in sorted(MAILS):
             at = None if name in _LINKS or name == "account_removal" else _AT
             link = _LINKS.get(name, "")
-            mail = render(name, language, user="Ada", at=at, address="192.0.2.1", link=link, **_VALUES)
+            mail = render(name, language, user="Ada", at=at, address="192.0.2.1", state="deleted", link=link, **_VALUES)
             contents = {".html": mail.html, ".txt": f"Subject: {mail.subject}\n\n{mail.text}"}
             for suffix, content in contents.items():
                 file = folder / f"{language}-{name}{suffix}"

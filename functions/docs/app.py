@@ -1,0 +1,53 @@
+"""GET /docs: the page for reading and trying the API. GET / leads to it.
+
+The viewer is Swagger UI, whose files `local/docs/viewer.py` put beside this module. Nothing comes from elsewhere: by
+its Content-Security-Policy the page loads from, and calls, nothing but the API that serves it. Its links are relative,
+so that it works below the prefix of a proxy.
+"""
+
+import gzip
+from pathlib import Path
+
+from users.access import ANYBODY
+from users.edge import Reply, Request, operation
+from users.errors import NotFound
+from users.static_file import static_file
+
+_FOLDER = Path(__file__).parent
+_PAGE = "page.html"
+# Names and types of the files. Those of Swagger UI are large: they lie here compressed, as most browsers take them.
+_TYPES = {
+    "page.html": "text/html; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "favicon-32x32.png": "image/png",
+}
+# Swagger UI sets style attributes and carries its icons as data URLs.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+@operation("docs", access=ANYBODY)
+def lambda_handler(request: Request) -> Reply:
+    """The page, one of its files, or the way to the page; NotFound for a file that it does not have."""
+    if request.event["rawPath"] == "/":
+        return Reply(302, headers={"Location": "docs"})
+    name = (request.event.get("pathParameters") or {}).get("file", _PAGE)
+    if name not in _TYPES:
+        raise NotFound
+    return _file(request, name)
+
+
+def _file(request: Request, name: str) -> Reply:
+    headers = {"Content-Type": _TYPES[name], "Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+    compressed = _FOLDER / f"{name}.gz"
+    if not compressed.exists():
+        return static_file(request, (_FOLDER / name).read_bytes(), headers)
+    content = compressed.read_bytes()
+    headers["Vary"] = "Accept-Encoding"
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return static_file(request, gzip.decompress(content), headers)
+    return static_file(request, content, headers | {"Content-Encoding": "gzip"})
