@@ -2,7 +2,10 @@
 PYTHON ?= python3
 VENV := .venv/bin
 SAM := SAM_CLI_TELEMETRY=0 .local/tools/sam/bin/sam
-PYTEST := $(VENV)/python -m pytest -n
+# What to run of the tests, as pytest takes it: files, names, options.
+ARGS ?=
+# A few tests are quicker without workers, of which each starts its own PostgreSQL. ARGS may say -n again.
+PYTEST = $(VENV)/python -m pytest -n $(if $(ARGS),0,$(1)) $(ARGS)
 BENCHMARK := PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python
 CODE := functions layers local
 # Of the functions and layers: arm64 or x86_64.
@@ -16,10 +19,11 @@ help:
 	@echo "make mails     every mail in every language as files in .local/mails, to look at"
 	@echo "make test      the service's tests without the long ones, under 5 minutes"
 	@echo "make test-all  all tests, those of the local Auth and gateway too"
+	@echo "               ARGS=tests/cli make test runs just those; so for test-all"
 	@echo "make lint      ruff, mypy --strict, cfn-lint, sam validate --lint, checkov"
 	@echo "make build     sam build: the functions and layers as they are deployed"
 	@echo "make size      build, and say how large each layer and package is, against Lambda's limits"
-	@echo "make benchmark  import times; searches over a million users, and removals, beside upstream's"
+	@echo "make benchmark  import times; searches over a million users, and removals, beside upstream's; the relay"
 	@echo "make cold-start  starts of every function beside a bare one's and a monolith's"
 	@echo "make durations   what Lambda would bill of warm calls, for docs/cost.md"
 	@echo "make generate  openapi.json, tables and picture of docs/, gRPC messages, authorities of RDS"
@@ -42,11 +46,11 @@ mails:
 # Three workers keep two cores busy while tests wait for the parts. The long tests start more by themselves.
 test:
 	@$(PYTHON) local/install.py install dev mail clients diagram viewer
-	$(PYTEST) 3 -m "not long" tests
+	$(call PYTEST,3) -m "not long" $(if $(ARGS),,tests)
 
 test-all:
 	@$(PYTHON) local/install.py install dev mail clients diagram viewer browser sam
-	$(PYTEST) 2
+	$(call PYTEST,2)
 
 lint:
 	@$(PYTHON) local/install.py install dev sam checkov
@@ -87,6 +91,7 @@ benchmark:
 	$(VENV)/python benchmarks/imports.py
 	$(BENCHMARK) benchmarks/search.py
 	$(BENCHMARK) benchmarks/sweep.py
+	$(BENCHMARK) benchmarks/relay.py
 
 # Generated files, which are committed: a test fails when they are not up to date.
 generate:

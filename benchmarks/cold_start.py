@@ -120,9 +120,14 @@ class People:
         self._connection = psycopg.connect(conninfo, autocommit=True)
 
     def event(self, operation: str) -> Event:
-        """A request that the operation answers with a success."""
+        """A request that the operation answers with a success; a change wakes the relay, because no run is expected."""
+        event = self._event(operation)
+        self._connection.execute("UPDATE users_relay SET run_id = NULL, looks_until = '-infinity'")
+        return event
+
+    def _event(self, operation: str) -> Event:
         event: Event = json.loads((ROOT / "events" / f"{operation}.json").read_text())
-        if operation == "deliver_outbox":  # woken by one change, whose event it delivers
+        if operation == "deliver_outbox":  # it delivers the event of one change, and does not wait for more
             self._connection.execute("DELETE FROM users_outbox")
             self._call(self._register, "register_user", _registration())
         if "routeKey" not in event or operation in {"health", "openapi", "docs", "password_policy"}:

@@ -27,7 +27,11 @@ MEASURED = {
     "login": (HASHING_MEMORY, 24.8),
     "registration": (HASHING_MEMORY, 17.7),
 }
-RELAY, IDLE_RELAY = 8.1, 2.0  # of deliver_outbox with one event, and with nothing
+RELAY, IDLE_RELAY = 16.8, 2.0  # of deliver_outbox with one event for EventBridge, and with nothing
+WOKEN = 100  # milliseconds that a woken run waits for further changes, in which it delivers (operations.lookout)
+# Where more changes come, it waits on: runs, and their milliseconds, for each change at so many changes a second
+# (benchmarks/relay.py).
+WAITING = {10: (0.14, 95), 80: (0.001, 14)}
 COLD_START = 200  # of a read, as `make cold-start` tells it
 # Bytes of a request's log: metrics line, `answered` with its trace, Lambda's own three lines, access log, and 26 of each
 # line that CloudWatch adds.
@@ -36,15 +40,31 @@ TRACED = 0.05  # of many requests, X-Ray takes one each second and one in twenty
 HASHING_FUNCTIONS = 5  # register_user, issue_token, update_user_secret, reset_password, bootstrap
 
 TEMPLATE = (Path(__file__).parents[1] / "template.yaml").read_text()
-FUNCTIONS = len(re.findall("Type: AWS::Serverless::Function", TEMPLATE))
+FUNCTIONS = len(re.findall("Type: AWS::Serverless::Function", TEMPLATE)) - 1  # check_version runs at deployments alone
 # Some are of two metrics: the second one has one of these names.
 ALARMS = len(re.findall("Type: AWS::CloudWatch::Alarm|Id: (?:answered|requests|logins|runs)", TEMPLATE))
 
 
 def run(memory: int, milliseconds: float) -> float:
     """One call of a function: as if all its time were computing, which a smaller function does more slowly."""
-    seconds = milliseconds / 1000 * WHOLE_PROCESSOR / memory
-    return CALL + seconds * memory / 1024 * GB_SECOND + LOG_BYTES / 1e9 * LOG_GB
+    return CALL + LOG_BYTES / 1e9 * LOG_GB + time(memory, milliseconds * WHOLE_PROCESSOR / memory)
+
+
+def time(memory: int, milliseconds: float) -> float:
+    """So long a call of a function, whatever it does meanwhile."""
+    return milliseconds / 1000 * memory / 1024 * GB_SECOND
+
+
+def woken() -> float:
+    """A run for one event: it lasts for as long as it waits, unless the delivery takes longer; then it ends."""
+    delivery = (RELAY - IDLE_RELAY) * WHOLE_PROCESSOR / MEMORY
+    return run(MEMORY, IDLE_RELAY) + time(MEMORY, max(WOKEN, delivery))
+
+
+def waiting(rate: int) -> float:
+    """The share of a change in the runs that wait for changes at a rate."""
+    runs, milliseconds = WAITING[rate]
+    return runs * run(MEMORY, 0) + time(MEMORY, milliseconds)
 
 
 def idle() -> dict[str, float]:
@@ -91,9 +111,11 @@ if __name__ == "__main__":
         print(f"| {kind} | {MEASURED[kind][1]} | {MEASURED[kind][0]} | {price:.2f} |")
     cold = 1e4 * (run(MEMORY, COLD_START) - run(MEMORY, 0))
     print(f"| cold starts, one in a hundred requests | {COLD_START} | {MEMORY} | {cold:.2f} |")
-    print(
-        f"| an event on EventBridge, delivered by a run of its own | {RELAY} | {MEMORY} | {1e6 * (EVENT + run(MEMORY, RELAY)):.2f} |"
-    )
+    relay = {"by a run of its own": woken(), **{f"at {rate} changes a second": waiting(rate) for rate in WAITING}}
+    for how, price in relay.items():
+        print(f"| an event on EventBridge, {how} | | {MEMORY} | {1e6 * (EVENT + price):.2f} |")
+    for how, price in relay.items():
+        print(f"| **a login with its event**, {how} | | | **{requests()['login'] + 1e6 * (EVENT + price):.2f}** |")
     print(f"| a mail by SES | | | {1e6 * MAIL:.2f} |")
     print(f"| CloudFront and AWS WAF before it | | | {1e6 * (EDGE_CALL + WEB_ACL_CALL):.2f} |")
     print(f"| 1 GB through the NAT gateway | | | {NETWORK_GB:.3f} |")

@@ -2,8 +2,9 @@
 
     make durations        or: python benchmarks/durations.py [--calls 200], with the layers in PYTHONPATH
 
-One environment of each function, in Lambda's Runtime Interface Emulator, with real PostgreSQL, Auth and NATS beside it; the
-first two calls are not counted. ``Duration`` is the emulator's own report of a call, the mean of all calls the bill.
+One environment of each function, in Lambda's Runtime Interface Emulator, with real PostgreSQL and Auth beside it. Events go
+to EventBridge as moto's server models it, by the client that the function uses on AWS. The first two calls are not
+counted. ``Duration`` is the emulator's own report of a call, the mean of all calls the bill.
 """
 
 import argparse
@@ -11,24 +12,41 @@ import re
 import statistics
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 from cold_start import Builds, Event, accounts, surroundings
 from emulator import Code, Emulator
 
 from local.parts.postgres import temporary_postgres
+from tests.event_bridge_server import EventBridgeServer
 
-IDLE = "nothing to do"
-# Functions and what their calls are, by cost.py's kinds of a request; the relay with one event, and after it with none.
+
+@dataclass(frozen=True)
+class Calls:
+    """What is measured: a function, what its calls are (cost.py's kinds of a request), and whether a run is expected.
+
+    A change that finds no run expected wakes one. A run that was woken waits for further changes.
+    """
+
+    function: str
+    kind: str
+    run_is_expected: bool = False
+    has_event: bool = True
+
+
 CALLS = [
-    ("view_profile", "read of one account"),
-    ("list_users", "list, search"),
-    ("update_user", "change of an account"),
-    ("issue_token", "login"),
-    ("register_user", "registration"),
-    ("deliver_outbox", "one event"),
-    ("deliver_outbox", IDLE),
+    Calls("view_profile", "read of one account"),
+    Calls("list_users", "list, search"),
+    Calls("update_user", "change of an account"),
+    Calls("issue_token", "login"),
+    Calls("register_user", "registration"),
+    Calls("deliver_outbox", "one event, nobody waits"),
+    Calls("deliver_outbox", "one event, and it waits", run_is_expected=True),
+    Calls("deliver_outbox", "nothing to do", has_event=False),
 ]
+_SET = "UPDATE users_relay SET run_id = NULL, looks_until = now() + %s * interval '1 second'"
 _WARM_UP = 2
 _DURATION = re.compile(r"^REPORT .*?\tDuration: ([\d.]+) ms", re.MULTILINE)
 
@@ -49,13 +67,30 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary, temporary_postgres() as server:
         folder = Path(temporary)
         builds = Builds.make(folder)
-        with surroundings(server, folder) as variables, accounts(builds, server, variables) as people:
-            plain = variables | {"MG_SPICEDB_HOST": ""}  # as the stack comes
+        with (
+            surroundings(server, folder) as variables,
+            accounts(builds, server, variables) as people,
+            EventBridgeServer(folder / "eventbridge.log") as bridge,
+            psycopg.connect(
+                f"host={server.host} port={server.port} user=postgres dbname=users", autocommit=True
+            ) as rows,
+        ):
+            bridge.client("events").create_event_bus(Name="users")
+            plain = variables | {  # as the stack comes
+                "MG_SPICEDB_HOST": "",
+                "MG_USERS_ES_URL": "eventbridge://users",
+                "AWS_ENDPOINT_URL_EVENTBRIDGE": bridge.url,
+            }
             print(f"{'':40}{'mean ms':>8}{'median':>8}")
-            for name, kind in CALLS:
-                events = dict if kind == IDLE else lambda name=name: people.event(name)
-                told = measured(builds.code(name, plain), events, calls)
-                print(f"{name:16}{kind:24}{statistics.mean(told):8.1f}{statistics.median(told):8.1f}")
+            for each in CALLS:
+
+                def event(each: Calls = each) -> Event:
+                    made = people.event(each.function) if each.has_event else {}
+                    rows.execute(_SET, (60 if each.run_is_expected else 0,))
+                    return made
+
+                told = measured(builds.code(each.function, plain), event, calls)
+                print(f"{each.function:16}{each.kind:24}{statistics.mean(told):8.1f}{statistics.median(told):8.1f}")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,18 @@ SECRET_KEY = "0123456789abcdef0123456789abcdef"
 AS_OWNER = {"MG_USERS_DB_USER": "postgres", "MG_USERS_DB_OWNER": ""}
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave the indexes that migrations build out of the logs that failures show, unless --log-level asks for logs."""
+    from users.log import logger
+
+    if not config.getoption("log_level"):
+        logger.addFilter(_says_more_than_an_index)
+
+
+def _says_more_than_an_index(record: logging.LogRecord) -> bool:
+    return record.getMessage() != "building index"
+
+
 @pytest.fixture(scope="session")
 def parts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("parts")

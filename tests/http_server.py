@@ -29,6 +29,8 @@ class HttpServer:
     received: list[Received] = field(default_factory=list)
     # Called before the answer, in the thread of the request: waits, or raises to hang up without an answer.
     before_answer: Callable[[], None] = lambda: None
+    # What a request is answered instead, where requests come at the same time: status and body.
+    answer_to: Callable[[Received], tuple[int, bytes]] | None = None
 
 
 @contextmanager
@@ -41,13 +43,15 @@ def http_server(status: int = 200, body: bytes = b"", tls: ssl.SSLContext | None
         def answer(self) -> None:
             content = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            state.received.append(Received(self.command, self.path, headers, content))
+            received = Received(self.command, self.path, headers, content)
+            state.received.append(received)
             try:
                 state.before_answer()
-                self.send_response(state.status)
-                self.send_header("Content-Length", str(len(state.body)))
+                status, told = state.answer_to(received) if state.answer_to else (state.status, state.body)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(told)))
                 self.end_headers()
-                self.wfile.write(state.body)
+                self.wfile.write(told)
             except ConnectionError:  # raised by before_answer, or the client has gone
                 self.close_connection = True
 

@@ -1,6 +1,6 @@
 """Deliver the outbox: events, mails, relations, and wishes for reset mails. Woken by mutations and each minute."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from operations.outbox_administration import count_parked
@@ -8,16 +8,20 @@ from operations.relay import Channel, deliver_due
 from users.internal import internal
 from users.log import logger
 from users.metrics import age, count
+from users.readiness import needed
 from users.repository.outbox import oldest_age
 
 # A run stops claiming when a batch might no longer be settled before Lambda ends the function.
 _RESERVE_MILLISECONDS = 10_000
+# It stops waiting for further changes while there is time for a whole turn of those that count on it.
+_LINGERING_MILLISECONDS = _RESERVE_MILLISECONDS + 10_000
 
 
 def _events() -> Channel:
     from operations.event_stream import event_channel  # each destination's client only when needed
+    from operations.kept_channel import KeptChannel
 
-    return event_channel()
+    return KeptChannel("event", event_channel)
 
 
 def _mails() -> Channel:
@@ -53,10 +57,18 @@ _CHANNELS = {
 }
 
 
+@needed
+def _channels() -> None:
+    """Open every channel, which connects to nothing yet; SettingsError for a destination that there is none for."""
+    for channel in _CHANNELS.values():
+        channel().close()
+
+
 @internal("deliver_outbox")
 def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 -- the wake-up says nothing
     """Deliver what is due; the counts of what was delivered, refused, parked or found its destination away."""
-    counts = deliver_due(_CHANNELS, lambda: context.get_remaining_time_in_millis() > _RESERVE_MILLISECONDS)
+    left: Callable[[], int] = context.get_remaining_time_in_millis
+    counts = deliver_due(_CHANNELS, lambda: left() > _RESERVE_MILLISECONDS, lambda: left() > _LINGERING_MILLISECONDS)
     age("OutboxAge", oldest_age())
     count("OutboxParked", count_parked(ids=None, channel=None))
     logger.info("delivered", extra=counts)

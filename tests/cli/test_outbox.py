@@ -71,3 +71,5 @@ def test_conflicts_and_sweep(own_service: Service, line: CommandLine) -> None:
     assert line.run("sweep").code == 2
     assert line.run("sweep", "--yes", "--json").json["counts"]["swept"] == 1
     assert own_service.execute("SELECT id FROM users WHERE id = %s", due["id"]) == []
+    nothing_due = line.run("sweep", "--json")  # so nobody is asked
+    assert (nothing_due.code, nothing_due.json["counts"]["swept"]) == (0, 0), nothing_due.err

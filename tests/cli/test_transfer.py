@@ -198,6 +198,20 @@ def test_good_lines_go_in_beside_wrong_ones(own_service: Service, line: CommandL
     assert {row["username"] for row in own_service.execute("SELECT username FROM users")} == {"ada_1", "ada_3", "ada_6"}
 
 
+def test_wrong_lines_are_told_in_their_order(own_service: Service, line: CommandLine) -> None:
+    """Whoever finds what is wrong: the check of a line, the constraints, or PostgreSQL alone."""
+    existing = own_service.register()
+    digits = b'{"first_name":"A","last_name":"B","email":"d@example.com","credentials":{"username":"d"},"metadata":'
+    digits += b'{"n":1e400000}}'
+    taken = user(9, email=existing["email"])
+    again = user(4, email="ADA.3@example.com")
+    given = write(line, taken, b"{", user(3), digits, again, b"[]", taken)
+    done = line.run("import", given, "--errors", "errors.ndjson")
+    numbers = [int(number) for number in re.findall(r"^line (\d+):", done.err, re.MULTILINE)]
+    assert numbers == [1, 2, 4, 5, 6, 7]
+    assert list(errors_of(line)) == numbers
+
+
 def test_a_tag_that_no_index_holds_is_a_wrong_line_and_not_a_lost_database(
     own_service: Service, line: CommandLine
 ) -> None:
@@ -266,6 +280,112 @@ def test_update_takes_no_administrator_away(own_service: Service, line: CommandL
     assert (done.json["imported"], done.json["updated"]) == (1, 0)
     assert errors_of(line) == {1: "protected", 2: "protected"}
     assert own_service.execute("SELECT status FROM users WHERE role = 1") == [{"status": 0}]
+
+
+# --- the administrator of either installation
+
+
+def installed(service: Service) -> str:
+    """What bootstrap makes: the administrator that everybody has; its id."""
+    administrator, _ = service.administrator()
+    service.execute("UPDATE users SET email = 'admin@example.com', username = 'admin' WHERE id = %s", administrator)
+    return administrator
+
+
+def administrators_of(service: Service) -> list[dict[str, Any]]:
+    return service.execute("SELECT id, email, username, first_name FROM users WHERE role = 1 AND status = 0")
+
+
+SOURCE = "11111111-1111-4111-8111-111111111111"
+
+
+def theirs(**changes: Any) -> dict[str, Any]:
+    """The administrator of the installation that the file is of."""
+    names = {"email": "Admin@example.com", "credentials": {"username": "admin"}}
+    return user(1, **{"id": SOURCE, "role": "admin", "status": "enabled", **names, **changes})
+
+
+def test_the_sources_administrator_is_left_out(own_service: Service, line: CommandLine) -> None:
+    here = installed(own_service)
+    for options in ([], ["--dry-run"]):
+        done = line.run("import", write(line, theirs(), user(2)), "--json", *options)
+        assert (done.code, done.json["existing"], done.json["failed"]) == (0, 1, 0), done.err
+        assert "line 1: left out" in done.err
+        assert "--on-conflict update" in done.err
+        assert [each["id"] for each in administrators_of(own_service)] == [here]
+        own_service.execute("DELETE FROM users WHERE id <> %s", here)
+
+
+@pytest.mark.parametrize("names", [{}, {"email": "other@example.com"}, {"credentials": {"username": "chief"}}])
+def test_the_sources_administrator_takes_the_place(
+    own_service: Service, line: CommandLine, names: dict[str, Any]
+) -> None:
+    """Its id is the one that other services know. Without a hash, the password is the one of here."""
+    here = installed(own_service)
+    token = own_service.log_in("admin@example.com")
+    own_service.execute("DELETE FROM users_outbox")
+    given = write(line, theirs(**names), user(2))
+    rehearsed = line.run("import", given, "--on-conflict", "update", "--json", "--dry-run")
+    assert (rehearsed.code, rehearsed.json["updated"]) == (0, 1)
+    assert [each["id"] for each in administrators_of(own_service)] == [here]
+    done = line.run("import", given, "--on-conflict", "update", "--json")
+    assert (done.code, done.json["updated"], done.json["imported"]) == (0, 1, 1), done.err
+    expected = theirs(**names)
+    assert administrators_of(own_service) == [
+        {
+            "id": SOURCE,
+            "email": expected["email"],
+            "username": expected["credentials"]["username"],
+            "first_name": "Ada",
+        }
+    ]
+    assert own_service.call("view_profile", token=token).status == 401
+    own_service.execute("UPDATE users SET verified_at = now() WHERE id = %s", SOURCE)
+    token = own_service.log_in(expected["email"])
+    assert own_service.call("list_users", token=token).status == 200
+    told = own_service.execute("SELECT channel, name, payload FROM users_outbox WHERE user_id = %s ORDER BY seq", here)
+    assert [(row["channel"], row["name"]) for row in told] == [("event", "user.purge"), ("relation", "settle")]
+    assert told[0]["payload"]["id"] == here
+    again = line.run("import", given, "--on-conflict", "update", "--json").json
+    assert (again["updated"], again["imported"], again["failed"]) == (2, 0, 0)
+
+
+def test_with_its_hash_the_password_is_the_sources(own_service: Service, line: CommandLine) -> None:
+    installed(own_service)
+    own_service.execute("UPDATE users SET secret = 'x'")
+    given = write(line, theirs(secret=ARGON2_DEFAULT))
+    assert line.run("import", given, "--on-conflict", "update", "--json").json["updated"] == 1
+    own_service.log_in("admin")
+
+
+def test_no_administrator_goes_where_the_other_cannot_come(own_service: Service, line: CommandLine) -> None:
+    """Another account has the username of the file's administrator; and one that is no administrator is nobody's."""
+    here = installed(own_service)
+    taken = own_service.register()["credentials"]["username"]
+    given = write(
+        line,
+        theirs(credentials={"username": taken}),
+        theirs(role="user", id=str(uuid.uuid4())),
+        theirs(status="disabled"),
+    )
+    for options in ([], ["--dry-run"]):
+        done = line.run("import", given, "--on-conflict", "update", "--errors", "errors.ndjson", "--json", *options)
+        assert (done.code, done.json["updated"]) == (1, 0)
+        assert errors_of(line) == dict.fromkeys((1, 2, 3), "email_taken")
+        assert [each["id"] for each in administrators_of(own_service)] == [here]
+
+
+def test_the_same_username_is_another_person_until_somebody_says_otherwise(
+    own_service: Service, line: CommandLine
+) -> None:
+    here = installed(own_service)
+    given = write(line, theirs(email="other@example.com"))
+    done = line.run("import", given, "--errors", "errors.ndjson", "--json")
+    assert (done.code, errors_of(line)) == (1, {1: "username_taken"})
+    assert "--on-conflict update" in done.err
+    assert [each["id"] for each in administrators_of(own_service)] == [here]
+    stopped = line.run("import", write(line, theirs()), "--on-conflict", "fail", "--json")
+    assert stopped.failure[:2] == (1, "refused")
 
 
 def test_a_demotion_takes_the_relation_away(own_service: Service, line: CommandLine) -> None:

@@ -2,9 +2,10 @@
 
 import io
 import json
+import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 from operations import event_bridge
 from operations.event_bridge import EventBridgeChannel
 from operations.event_stream import event_channel
+from operations.relay import DestinationUnavailable, Row
 from tests.event_bridge_server import Bus, EventBridgeServer
-from tests.http_server import HttpServer, http_server
+from tests.http_server import HttpServer, Received, http_server
 from tests.service import Service
 from users.settings import SettingsError
 
@@ -151,14 +153,13 @@ Answer = Callable[[list[dict[str, Any]]], tuple[int, dict[str, Any]]]
 def answering(service: Service, answer: Answer) -> Iterator[HttpServer]:
     """A service whose PutEvents is answered by ``answer``, from the entries: status and body."""
 
-    def decide() -> None:
-        request = endpoint.received[-1]
+    def decide(request: Received) -> tuple[int, bytes]:
         is_put = request.headers["x-amz-target"] == "AWSEvents.PutEvents"
-        endpoint.status, body = answer(json.loads(request.body)["Entries"]) if is_put else (200, {})
-        endpoint.body = json.dumps(body).encode()
+        status, body = answer(json.loads(request.body)["Entries"]) if is_put else (200, {})
+        return status, json.dumps(body).encode()
 
     with http_server() as endpoint:
-        endpoint.before_answer = decide
+        endpoint.answer_to = decide
         with service.configured(MG_USERS_ES_URL="eventbridge://users", AWS_ENDPOINT_URL_EVENTBRIDGE=endpoint.url):
             yield endpoint
 
@@ -281,7 +282,76 @@ def test_a_call_holds_less_than_it_may(emptied_service: Service) -> None:
         put(emptied_service, name, id=name, text="x" * 100_000)
     with answering(emptied_service, lambda entries: results(entries, {})) as endpoint:
         assert emptied_service.deliver()["delivered"] == 3
-    assert calls(endpoint) == [["a", "b"], ["c"]]
+    assert sorted(calls(endpoint)) == [["a", "b"], ["c"]]
+
+
+# --- calls at the same time, and a client that is kept
+
+
+def rows(count: int) -> list[Row]:
+    """Rows of as many accounts."""
+    return [
+        Row(seq=n, id=f"{n}", user_id=f"u{n}", channel="event", name="user.test", payload={"id": f"{n:02}"}, attempts=1)
+        for n in range(count)
+    ]
+
+
+def test_the_calls_of_a_group_are_made_at_the_same_time(emptied_service: Service) -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    def when_all_are_there(entries: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+        together.wait()
+        return results(entries, {})
+
+    with answering(emptied_service, when_all_are_there), closing(EventBridgeChannel("eventbridge://users")) as channel:
+        assert [outcome.row.seq for outcome in channel.deliver(rows(30))] == list(range(30))
+
+
+def test_what_other_calls_put_counts_when_one_fails(emptied_service: Service) -> None:
+    def one_fails(entries: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+        if any(json.loads(entry["Detail"])["id"] == "15" for entry in entries):
+            return 400, {"__type": "AccessDeniedException", "message": "m"}
+        return results(entries, {})
+
+    with answering(emptied_service, one_fails), closing(EventBridgeChannel("eventbridge://users")) as channel:
+        outcomes = channel.deliver(rows(30))
+        told: list[int] = []
+        with pytest.raises(DestinationUnavailable, match="AccessDenied"):
+            told.extend(outcome.row.seq for outcome in outcomes)
+    assert told == [*range(10), *range(20, 30)]
+
+
+def test_the_bus_is_looked_at_once_a_minute(emptied_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bus that is deleted takes events and drops them, so it is looked at again and again."""
+
+    def looks() -> int:
+        return len([each for each in endpoint.received if each.headers["x-amz-target"].endswith("DescribeEventBus")])
+
+    with answering(emptied_service, lambda entries: results(entries, {})) as endpoint:
+        for _ in range(3):
+            put(emptied_service, "a", id="a")
+            assert emptied_service.deliver()["delivered"] == 1
+        assert (looks(), len(calls(endpoint))) == (1, 3)
+        monkeypatch.setattr(event_bridge, "_BUS_IS_KNOWN", 0.0)
+        put(emptied_service, "a", id="a")
+        assert emptied_service.deliver()["delivered"] == 1
+        assert looks() == 2
+
+
+def test_a_kept_connection_that_ended_is_replaced(emptied_service: Service) -> None:
+    """Between two runs, or under a call: the client is kept, and puts the entries again on another connection."""
+
+    def hang_up() -> None:
+        endpoint.before_answer = lambda: None
+        raise ConnectionError
+
+    with answering(emptied_service, lambda entries: results(entries, {})) as endpoint:
+        put(emptied_service, "a", id="a")
+        assert emptied_service.deliver()["delivered"] == 1
+        endpoint.before_answer = hang_up
+        put(emptied_service, "a", id="b")
+        assert emptied_service.deliver()["delivered"] == 1
+    assert calls(endpoint) == [["a"], ["b"], ["b"]]
 
 
 # --- which event store

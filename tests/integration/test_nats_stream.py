@@ -3,13 +3,17 @@
 import asyncio
 import io
 import json
+import os
+import signal
+import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +24,13 @@ from nats.js import JetStreamContext
 
 from local.parts.nats import NatsServer
 from local.parts.postgres import free_port
-from operations import nats_stream
+from local.parts.process import ROOT
+from operations import kept_channel, nats_stream
 from operations.nats_stream import NatsChannel
 from operations.relay import DestinationUnavailable, Row
 from tests.deliveries import events
 from tests.service import Service, eventually
+from users import snapstart
 
 
 def row(**payload: Any) -> Row:
@@ -312,3 +318,159 @@ def test_who_may_not_publish_is_told_so(
     ):
         assert emptied_service.deliver()["unavailable"] == 1
     assert "permissions violation for publish" in log_output.getvalue()
+
+
+# --- a connection that is kept from run to run
+
+
+def client_of_environment() -> Any:
+    """What the relay keeps in this process."""
+    channel = kept_channel._kept["event"]
+    assert isinstance(channel, NatsChannel)
+    return channel._client
+
+
+def test_the_connection_is_kept_from_run_to_run_and_closed_before_a_snapshot(
+    emptied_service: Service, own_nats: NatsServer
+) -> None:
+    with emptied_service.configured(MG_USERS_ES_URL=own_nats.url):
+        clients = []
+        for number in range(3):
+            put(emptied_service, "u", number=number)
+            assert emptied_service.deliver()["delivered"] == 1
+            clients.append(client_of_environment())
+        assert clients == clients[:1] * 3
+        assert clients[0].is_connected
+        snapstart.forget()
+        assert clients[0].is_closed
+        put(emptied_service, "u", number=3)
+        assert emptied_service.deliver()["delivered"] == 1
+    assert [event.payload["number"] for event in events(own_nats.url)] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("trusted", [0.0, 3600.0])
+def test_a_server_that_restarted_between_two_runs_costs_no_run(
+    emptied_service: Service, own_nats: NatsServer, monkeypatch: pytest.MonkeyPatch, trusted: float
+) -> None:
+    """Whether the connection is looked at before it is used, or breaks under the events."""
+    monkeypatch.setattr(nats_stream, "_TRUSTED", trusted)
+    with emptied_service.configured(MG_USERS_ES_URL=own_nats.url):
+        put(emptied_service, "u", number=0)
+        assert emptied_service.deliver()["delivered"] == 1
+        own_nats.kill()
+        own_nats.start()
+        own_nats.wait_ready()
+        for number in (1, 2):
+            put(emptied_service, "u", number=number)
+        began = time.monotonic()
+        assert emptied_service.deliver()["delivered"] == 2
+        assert time.monotonic() - began < nats_stream._TIMEOUT, "no answer of the ended connection is waited for"
+    assert [event.payload["number"] for event in events(own_nats.url)] == [0, 1, 2]
+
+
+def test_a_server_that_stays_away_is_told_and_found_again(emptied_service: Service, own_nats: NatsServer) -> None:
+    with emptied_service.configured(MG_USERS_ES_URL=own_nats.url):
+        put(emptied_service, "u", number=0)
+        assert emptied_service.deliver()["delivered"] == 1
+        own_nats.kill()
+        put(emptied_service, "u", number=1)
+        assert emptied_service.deliver()["unavailable"] == 1
+        own_nats.start()
+        own_nats.wait_ready()
+        assert emptied_service.deliver()["delivered"] == 1
+    assert [event.payload["number"] for event in events(own_nats.url)] == [0, 1]
+
+
+class Proxy:
+    """A way to a server whose connections can fall silent, as those do that a NAT gateway forgets."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._silent: set[socket.socket] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def silence(self) -> None:
+        """Pass on nothing more of what is connected; nobody is told."""
+        self._silent.update(each for pair in self._pairs for each in pair)
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._target))
+                self._pairs.append((client, server))
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if source not in self._silent:
+                    sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._listener.close()
+        for pair in self._pairs:
+            for each in pair:
+                each.close()
+
+
+def test_a_connection_that_fell_silent_while_the_function_was_frozen_is_replaced(
+    emptied_service: Service, own_nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_stream, "_TRUSTED", 0.0)  # as if it were long ago
+    with (
+        closing(Proxy(own_nats.port)) as proxy,
+        emptied_service.configured(MG_USERS_ES_URL=f"nats://127.0.0.1:{proxy.port}"),
+    ):
+        put(emptied_service, "u", number=0)
+        assert emptied_service.deliver()["delivered"] == 1
+        proxy.silence()
+        put(emptied_service, "u", number=1)
+        assert emptied_service.deliver()["delivered"] == 1
+    assert [event.payload["number"] for event in events(own_nats.url)] == [0, 1]
+
+
+@pytest.mark.long
+def test_a_relay_that_was_stopped_for_longer_than_the_server_waits(emptied_service: Service, tmp_path: Path) -> None:
+    """The server ends the connection of a process that answers no pings, which is what freezing looks like to it."""
+    relay = (
+        "import json, sys\n"
+        "from operations.kept_channel import KeptChannel\n"
+        "from operations.event_stream import event_channel\n"
+        "from operations.relay import deliver_due\n"
+        "for _ in sys.stdin:\n"
+        "    counts = deliver_due({'event': lambda: KeptChannel('event', event_channel)}, lambda: True)\n"
+        "    print(json.dumps(counts), flush=True)\n"
+    )
+    with configured_nats(tmp_path, 'ping_interval: "200ms"\nping_max: 1\ndebug: true') as port:
+        url = f"nats://127.0.0.1:{port}"
+        environment = {**os.environ, "MG_USERS_ES_URL": url}
+        environment["PYTHONPATH"] = f"{ROOT}/layers/common/python:{ROOT}/layers/operations/python"
+        process = subprocess.Popen(
+            [sys.executable, "-c", relay], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        log = tmp_path / "nats.log"
+
+        def deliver() -> Any:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            print(file=process.stdin, flush=True)
+            return json.loads(process.stdout.readline())["delivered"]
+
+        try:
+            put(emptied_service, "u", number=0)
+            assert deliver() == 1
+            process.send_signal(signal.SIGSTOP)
+            eventually(lambda: "Stale Client Connection" in log.read_text())
+            process.send_signal(signal.SIGCONT)
+            put(emptied_service, "u", number=1)
+            assert deliver() == 1
+        finally:
+            process.kill()
+            process.communicate()
+        assert [event.payload["number"] for event in events(url)] == [0, 1]

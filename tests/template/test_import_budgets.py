@@ -26,6 +26,7 @@ SESSIONS = AUTH | {"nacl"}  # sessions end or begin: Auth, and the ids in its to
 
 BUDGETS = {
     "bootstrap": ROWS | {"nacl"},
+    "check_version": frozenset[str](),
     "delete_user": SESSIONS,
     "deliver_outbox": ROWS,
     "disable_user": SESSIONS,

@@ -14,7 +14,10 @@ from local.gateway.template import read_stack
 
 ROOT = Path(__file__).parents[2]
 METHODS = {"get", "put", "post", "patch", "delete", "head", "options", "trace"}
-INTERNAL = {"bootstrap", "deliver_outbox", "record_mail_feedback", "report_telemetry", "sweep_accounts"}
+INTERNAL = {
+    *("bootstrap", "check_version", "deliver_outbox"),
+    *("record_mail_feedback", "report_telemetry", "sweep_accounts"),
+}
 OPERATIONS = sorted(folder.parent.name for folder in ROOT.glob("functions/*/app.py"))
 API_OPERATIONS = [name for name in OPERATIONS if name not in INTERNAL]
 

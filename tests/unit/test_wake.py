@@ -1,4 +1,4 @@
-"""Waking the relay: failures never raise."""
+"""Waking the relay: failures never raise. There is no database here, so that nobody is known to be about to look."""
 
 import os
 import socket
@@ -16,6 +16,8 @@ ENVIRONMENT = {
     "AWS_REGION": "eu-central-1",
     "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+    "MG_USERS_DB_HOST": "127.0.0.1",
+    "MG_USERS_DB_PORT": "1",
 }
 
 

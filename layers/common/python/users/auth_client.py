@@ -15,6 +15,7 @@ from users.channel import check_serving, open_channel
 from users.errors import BadRequest, Forbidden, NotFound, Unauthenticated, Unavailable, UsersError
 from users.models import Role
 from users.proto import auth_pb2, token_pb2
+from users.readiness import needed
 from users.secrets import secret
 from users.settings import settings
 from users.snapstart import not_in_snapshots
@@ -158,6 +159,7 @@ def _call(method: str, request: Message, answer: type[Answer]) -> Answer:
         raise type(refusal)(refusal.code, refusal.message) from error
 
 
+@needed  # reads the certificates and the key; nothing is connected before the first call
 @cache
 def _channel() -> grpc.Channel:
     s = settings()

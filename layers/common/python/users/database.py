@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from users.errors import BadRequest, Conflict, Unavailable
+from users.readiness import needed
 from users.secrets import has_changed, secret
 from users.settings import settings
 from users.snapstart import not_in_snapshots
@@ -79,6 +80,12 @@ def query(statement: str, parameters: Parameters, *, read_only: bool) -> list[Di
     """
     with statement_span():
         return _query(statement, parameters, read_only)
+
+
+@needed
+def _answers() -> None:
+    """Raise Unavailable unless the tables can be read."""
+    query("SELECT 1 FROM users LIMIT 1", {}, read_only=True)
 
 
 def _query(statement: str, parameters: Parameters, read_only: bool) -> list[DictRow]:

@@ -37,6 +37,7 @@ from users.log import logger, place
 from users.media_type import is_json
 from users.metrics import count
 from users.query import Query
+from users.readiness import CHECK, readiness_of
 from users.secrets import secret
 from users.settings import SettingsError, settings
 from users.snapstart import prepare
@@ -226,10 +227,13 @@ def operation(name: str, *, access: Access, error_page: ErrorPage | None = None)
     """
 
     def decorate(handler: Handler) -> LambdaHandler:
+        check = readiness_of(name)
         prepare()
 
         @wraps(handler)
         def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001 -- Lambda's signature
+            if event == CHECK:
+                return check()
             started = time.perf_counter()
             request = Request(event, _request_id(event), access)
             with invocation(name, request.request_id, request.headers, event.get("routeKey", "")) as outcome:

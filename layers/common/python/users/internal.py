@@ -11,28 +11,36 @@ from typing import Any, TypeVar
 from users.errors import Unavailable, UsersError
 from users.invocation import invocation, tell_unavailable
 from users.log import logger, place
+from users.readiness import CHECK, readiness_of
 from users.settings import SettingsError
 from users.snapstart import prepare
 
 Result = TypeVar("Result")
 Handler = Callable[[Mapping[str, Any], Any], Result]
+# The result, or the answer to whether the function is ready.
+LambdaHandler = Callable[[Mapping[str, Any], Any], Result | dict[str, Any]]
 
 
 class Failed(Exception):
     """An error that nobody foresaw, by its type alone: Lambda logs the text, which may hold personal data."""
 
 
-def internal(name: str, *, foreseen: type[Exception] = UsersError) -> Callable[[Handler[Result]], Handler[Result]]:
+def internal(
+    name: str, *, foreseen: type[Exception] = UsersError
+) -> Callable[[Handler[Result]], LambdaHandler[Result]]:
     """Make a Lambda handler that logs, measures and traces under its one name.
 
     What it raises reaches Lambda: the service's own errors and ``foreseen`` as they are, any other one as Failed.
     """
 
-    def decorate(handler: Handler[Result]) -> Handler[Result]:
+    def decorate(handler: Handler[Result]) -> LambdaHandler[Result]:
+        check = readiness_of(name)
         prepare()
 
         @wraps(handler)
-        def lambda_handler(event: Mapping[str, Any], context: Any) -> Result:
+        def lambda_handler(event: Mapping[str, Any], context: Any) -> Result | dict[str, Any]:
+            if event == CHECK:
+                return check()
             with invocation(name, context.aws_request_id) as outcome:
                 result = _run(handler, event, context, foreseen)
                 outcome.status = 200

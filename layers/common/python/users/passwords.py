@@ -11,6 +11,7 @@ from nacl.exceptions import InvalidkeyError
 from users.common_passwords import is_common
 from users.errors import BadRequest, Detail
 from users.password_policy import MAX_BYTES, TELLING_LENGTH, broken_pattern
+from users.readiness import needed
 from users.rules import all_rules
 from users.settings import SettingsError, settings
 
@@ -127,6 +128,7 @@ def check_changed(password: str, stored_hash: str, *, old: str = "", field: str 
         raise BadRequest("password_unchanged", "new password is the current one", field=field)
 
 
+@needed
 @cache
 def password_pattern() -> Any:
     """``MG_USERS_PASS_REGEX`` compiled by RE2, whose ``$`` is the end of the text; SettingsError for a bad one."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 
 from users.errors import Unavailable
 from users.log import logger
+from users.readiness import needed
 from users.settings import Settings, SettingsError, settings
 from users.snapstart import not_in_snapshots
 
@@ -22,6 +23,8 @@ _PAUSE = 10.0  # seconds between tries to refresh a value
 _TIMEOUT = 2.0  # seconds, of one try
 _TRIES = 2
 _ARN_PARTS = 7
+# Every function has these two variables (template.yaml, Globals), and not every function may read them.
+_OF_ALL = {"db_pass", "auth_grpc_client_key"}
 
 
 @dataclass
@@ -71,6 +74,14 @@ def has_changed(field: str) -> bool:
         return _remember(field, _read(variable, reference)) != before
     except Unavailable:
         return False
+
+
+@needed
+def _read_own() -> None:
+    """Read the function's own secrets; those of all functions are read where they are needed."""
+    for field, variable in _VARIABLES.items():
+        if field not in _OF_ALL and os.environ.get(variable + _SUFFIX):
+            secret(field)
 
 
 @not_in_snapshots

@@ -48,12 +48,17 @@ def prepare() -> None:
         register_after_restore(after_restore)
 
 
-def before_snapshot() -> None:
-    """Load what requests will need, and let go of what only this environment may have."""
+def import_late() -> None:
+    """Import what requests import when they need it."""
     for module, late in _LATE.items():
         if module in sys.modules:
             for name in late:
                 importlib.import_module(name)
+
+
+def before_snapshot() -> None:
+    """Load what requests will need, and let go of what only this environment may have."""
+    import_late()
     forget()
 
 

@@ -1,7 +1,8 @@
 """Waking ``deliver_outbox`` after a commit: one asynchronous Lambda Invoke, signed here (architecture.md, outbox).
 
 No boto3 (see ``users.signature``). The call may take a second at most, is not repeated, and its failure is only
-logged: the schedule delivers within a minute what a lost wake-up leaves.
+logged: the schedule delivers within a minute what a lost wake-up leaves. Most changes under load need none, because a
+run that is still there looks again (``users.repository.outbox.must_wake``).
 """
 
 import http.client
@@ -11,8 +12,10 @@ from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
 from users.credentials import credentials
+from users.errors import Unavailable
 from users.http_client import open_connection
 from users.log import logger
+from users.repository.outbox import must_wake
 from users.signature import signed_headers
 from users.snapstart import not_in_snapshots
 
@@ -24,10 +27,18 @@ _connection: http.client.HTTPConnection | None = None
 
 
 def wake_delivery() -> None:
-    """Ask Lambda to run the function named by ``OUTBOX_FUNCTION`` now. Never raises for a failed call."""
+    """Ask Lambda to run the function named by ``OUTBOX_FUNCTION`` now, unless a run will look at the outbox anyway.
+
+    To be called after the commit. Never raises for a failed call.
+    """
     function = os.environ.get("OUTBOX_FUNCTION", "")
     if not function:
         return
+    try:
+        if not must_wake():
+            return
+    except Unavailable:
+        pass  # the change is committed, and waking once too often does no harm
     region = os.environ["AWS_REGION"]
     endpoint = urlsplit(_endpoint(region))
     path = f"/2015-03-31/functions/{quote(function, safe='')}/invocations"

@@ -9,7 +9,7 @@ is no error, and repairs what a run that was interrupted left undone.
 import os
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from users import outbox, passwords
 from users.access import Session, TokenType
@@ -20,11 +20,14 @@ from users.granting import grant_or_repair, revoke_administration
 from users.models import Role, Status, User
 from users.one_time_tokens import LIFETIMES, derive, digest
 from users.outbox import Record
+from users.purge import purge
 from users.repository import changes
 from users.repository.accounts import USER_COLUMNS
 from users.repository.login_failures import end_restriction
 from users.repository.outbox import INSERT_RECORDS, as_rows, record
+from users.repository.purges import Claim, claim_deleted
 from users.sessions import revocations
+from users.settings import settings
 from users.wake import wake_delivery
 
 OPERATOR = Session(user_id="cli", token_type=TokenType.ACCESS)
@@ -132,6 +135,51 @@ def enable(user: User) -> bool:
         raise Conflict("removal_begun", "the account is being removed for good: it cannot be restored any more")
     wake_where_possible()
     return True
+
+
+def delete(user: User) -> bool:
+    """Mark the account deleted, as its owner could: until its grace period is over it can be restored.
+
+    False when it is deleted already. Conflict for the last administrator, and when its removal has begun.
+    """
+    if user.status == Status.DELETED:
+        return False
+    at = datetime.now(UTC)
+    end = at + timedelta(seconds=settings().delete_after)
+    notice = outbox.notice_mail("account_deleted", user.email, at=at, removal_at=end.isoformat())
+    _mark_deleted(user, [_told("user.delete", at), notice, *revocations(user.id)], at)
+    wake_where_possible()
+    return True
+
+
+def remove(user: User) -> None:
+    """Remove the account for good, with every trace of it, whether or not it is deleted already.
+
+    Conflict as ``delete``. Unavailable when Domains or SpiceDB do not answer: the account is left deleted then.
+    """
+    if user.status == Status.DELETED:
+        claim = claim_deleted(user.id)
+        if claim is None:
+            raise _removal_begun()
+    else:
+        at = datetime.now(UTC)
+        _mark_deleted(user, [_told("user.delete", at), *revocations(user.id)], at, claims=True)
+        claim = Claim([user.id], at)
+    purge(claim, str(uuid.uuid4()))
+
+
+def _mark_deleted(user: User, records: list[Record], at: datetime, *, claims: bool = False) -> None:
+    changed = changes.update_status(user.id, Status.DELETED, records, by=OPERATOR.user_id, at=at, claims=claims)
+    if changed is None:
+        if user.role == Role.ADMIN and user.status == Status.ENABLED:
+            raise Conflict(
+                "last_administrator", "the last enabled administrator cannot be deleted: make another one first"
+            )
+        raise _removal_begun()
+
+
+def _removal_begun() -> Conflict:
+    return Conflict("removal_begun", "the account is being removed for good")
 
 
 def set_role(user: User, role: Role) -> bool:

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from nats.aio.client import Client
-from nats.errors import BadSubjectError, MaxPayloadError
+from nats.errors import BadSubjectError, ConnectionClosedError, MaxPayloadError
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
@@ -19,6 +20,8 @@ from operations.proto.messaging_pb2 import Message
 from operations.relay import DestinationUnavailable, Outcome, Row
 from users.log import logger
 from users.settings import SettingsError
+
+T = TypeVar("T")
 
 # Upstream's whole configuration: its services ask for this stream when they start, and do not start where they find
 # another of that name (pkg/events/nats/subscriber.go:22-35). What is not named here has the server's default there too.
@@ -42,6 +45,10 @@ _LOOK_TIMEOUT = 1.0  # seconds, for an answer about the stream itself, which no 
 _CLOSE_TIMEOUT = 0.3  # seconds: after a failed TLS handshake asyncio waits for ever
 # For all that a group may need, so that the function has time left to settle.
 _GROUP_TIMEOUT = 8.0
+# A connection that was not used for so long may have ended without a word: Lambda stops the process between runs, and
+# a NAT gateway forgets connections that are idle.
+_TRUSTED = 2.0  # seconds
+_CHECK_TIMEOUT = 1  # seconds, for the server's answer to a ping
 
 
 # The servers whose stream this process has looked at.
@@ -52,7 +59,8 @@ class NatsChannel:
     """NATS JetStream: subject ``events.magistrala.<operation>``, the stream ``events`` where no other one takes it.
 
     The body is the protobuf ``messaging.Message`` whose ``payload`` is the event's JSON; ``Nats-Msg-Id`` is the row's
-    id, by which the stream drops what it has already. One connection serves the whole run.
+    id, by which the stream drops what it has already. One connection serves as many runs as it lasts for. A connection
+    that breaks under a group is replaced once: what the stream has already of it is dropped by its id.
     """
 
     batch = 500
@@ -65,6 +73,8 @@ class NatsChannel:
         self._credentials = _credentials(self._servers)
         self._runner = asyncio.Runner()
         self._client: Client | None = None
+        self._is_closed = asyncio.Event()
+        self._used_at = 0.0
         self._complaint = ""
 
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
@@ -90,14 +100,32 @@ class NatsChannel:
         self._runner.close()
 
     async def _publish_all(self, rows: list[Row]) -> Sequence[Outcome | BaseException]:
-        client = await self._connected()
+        was_kept = self._client is not None
+        results = await self._publish_on(await self._connected(), rows)
+        if was_kept and self._is_closed.is_set():
+            results = await self._publish_on(await self._connected(), rows)
+        self._used_at = time.monotonic()
+        return results
+
+    async def _publish_on(self, client: Client, rows: list[Row]) -> Sequence[Outcome | BaseException]:
         stream, most = client.jetstream(timeout=_TIMEOUT), min(client.max_payload, _MAX_MESSAGE) - _ENVELOPE
-        results = await asyncio.gather(*(_publish(stream, row, most) for row in rows), return_exceptions=True)
+        results = await self._gather(_publish(stream, row, most) for row in rows)
         if any(isinstance(result, NoStreamResponseError) for result in results):
             await _make_stream(stream)
             # What was taken meanwhile is dropped by its id.
-            results = await asyncio.gather(*(_publish(stream, row, most) for row in rows), return_exceptions=True)
+            results = await self._gather(_publish(stream, row, most) for row in rows)
         return results
+
+    async def _gather(self, work: Iterable[Coroutine[Any, Any, T]]) -> list[T | BaseException]:
+        """Do all at the same time; the results, or errors. Nothing waits for answers once the connection has ended."""
+        tasks = [asyncio.ensure_future(each) for each in work]
+        end = asyncio.ensure_future(self._is_closed.wait())
+        results = asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.wait((results, end), return_when=asyncio.FIRST_COMPLETED)
+        end.cancel()
+        for task in tasks:
+            task.cancel()
+        return [ConnectionClosedError() if isinstance(each, asyncio.CancelledError) else each for each in await results]
 
     async def _bring_up_to_date(self) -> None:
         """Give a stream that our first release made what it lacked; a failure is logged, and changes nothing else."""
@@ -112,7 +140,12 @@ class NatsChannel:
             self._complaint = ""  # it says nothing about the events
 
     async def _connected(self) -> Client:
+        """The kept connection, where it still works, or another one."""
+        if self._client is not None and not await self._is_alive(self._client):
+            await self._client.close()
+            self._client = None
         if self._client is None:
+            self._is_closed.clear()
             self._client = Client()  # known before it is connected: close() ends what a failed attempt left open
             await self._client.connect(
                 self._servers,
@@ -121,9 +154,20 @@ class NatsChannel:
                 max_reconnect_attempts=1,  # 0 would mean without end
                 reconnect_time_wait=0,
                 error_cb=self._hear,
+                closed_cb=self._note_end,
                 **self._credentials,
             )
         return self._client
+
+    async def _is_alive(self, client: Client) -> bool:
+        """Whether the server answers; it is not asked when it did so a moment ago."""
+        if not self._is_closed.is_set() and time.monotonic() - self._used_at > _TRUSTED:
+            (answer,) = await self._gather([client.flush(_CHECK_TIMEOUT)])
+            return not isinstance(answer, BaseException)
+        return not self._is_closed.is_set()
+
+    async def _note_end(self) -> None:
+        self._is_closed.set()
 
     async def _hear(self, error: Exception) -> None:
         """Remember what the server says beside the answers: that publishing is not permitted, for instance."""

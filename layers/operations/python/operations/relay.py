@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from operations.lookout import IS_DUE, Lookout
 from users.database import query
 from users.errors import Unavailable
 from users.log import logger, place
@@ -85,16 +86,23 @@ class Claim:
     lease: datetime | None
 
 
-def deliver_due(channels: Mapping[str, Callable[[], Channel]], time_is_left: Callable[[], bool]) -> dict[str, int]:
+def deliver_due(
+    channels: Mapping[str, Callable[[], Channel]],
+    time_is_left: Callable[[], bool],
+    may_linger: Callable[[], bool] = lambda: False,
+) -> dict[str, int]:
     """Deliver until no row is due, every channel is down or time is over. How many were delivered, refused, parked.
 
     ``channels`` maps the rows' ``channel`` to a maker of its destination, which is called when there is a row for it.
+    While ``may_linger`` says so, a run that was woken waits for the rows of further changes (operations.lookout).
     """
     counts = {"delivered": 0, "refused": 0, "parked": 0, "unavailable": 0}
     made: dict[str, Channel] = {}
     batches = dict.fromkeys(channels, _FIRST_BATCH)
+    lookout = Lookout(may_linger)
     with ExitStack() as at_end:
-        while time_is_left() and (due := _due(batches)):
+        while time_is_left():
+            due = lookout.look(batches)
             turns = dict.fromkeys(due, _DOWN)
             for name in due:
                 if name not in made and (channel := _made(name, channels[name])):
@@ -102,7 +110,7 @@ def deliver_due(channels: Mapping[str, Callable[[], Channel]], time_is_left: Cal
                 if name in made:
                     turns[name] = _take_turn(name, made[name], batches[name], counts, time_is_left)
             batches = {name: turns.get(name) or batch for name, batch in batches.items() if turns.get(name) != _DOWN}
-            if not any(turn > 0 for turn in turns.values()):
+            if not any(turn > 0 for turn in turns.values()) and not lookout.wait():
                 break
     return counts
 
@@ -116,20 +124,6 @@ def _made(name: str, make: Callable[[], Channel]) -> Channel | None:
     except Exception as error:  # noqa: BLE001 -- the edge of a channel
         _log_failure(name, error)
     return None
-
-
-# Whether a row is due, as a condition that the planner has no statistics of: those of this table are always of another
-# time, and would have it read all rows for the first one in the order of an index.
-_IS_DUE = "CASE WHEN parked_at IS NULL THEN next_attempt_at <= now() END"
-
-
-def _due(channels: Iterable[str]) -> list[str]:
-    """The channels that may have a row to deliver: one query when there is nothing to do, as most of the time."""
-    statement = f"""
-        SELECT wanted.channel FROM unnest(%(channels)s::text[]) AS wanted (channel)
-        WHERE (
-            SELECT true FROM users_outbox o WHERE o.channel = wanted.channel AND {_IS_DUE} ORDER BY user_id LIMIT 1)"""
-    return [row["channel"] for row in query(statement, {"channels": sorted(channels)}, read_only=True)]
 
 
 def _take_turn(
@@ -235,12 +229,12 @@ _CLAIM = f"""
         UNION ALL
         SELECT next.* FROM account, LATERAL (
             (SELECT user_id, is_around FROM users_outbox
-            WHERE channel = %(channel)s AND user_id > account.id AND {_IS_DUE}
+            WHERE channel = %(channel)s AND user_id > account.id AND {IS_DUE}
                 AND (NOT is_around OR user_id < %(start)s)
             ORDER BY user_id LIMIT 1)
             UNION ALL
             (SELECT user_id, true FROM users_outbox
-            WHERE channel = %(channel)s AND user_id < %(start)s AND NOT is_around AND {_IS_DUE}
+            WHERE channel = %(channel)s AND user_id < %(start)s AND NOT is_around AND {IS_DUE}
             ORDER BY user_id LIMIT 1)
             LIMIT 1
         ) next
@@ -248,10 +242,10 @@ _CLAIM = f"""
         (SELECT first.seq FROM (SELECT id FROM account LIMIT %(steps)s) account, LATERAL (
             SELECT seq, parked_at, next_attempt_at FROM users_outbox
             WHERE channel = %(channel)s AND user_id = account.id ORDER BY seq LIMIT 1
-        ) first WHERE {_IS_DUE} LIMIT %(count)s)
+        ) first WHERE {IS_DUE} LIMIT %(count)s)
         UNION ALL
         (SELECT seq FROM users_outbox
-        WHERE channel = %(channel)s AND user_id IS NULL AND {_IS_DUE}
+        WHERE channel = %(channel)s AND user_id IS NULL AND {IS_DUE}
         ORDER BY seq LIMIT %(count)s)
     ), firsts AS (
         SELECT seq, user_id FROM users_outbox

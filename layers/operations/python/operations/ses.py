@@ -1,6 +1,7 @@
 """Sending mails by SES, with the credentials and in the region of the function."""
 
 from email.utils import formataddr
+from functools import cache
 from typing import Any
 
 import boto3
@@ -10,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from operations.letter import Letter, sender_address
 from operations.relay import DestinationUnavailable
 from users.settings import settings
+from users.snapstart import not_in_snapshots
 
 # What SES refuses because of this one mail; every other answer is about SES, its limits or our account there.
 _REFUSALS = {"MessageRejected", "BadRequestException"}
@@ -20,8 +22,8 @@ class SesSender:
     """SES; it makes the Message-ID and the date itself."""
 
     def __init__(self) -> None:
-        """Make the client; ``AWS_ENDPOINT_URL_SESV2`` may point elsewhere."""
-        self._ses: Any = boto3.client("sesv2", config=_TIMEOUTS)
+        """Take the client; ``AWS_ENDPOINT_URL_SESV2`` may point elsewhere."""
+        self._ses = _client()
 
     def send(self, letter: Letter) -> str:
         """Send; why SES refuses this one, empty when it took it. DestinationUnavailable when it takes none."""
@@ -38,6 +40,20 @@ class SesSender:
 
     def close(self) -> None:
         """Nothing: the client keeps its connections for the next run."""
+
+
+@cache
+def _client() -> Any:
+    """Make the client once for an execution environment: it takes longer than a mail."""
+    return boto3.client("sesv2", config=_TIMEOUTS)
+
+
+@not_in_snapshots
+def close() -> None:
+    """Close the client's connections, and forget it."""
+    if _client.cache_info().currsize:
+        _client().close()
+        _client.cache_clear()
 
 
 def _request(letter: Letter) -> dict[str, Any]:

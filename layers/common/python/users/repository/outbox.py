@@ -9,6 +9,9 @@ from users.access import Account
 from users.database import query
 from users.outbox import Record
 
+# Seconds in which a woken run begins, in a new execution environment too. After that another change wakes again.
+_BEGINS_WITHIN = 1.0
+
 # For a statement that has a CTE `changed` with the account's id: its records are written with it, from the parameter
 # `records` (as_rows). The order of the array is the order of delivery. A record that is for a verified address only
 # (decisions.md 34) is left out where the account, as the statement finds it, has another address or an unverified one.
@@ -95,6 +98,19 @@ def record_while_unchanged(account: Account, records: Sequence[Record]) -> bool:
         "records": as_rows(records),
     }
     return bool(query(statement, parameters, read_only=False))
+
+
+def must_wake() -> bool:
+    """Whether the caller, whose change is committed, has to wake delivery: no run is sure to look at the outbox yet.
+
+    True at once makes it the caller's duty: for a moment, all others get False. See operations.lookout, which puts a
+    promise in the place of this. A row that is locked is being set by somebody whose wake-up or look is still to come.
+    """
+    statement = """
+        UPDATE users_relay SET run_id = NULL, looks_until = clock_timestamp() + %(seconds)s * interval '1 second'
+        WHERE id IN (SELECT id FROM users_relay WHERE looks_until <= clock_timestamp() FOR UPDATE SKIP LOCKED)
+        RETURNING id"""
+    return bool(query(statement, {"seconds": _BEGINS_WITHIN}, read_only=False))
 
 
 def oldest_age() -> float:

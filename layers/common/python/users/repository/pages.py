@@ -104,6 +104,12 @@ def list_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
     return _find(caller_id, listing, operation="list_users", columns=_COLUMNS, admitted=_ENABLED_ADMIN)
 
 
+def list_for_operator(listing: Listing) -> Page:
+    """The same for the operator's command line, which has no account. BadRequest as above."""
+    _, page = _find("", listing, operation="list_users", columns=_COLUMNS, admitted="true")
+    return page
+
+
 def search_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
     """The same for anybody enabled, with less of each account."""
     return _find(caller_id, listing, operation="search_users", columns=_CARD_COLUMNS, admitted=_ENABLED)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from operations.cli import mail_suppressions, outbox, setup, transfer, user
-from operations.cli.command import Run
+from operations.cli import accounts, mail_suppressions, outbox, setup, transfer, user
+from operations.cli.command import Run, take_json_anywhere
 from operations.cli.console import Console
 from operations.cli.failures import EXIT_CODES, FORESEEN, Exit, explain
 
@@ -37,8 +37,9 @@ def cli(context: click.Context, env_file: Path | None, *, local: bool) -> None:
 setup.add_to(cli)
 outbox.add_to(cli)
 mail_suppressions.add_to(cli)
-user.add_to(cli)
+accounts.add_to(user.add_to(cli))
 transfer.add_to(cli)
+take_json_anywhere(cli)
 
 
 def run() -> int:

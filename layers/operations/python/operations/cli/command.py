@@ -45,10 +45,20 @@ def command(group: click.Group, name: str, *, example: str, changes: bool) -> Ca
     return decorate
 
 
+def take_json_anywhere(group: click.Group) -> None:
+    """Let ``--json`` stand before the command's name, too."""
+    group.params.append(_json_option())
+    for each in group.commands.values():
+        if isinstance(each, click.Group):
+            take_json_anywhere(each)
+
+
 def _json_option() -> click.Option:
     def choose(context: click.Context, _parameter: click.Parameter, chosen: bool) -> None:
         if chosen:
-            context.find_object(Run).console.as_json = True  # type: ignore[union-attr]
+            # The root command has the console itself, until it has read its own options.
+            console = context.obj.console if isinstance(context.obj, Run) else context.obj
+            console.as_json = True
 
     return click.Option(
         ["--json"],

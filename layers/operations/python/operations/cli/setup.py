@@ -92,7 +92,8 @@ def _sweep(console: Console, *, yes: bool) -> Exit | None:
 
     due = count_due()
     told = ", ".join(f"{name} {count}" for name, count in due.items())
-    if not console.confirm(f"Accounts due: {told or 0}. Remove them for good?", yes=yes):
+    # Nobody is asked where nothing is due. The run still warns, and forgets what is old.
+    if any(due.values()) and not console.confirm(f"Accounts due: {told}. Remove them for good?", yes=yes):
         console.note("Nothing was removed.")
         return Exit.FAILED
     counts = sweep(lambda: True)

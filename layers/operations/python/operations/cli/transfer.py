@@ -77,6 +77,9 @@ def add_to(cli: click.Group) -> None:
         command again leaves what is there and goes on. An account is there when its id is or, for a line without an
         id, its exact e-mail and username; an e-mail or username that somebody else has is an error. Relations go to
         SpiceDB where MG_SPICEDB_HOST is set.
+
+        An enabled administrator of FILE with the e-mail address of this installation's own is taken for the same
+        person: it is left out, or with --on-conflict update takes the place of the one here, with the id of FILE.
         """
         from operations.transfer.importing import Importer, Stopped
 
@@ -88,7 +91,7 @@ def add_to(cli: click.Group) -> None:
             Importer(on_conflict=on_conflict, events=events, dry_run=dry_run, report=report) as importer,
         ):
             try:
-                _feed(importer, source, size, report, any_names=any_names)
+                _feed(importer, source, size, any_names=any_names)
             except Stopped as stop:
                 raise Refused(f"{stop}; {importer.counts.imported} accounts before it were imported") from stop
             except KeyboardInterrupt:
@@ -98,9 +101,7 @@ def add_to(cli: click.Group) -> None:
         return _conclude(console, importer, errors, dry_run=dry_run)
 
 
-def _feed(
-    importer: "Importer", source: IO[bytes], size: int, report: Callable[["BadLine"], None], *, any_names: bool
-) -> None:
+def _feed(importer: "Importer", source: IO[bytes], size: int, *, any_names: bool) -> None:
     """Read, check and store all lines, telling the progress."""
     from operations.transfer.importing import BATCH, BadLine
     from operations.transfer.line import Line, read_line
@@ -112,9 +113,8 @@ def _feed(
                 if raw.strip():
                     batch.append(read_line(number, raw.strip(), any_names=any_names))
             except BadRequest as error:
-                importer.counts.failed += 1
-                report(BadLine(number, error.code, error.message))
-            if len(batch) == BATCH:
+                importer.refuse(BadLine(number, error.code, error.message))
+            if number % BATCH == 0:
                 importer.store(batch)
                 batch = []
             advance(length)
@@ -228,6 +228,11 @@ def _progress(label: str, length: int | None) -> Iterator[Callable[..., None]]:
 
 def _conclude(console: Console, importer: "Importer", errors: Path | None, *, dry_run: bool) -> Exit | None:
     counts = importer.counts
+    for number in importer.administrators_left:
+        console.note(
+            f"line {number}: left out, because this installation's own administrator has this e-mail address, under"
+            " another id; --on-conflict update takes in the one of the file instead"
+        )
     parts = [f"{counts.imported} {'would be imported' if dry_run else 'imported'}"]
     for count, words in (
         (counts.updated, "would be updated" if dry_run else "updated"),

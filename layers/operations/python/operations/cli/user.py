@@ -11,11 +11,11 @@ from operations.cli.command import command
 from operations.cli.console import Console, printable
 from users.models import Role, rfc3339
 
-_WHO = click.argument("who", metavar="ID|EMAIL|USERNAME")
+WHO = click.argument("who", metavar="ID|EMAIL|USERNAME")
 
 
-def add_to(cli: click.Group) -> None:
-    """Add the group."""
+def add_to(cli: click.Group) -> click.Group:
+    """Add the group, and return it for further commands."""
 
     @cli.group()
     def user() -> None:
@@ -25,7 +25,7 @@ def add_to(cli: click.Group) -> None:
         """
 
     @command(user, "show", example="python -m users user show john.doe@example.com", changes=False)
-    @_WHO
+    @WHO
     @click.option("--private", is_flag=True, help="With the private metadata.")
     def show(console: Console, *, who: str, private: bool) -> None:
         """Show an account. Its password is never shown, only how it is kept."""
@@ -34,7 +34,7 @@ def add_to(cli: click.Group) -> None:
         console.result(document, "\n".join(f"{name:{width}}  {printable(value)}" for name, value in document.items()))
 
     @command(user, "disable", example="python -m users user disable john_doe", changes=True)
-    @_WHO
+    @WHO
     def disable(console: Console, *, who: str) -> None:
         """Keep somebody out: no login, and all sessions end. Not for the last enabled administrator.
 
@@ -44,7 +44,7 @@ def add_to(cli: click.Group) -> None:
         _tell(console, found.id, "disabled", changed=administration.disable(found))
 
     @command(user, "enable", example="python -m users user enable john_doe", changes=True)
-    @_WHO
+    @WHO
     def enable(console: Console, *, who: str) -> None:
         """Let somebody in again; restores a deleted account until its removal has begun.
 
@@ -55,7 +55,7 @@ def add_to(cli: click.Group) -> None:
         _tell(console, found.id, "enabled", changed=administration.enable(found))
 
     @command(user, "set-role", example="python -m users user set-role john_doe admin", changes=True)
-    @_WHO
+    @WHO
     @click.argument("role", type=click.Choice(["user", "admin"]))
     def set_role(console: Console, *, who: str, role: str) -> None:
         """Make an administrator, or an ordinary user again. Ends the account's sessions.
@@ -66,7 +66,7 @@ def add_to(cli: click.Group) -> None:
         _tell(console, found.id, role, changed=administration.set_role(found, Role[role.upper()]))
 
     @command(user, "reset-password", example="python -m users user reset-password john_doe", changes=True)
-    @_WHO
+    @WHO
     @click.option("--print-link", is_flag=True, help="Print the link instead of mailing it; good once, for 30 minutes.")
     @click.option("--password-stdin", is_flag=True, help="Set the password that stdin's first line holds.")
     def reset_password(console: Console, *, who: str, print_link: bool, password_stdin: bool) -> None:
@@ -80,6 +80,8 @@ def add_to(cli: click.Group) -> None:
             raise click.UsageError("--print-link and --password-stdin are two ways: give one.")
         _reset(console, administration.find(who), print_link=print_link, password_stdin=password_stdin)
 
+    return user
+
 
 def _reset(console: Console, state: AccountState, *, print_link: bool, password_stdin: bool) -> None:
     done: dict[str, Any] = {"id": state.user.id}
@@ -87,14 +89,14 @@ def _reset(console: Console, state: AccountState, *, print_link: bool, password_
         link = administration.reset_link(state.user)
         console.result({**done, "done": "link", "link": link}, link)
     elif password_stdin:
-        administration.set_password(state, _password())
+        administration.set_password(state, given_password())
         console.result({**done, "done": "set"}, f"{state.user.id}: the password is set, all sessions are ended")
     else:
         administration.mail_reset(state.user)
         console.result({**done, "done": "mail"}, f"{state.user.id}: the mail is on its way")
 
 
-def _password() -> str:
+def given_password() -> str:
     """The first line of stdin; typed unseen and twice where a person sits there."""
     if sys.stdin.isatty():
         typed: str = click.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)

@@ -3,12 +3,15 @@
 A batch is stored whole or not at all, so an import that is killed has stored a number of batches, and the same import
 again finds their accounts there: by id, or for a line without one by its exact e-mail and username. A batch that
 PostgreSQL refuses is halved until the line is found that is the cause. Relations are written after the commit, and by
-a repetition again; what SpiceDB does not take, the relay does.
+a repetition again; what SpiceDB does not take, the relay does. What is wrong with lines is told in their order.
+
+Two installations have each made a first administrator, usually with the same e-mail address: the same person under two
+ids (operations.transfer.administrators). That line is no error. It is left, or with ``update`` takes the place.
 """
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -18,6 +21,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
 from operations.account_administration import OPERATOR
+from operations.transfer import administrators
 from operations.transfer.line import TIMES, Line
 from users import outbox, policies
 from users.database import conninfo
@@ -65,13 +69,13 @@ _OCCUPIED = (
 )
 
 
-def _insert(target: str) -> str:
-    """Store the staged lines that no account stands in the way of; their ids and roles.
+def _insert(target: str, chosen: str = "true") -> str:
+    """Store the staged lines ``chosen`` that no account stands in the way of; their ids and roles.
 
     In ``users`` its own constraints decide; what is another table's must ask.
     """
     conditions = () if target == "users" else _OCCUPIED
-    free = " AND ".join(["true", *(f"NOT EXISTS (SELECT FROM users u WHERE {one})" for one in conditions)])
+    free = " AND ".join([chosen, *(f"NOT EXISTS (SELECT FROM users u WHERE {one})" for one in conditions)])
     return f"""
         INSERT INTO {target} (id, email, username, first_name, last_name, tags, status, role, profile_picture,
             updated_by, auth_provider, secret, case_conflict, metadata, private_metadata, created_at, updated_at,
@@ -122,6 +126,8 @@ _UPDATE = f"""
 _OTHERS = f"""
     SELECT s.number, s.id, CASE
         WHEN same.id IS NOT NULL THEN 'exists'
+        WHEN EXISTS (SELECT FROM users u WHERE {administrators.SAME}) THEN 'administrator'
+        WHEN EXISTS (SELECT FROM users u WHERE {administrators.SAME_BY_USERNAME}) THEN 'administrator_by_username'
         WHEN EXISTS (SELECT FROM {{users}} u WHERE u.email = s.email OR (
             lower(u.email) = lower(s.email) AND NOT u.case_conflict)) THEN 'email_taken'
         ELSE 'username_taken' END AS reason, same.id AS user_id, same.role, COALESCE(same.protected, false) AS protected
@@ -142,6 +148,12 @@ _MESSAGES = {
     "username_taken": "another account has this username, perhaps in other letter case",
     "protected": "the account is an enabled administrator that would lose its rights, or is being removed",
 }
+
+
+_ADMINISTRATORS_USERNAME = (
+    "this installation's own administrator has this username, with another e-mail address; --on-conflict update takes"
+    " in the one of the file instead"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +192,7 @@ class _Batch:
     updated: dict[str, int | None] = field(default_factory=dict)
     existing: dict[str, int | None] = field(default_factory=dict)
     bad: list[BadLine] = field(default_factory=list)
+    administrators_left: list[int] = field(default_factory=list)
 
 
 class Importer:
@@ -197,7 +210,10 @@ class Importer:
         self._target = "rehearsal" if dry_run else "users"
         self._relations = bool(settings().spicedb_host) and not dry_run
         self._policy_store_is_up = True
+        self._bad: list[BadLine] = []
         self._connection: psycopg.Connection[DictRow]
+        # The numbers of the lines that were left out for this installation's own administrator.
+        self.administrators_left: list[int] = []
 
     def __enter__(self) -> Self:
         """Connect. The role's limits are for requests."""
@@ -219,8 +235,21 @@ class Importer:
         """Let go; a batch that was under way is not stored."""
         self._connection.close()
 
+    def refuse(self, bad: BadLine) -> None:
+        """Account for a line that cannot be stored. It is told with those of its batch."""
+        self.counts.failed += 1
+        self._bad.append(bad)
+
     def store(self, lines: Sequence[Line]) -> None:
-        """Store a batch; Stopped for a line that is there where that is to end the import."""
+        """Store a batch, and tell what is wrong; Stopped for a line that is there where that is to end the import."""
+        try:
+            self._store_or_halve(lines)
+        finally:
+            for bad in sorted(self._bad, key=lambda bad: bad.number):
+                self._report(bad)
+            self._bad.clear()
+
+    def _store_or_halve(self, lines: Sequence[Line]) -> None:
         if not lines:
             return
         try:
@@ -228,23 +257,20 @@ class Importer:
                 batch = self._store(lines)
         except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded) as error:
             if len(lines) == 1:
-                self._refuse(_refused(lines[0], error))
+                self.refuse(_refused(lines[0], error))
                 return
             middle = len(lines) // 2
-            self.store(lines[:middle])
-            self.store(lines[middle:])
+            self._store_or_halve(lines[:middle])
+            self._store_or_halve(lines[middle:])
             return
         self.counts.imported += len(batch.stored)
         self.counts.updated += len(batch.updated)
         self.counts.existing += len(batch.existing)
+        self.administrators_left += batch.administrators_left
         for bad in batch.bad:
-            self._refuse(bad)
+            self.refuse(bad)
         if self._relations:
             self._relate(batch.existing | batch.stored | batch.updated)
-
-    def _refuse(self, bad: BadLine) -> None:
-        self.counts.failed += 1
-        self._report(bad)
 
     def _store(self, lines: Sequence[Line]) -> _Batch:
         """Stage, update, insert, and ask why the rest was left."""
@@ -255,6 +281,7 @@ class Importer:
                 copy.write_row(values)
         batch, updated = _Batch(), list[int]()
         if self._on_conflict == "update" and not self._dry_run:
+            self._replace_administrators()
             demoted = list[str]()
             for row in cursor.execute(_UPDATE, {"by": OPERATOR.user_id}):
                 batch.updated[row["id"]] = row["role"]
@@ -273,7 +300,36 @@ class Importer:
         tables = "(SELECT * FROM users UNION ALL SELECT * FROM rehearsal)" if self._dry_run else "users"
         left = {"stored": list(batch.stored), "updated": updated}
         for row in cursor.execute(_OTHERS.replace("{users}", tables), left).fetchall():
-            self._classify(row, batch)
+            if row["reason"].startswith("administrator"):
+                self._leave_administrator(row, batch)
+            else:
+                self._classify(row, batch)
+
+    def _leave_administrator(self, row: DictRow, batch: _Batch) -> None:
+        """Account for an administrator that this installation has under another id."""
+        is_by_email = row["reason"] == "administrator"
+        if is_by_email and self._on_conflict == "skip":
+            batch.existing[row["id"]] = None
+            batch.administrators_left.append(row["number"])
+            return
+        if self._on_conflict == "update" and self._dry_run and self._is_replaceable(row["number"]):
+            batch.updated[row["id"]] = None
+            return
+        reason = "email_taken" if is_by_email else "username_taken"
+        bad = BadLine(row["number"], reason, _MESSAGES[reason])
+        if self._on_conflict == "fail":
+            raise Stopped(bad)
+        if self._on_conflict == "skip":
+            bad = replace(bad, message=_ADMINISTRATORS_USERNAME)
+        batch.bad.append(bad)
+
+    def _replace_administrators(self) -> None:
+        """Let lines about this installation's own administrator take its place; they are updated then."""
+        for user_id in administrators.replace_all(self._connection, _insert("users", "s.number = %(number)s")):
+            self._record((user_id, record) for record in administrators.records_of(user_id))
+
+    def _is_replaceable(self, number: int) -> bool:
+        return number in [each["number"] for each in administrators.replaceable(self._connection)]
 
     def _classify(self, row: DictRow, batch: _Batch) -> None:
         reason = row["reason"]

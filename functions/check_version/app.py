@@ -1,0 +1,68 @@
+"""Before a new version of a function gets traffic: invoke it, and tell CodeDeploy whether it is ready.
+
+CodeDeploy's hook BeforeAllowTraffic of every function. It is outside the VPC, where it reaches Lambda and CodeDeploy
+whatever ``Egress`` says; the version that it invokes is where it always is.
+
+A deployment calls one hook for each function at the same time, and each needs room for a second function. A new account
+may run ten at once. A hook that finds no room therefore makes some: it ends, and Lambda calls it again later.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from operations.aws_call import pause
+from operations.code_deploy import CodeDeployError, report, shift_of
+from operations.version_check import NoRoom, invoke_later, problem_of
+from users.internal import internal
+from users.log import logger
+
+# Seconds for which hooks take turns; CodeDeploy waits for an hour.
+_TURNS = 900
+
+
+@internal("check_version", foreseen=CodeDeployError)
+def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:
+    """Why the version is not ready, empty when it is. Whatever goes wrong here fails the deployment.
+
+    CodeDeployError and OSError when CodeDeploy cannot be told; it then waits for an hour, and fails the deployment.
+    """
+    deployment, execution = event["DeploymentId"], event["LifecycleEventHookExecutionId"]
+    problem, is_decided = "the hook itself failed", True
+    try:
+        problem = _problem(deployment)
+    except NoRoom as error:
+        problem = str(error)
+        is_decided = not _is_called_again(event, context.function_name)
+    except (CodeDeployError, OSError) as error:
+        problem = f"CodeDeploy does not tell what to check: {error}"
+    finally:
+        if is_decided:
+            report(deployment, execution, passed=not problem)
+    if problem and is_decided:
+        logger.error("version refused", deployment=deployment, problem=problem)
+    return {"problem": problem}
+
+
+def _is_called_again(event: Mapping[str, Any], function: str) -> bool:
+    until = event.get("until") or time.time() + _TURNS
+    if time.time() > until:
+        return False
+    pause(1)
+    try:
+        invoke_later(function, {**event, "until": until})
+    except OSError as error:
+        logger.warning("not called again", cause=str(error))
+        return False
+    return True
+
+
+def _problem(deployment: str) -> str:
+    shift = shift_of(deployment)
+    version = f"{shift.function}:{shift.target}"
+    if shift.is_rollback:
+        # It has served before. To refuse it would end the rollback half-way.
+        logger.info("not checked, because traffic goes back to this version", version=version)
+        return ""
+    problem = problem_of(shift.function, shift.target)
+    return f"{version}: {problem}" if problem else ""

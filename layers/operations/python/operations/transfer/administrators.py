@@ -1,0 +1,61 @@
+"""The administrator of the installation that the file is of, and the one that bootstrap made here.
+
+Both are enabled, and have the same e-mail address, or at least the same username (``admin``, unless somebody chose
+another): the same person, or the same post, under two ids. Other services know the id of the file. So with ``update``
+the account of the file takes the place of the one here, which is removed. Its password stays where the line has none,
+so that whoever installs this does not lock himself out.
+"""
+
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow
+
+from users import outbox
+from users.outbox import Record
+
+_ADMINISTRATOR_OF_FILE = "s.given_id AND s.role = 1 AND COALESCE(s.status, 0) = 0"
+_ADMINISTRATOR_HERE = "u.role = 1 AND u.status = 0 AND u.purging_at IS NULL"
+_SAME_EMAIL = "lower(u.email) = lower(s.email)"
+_SAME_USERNAME = "lower(u.username) = lower(s.username)"
+# Conditions on ``staged s`` and ``users u``: one administrator by the e-mail address, or by the username alone.
+SAME = f"{_ADMINISTRATOR_OF_FILE} AND {_ADMINISTRATOR_HERE} AND {_SAME_EMAIL}"
+SAME_BY_USERNAME = f"{_ADMINISTRATOR_OF_FILE} AND {_ADMINISTRATOR_HERE} AND {_SAME_USERNAME}"
+
+_FIND = f"""
+    SELECT s.number, min(u.id) AS user_id, min(u.secret) AS secret
+    FROM (SELECT * FROM staged s WHERE {_ADMINISTRATOR_OF_FILE}) s
+    JOIN users u ON u.id = s.id OR {_SAME_EMAIL} OR {_SAME_USERNAME}
+    GROUP BY s.number HAVING count(*) = 1 AND bool_and(u.id <> s.id AND {_ADMINISTRATOR_HERE}) ORDER BY s.number"""
+
+
+def replaceable(connection: psycopg.Connection[DictRow]) -> list[DictRow]:
+    """The staged lines that nothing stands in the way of but one administrator: ``number``, ``user_id``, ``secret``."""
+    return connection.execute(_FIND).fetchall()
+
+
+def replace_all(connection: psycopg.Connection[DictRow], insert: str) -> list[str]:
+    """Replace accounts by their staged lines, inside the batch's transaction; the ids of those that are gone.
+
+    ``insert`` stores the staged line ``number``, and returns a row. Where it stores nothing, nothing is removed.
+    """
+    return [row["user_id"] for row in replaceable(connection) if _is_replaced(connection, insert, row)]
+
+
+def records_of(user_id: str) -> list[Record]:
+    """What is told of an account that is gone: that it is, and that it has no relations any more."""
+    purged = outbox.account_purged(str(uuid.uuid4()))
+    return [replace(purged, payload={**purged.payload, "id": user_id}), outbox.relation_repair(user_id)]
+
+
+def _is_replaced(connection: psycopg.Connection[DictRow], insert: str, row: dict[str, Any]) -> bool:
+    is_stored = False
+    with connection.transaction() as attempt:
+        connection.execute("DELETE FROM users WHERE id = %(user_id)s", row)
+        connection.execute("UPDATE staged SET secret = COALESCE(secret, %(secret)s) WHERE number = %(number)s", row)
+        is_stored = connection.execute(insert, row).fetchone() is not None
+        if not is_stored:
+            raise psycopg.Rollback(attempt)
+    return is_stored

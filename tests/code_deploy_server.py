@@ -1,0 +1,95 @@
+"""CodeDeploy's API as far as a hook needs it, over HTTP: requests and answers are held against AWS' own model of it.
+
+moto has neither GetApplicationRevision nor PutLifecycleEventHookExecutionStatus.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import botocore.session
+from botocore.validate import ParamValidator
+
+_MODEL = botocore.session.get_session().get_service_model("codedeploy")
+
+
+def app_spec(function: str, current: str, target: str) -> str:
+    """What CloudFormation gives CodeDeploy for an alias that moves."""
+    properties = {"Name": function, "Alias": "live", "CurrentVersion": current, "TargetVersion": target}
+    resource = {function: {"Type": "AWS::Lambda::Function", "Properties": properties}}
+    hooks = [{"BeforeAllowTraffic": "CodeDeployHook_users"}]
+    return json.dumps({"version": "0.0", "Resources": [resource], "Hooks": hooks})
+
+
+@dataclass(slots=True)
+class CodeDeploy:
+    """A running server: ``deployments`` are AppSpecs by deployment ids, ``reported`` what hooks told, in order."""
+
+    url: str
+    deployments: dict[str, str] = field(default_factory=dict)
+    reported: list[tuple[str, str, str]] = field(default_factory=list)
+    # Answers that come before any other one: a status, and the error's name.
+    refusals: list[tuple[int, str]] = field(default_factory=list)
+
+    def answer(self, action: str, parameters: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if self.refusals:
+            status, name = self.refusals.pop(0)
+            return status, {"__type": name}
+        if action == "PutLifecycleEventHookExecutionStatus":
+            self.reported.append(tuple(parameters[name] for name in parameters))  # type: ignore[arg-type]
+            return 200, {"lifecycleEventHookExecutionId": parameters["lifecycleEventHookExecutionId"]}
+        if action == "GetDeployment":
+            if parameters["deploymentId"] not in self.deployments:
+                return 400, {"__type": "DeploymentDoesNotExistException"}
+            string = {"sha256": parameters["deploymentId"]}
+            revision = {"revisionType": "String", "string": string}
+            return 200, {"deploymentInfo": {"applicationName": "users-app", "revision": revision}}
+        string = {"content": self.deployments[parameters["revision"]["string"]["sha256"]]}
+        return 200, {"applicationName": "users-app", "revision": {"revisionType": "String", "string": string}}
+
+
+def _check(shape: Any, value: dict[str, Any]) -> None:
+    problems = ParamValidator().validate(value, shape)
+    if problems.has_errors():
+        raise AssertionError(problems.generate_report())
+
+
+@contextmanager
+def code_deploy_server() -> Iterator[CodeDeploy]:
+    """Serve on a free port until the block ends; what is not as AWS' model says is answered 500."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            parameters = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            try:
+                operation = _MODEL.operation_model(self.headers["x-amz-target"].removeprefix("CodeDeploy_20141006."))
+                _check(operation.input_shape, parameters)
+                assert "/eu-central-1/codedeploy/aws4_request" in self.headers["authorization"]
+                status, answer = state.answer(operation.name, parameters)
+                if status == 200:
+                    _check(operation.output_shape, answer)
+            except (AssertionError, KeyError) as error:
+                status, answer = 500, {"__type": str(error)}
+            body = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- its signature
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state = CodeDeploy(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
