@@ -64,7 +64,7 @@ def send(operation: Any, caller: Caller, path: str, **request: Any) -> httpx.Res
     url = caller.system.url + path
     answer = httpx.request(operation.method.upper(), url, timeout=30, trust_env=False, **request)
     checked = schemathesis.Response.from_httpx(answer, verify=True)
-    operation.Case(path_parameters={"id": "a"}).validate_response(checked, checks=CHECKS)
+    operation.Case(path_parameters={"id": "a", "file": FILE}).validate_response(checked, checks=CHECKS)
     return answer
 
 
