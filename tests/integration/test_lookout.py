@@ -23,6 +23,7 @@ from operations.lookout import Lookout
 from operations.relay import DestinationUnavailable, Outcome, Row, deliver_due
 from tests.http_server import http_server
 from tests.service import Service, eventually
+from users import wake
 from users.repository.outbox import must_wake
 
 PYTHON_PATH = f"{ROOT}/layers/common/python:{ROOT}/layers/operations/python"
@@ -94,6 +95,46 @@ def test_a_change_that_reads_a_promise_writes_nothing(emptied_service: Service) 
     (before,) = emptied_service.execute("SELECT xmin, ctid::text FROM users_relay")
     assert not must_wake()
     assert emptied_service.execute("SELECT xmin, ctid::text FROM users_relay") == [before]
+
+
+def test_every_change_wakes_where_the_row_is_missing(emptied_service: Service) -> None:
+    """A restored database may lack it. Else each event would wait for the schedule."""
+    emptied_service.execute("DELETE FROM users_relay")
+    try:
+        assert [must_wake() for _ in range(2)] == [True, True]
+        put(emptied_service, "a")
+        assert deliver_due({"event": Told}, always, always)["delivered"] == 1
+    finally:
+        emptied_service.execute("INSERT INTO users_relay DEFAULT VALUES")
+
+
+def test_a_change_succeeds_and_wakes_where_its_role_may_not_see_the_row(
+    emptied_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with http_server(status=202) as api:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", api.url)
+        monkeypatch.setenv("OUTBOX_FUNCTION", "x")
+        emptied_service.execute("REVOKE ALL ON users_relay FROM users_functions")
+        try:
+            wake.wake_delivery()
+        finally:
+            emptied_service.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON users_relay TO users_functions")
+            wake.close()
+        assert len(api.received) == 1
+
+
+def test_a_wake_up_that_lambda_does_not_take_keeps_nobody_from_waking(
+    emptied_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with http_server(status=429) as api:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", api.url)
+        monkeypatch.setenv("OUTBOX_FUNCTION", "x")
+        wake.wake_delivery()
+        api.status = 202
+        wake.wake_delivery()
+        wake.wake_delivery()
+        wake.close()
+        assert len(api.received) == 2
 
 
 # --- what a run does about it
