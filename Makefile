@@ -11,19 +11,23 @@ CODE := functions layers local
 # Of the functions and layers: arm64 or x86_64.
 ARCHITECTURE ?= arm64
 
-.PHONY: help run grpc mails test test-all lint build size benchmark cold-start durations generate lock clean
+.PHONY: help run grpc mails sam-local sam-events sam-image test test-all lint build size benchmark load cold-start durations generate lock clean
 
 help:
 	@echo "make run       install what is missing and run the whole system on this machine (Ctrl-C stops it)"
 	@echo "make grpc      the UsersService of gRPC beside it, on port 7002"
 	@echo "make mails     every mail in every language as files in .local/mails, to look at"
+	@echo "make sam-local   beside make run: sam local invoke, start-api and start-lambda, in containers (Ctrl-C ends it)"
+	@echo "make sam-events  for them: the events with fresh tokens, in .local/sam/events"
+	@echo "make sam-image   for them: a stand-in for Amazon's image, where its registry cannot be reached"
 	@echo "make test      the service's tests without the long ones, under 5 minutes"
 	@echo "make test-all  all tests, those of the local Auth and gateway too"
 	@echo "               ARGS=tests/cli make test runs just those; so for test-all"
 	@echo "make lint      ruff, mypy --strict, cfn-lint, sam validate --lint, checkov"
 	@echo "make build     sam build: the functions and layers as they are deployed"
 	@echo "make size      build, and say how large each layer and package is, against Lambda's limits"
-	@echo "make benchmark  import times; searches over a million users, and removals, beside upstream's; the relay"
+	@echo "make benchmark  import times; CPU of a request; searches over a million users, and removals, beside upstream's; the relay"
+	@echo "make load      logins, registrations, reads and changes under load, beside a monolith's; 5 minutes"
 	@echo "make cold-start  starts of every function beside a bare one's and a monolith's"
 	@echo "make durations   what Lambda would bill of warm calls, for docs/cost.md"
 	@echo "make generate  openapi.json, tables and picture of docs/, gRPC messages, authorities of RDS"
@@ -42,6 +46,17 @@ grpc:
 # Nothing to install: what renders the mails needs Python alone.
 mails:
 	@PYTHONPATH=layers/common/python:layers/operations/python $(PYTHON) -m operations.mails .local/mails
+
+sam-local:
+	@$(PYTHON) local/install.py install local sam
+	@exec $(VENV)/python -m local.sam_local serve
+
+sam-events:
+	@$(VENV)/python -m local.sam_local events
+
+sam-image:
+	@$(PYTHON) local/install.py install local
+	@$(VENV)/python -m local.sam_local image
 
 # Three workers keep two cores busy while tests wait for the parts. The long tests start more by themselves.
 test:
@@ -85,10 +100,16 @@ durations:
 	@$(PYTHON) local/install.py install dev sam
 	$(BENCHMARK) benchmarks/durations.py
 
+# The running system beside a monolith, five minutes; on a machine that does nothing else. ARGS="--help" tells the options.
+load:
+	@$(PYTHON) local/install.py install dev mail
+	$(BENCHMARK) benchmarks/load.py $(ARGS)
+
 # A million users and ten minutes; on a machine that does nothing else.
 benchmark:
 	@$(PYTHON) local/install.py install dev
 	$(VENV)/python benchmarks/imports.py
+	$(BENCHMARK) benchmarks/cpu.py
 	$(BENCHMARK) benchmarks/search.py
 	$(BENCHMARK) benchmarks/sweep.py
 	$(BENCHMARK) benchmarks/relay.py
@@ -103,5 +124,5 @@ generate:
 		$(CURDIR)/$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. operations/proto/*.proto
 
 clean:
-	rm -rf .venv .aws-sam .local/tools local/mail/node_modules tests/clients/node_modules local/tools/pyodide/node_modules local/tools/certificates/node_modules local/tools/diagram/node_modules local/tools/viewer/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .aws-sam .local/sam .local/tools local/mail/node_modules tests/clients/node_modules local/tools/pyodide/node_modules local/tools/certificates/node_modules local/tools/diagram/node_modules local/tools/viewer/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find functions layers local tests -name __pycache__ -prune -exec rm -rf {} +

@@ -18,7 +18,7 @@ import psycopg
 
 from local.parts.postgres import PostgresServer, temporary_postgres
 
-_ROWS = """
+ROWS = """
 INSERT INTO users (id, first_name, last_name, tags, email, username, secret, metadata, created_at, updated_at, verified_at)
 SELECT md5(n::text)::uuid::text,
     (ARRAY['Ada', 'Grace', 'Alan', 'Edsger', 'Barbara', 'Donald', 'Margaret', 'Linus'])[1 + n %% 8],
@@ -143,7 +143,7 @@ def _run(server: PostgresServer, users: int, runs: int) -> None:
     migrate("0005")  # the indexes of search are built over the rows: that takes less than feeding them row by row
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
-        connection.execute(_ROWS, {"users": users})
+        connection.execute(ROWS, {"users": users})
         connection.execute("UPDATE users SET role = 1 WHERE id = (SELECT id FROM users LIMIT 1)")
         migrate()
         for statement in _UPSTREAM_TABLE.split(";"):

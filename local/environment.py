@@ -22,8 +22,10 @@ from users.settings import Settings, SettingsError
 ADMIN_EMAIL = "admin@example.com"
 ADMIN_PASSWORD = "12345678"  # noqa: S105 - the documented default of the first login
 DATABASE_USER = "magistrala"
-DATABASE_PASSWORD = "magistrala"  # noqa: S105 - the documented default; the bundled server lets in by user, not by password
+DATABASE_PASSWORD = "magistrala"  # noqa: S105 - the documented default, for a server of the user's own
 FUNCTIONS_USER = "magistrala_functions"  # bootstrap makes it, as in the stack: it reads and writes rows only
+# Upstream's and this project's documentation, and upstream's compose file and chart, have these.
+_WELL_KNOWN = {ADMIN_PASSWORD, DATABASE_PASSWORD, "secret", "HyE2D4RUt9nnKG6v8zKEqAp6g6ka8hhZsqUpzgKvnwpXrNVQSH"}
 DATABASE = "users"
 ENVIRONMENT_FILE = "environment"
 _REGION = "eu-central-1"
@@ -106,6 +108,13 @@ def external_database(user: Mapping[str, str]) -> str:
     return make_conninfo(**{libpq: values[name] for name, libpq in _LIBPQ_NAMES.items() if name in values})
 
 
+def auth_database_variables(user: Mapping[str, str]) -> str:
+    """Return the variables of the user that say which database Auth uses; `make run` where none does."""
+    if user.get("MG_AUTH_DB_URL"):
+        return "MG_AUTH_DB_URL"
+    return ", ".join(name for name in _LIBPQ_NAMES if user.get(name)) or "`make run`"
+
+
 def functions_environment(
     user: Mapping[str, str], parts: Parts, ports: Mapping[str, Port], socket_dir: str | None, local: Path
 ) -> dict[str, str]:
@@ -125,7 +134,10 @@ def functions_environment(
     }
     if socket_dir is not None:
         defaults |= {**_DATABASE_DEFAULTS, "MG_USERS_DB_HOST": socket_dir, "MG_USERS_DB_USER": FUNCTIONS_USER}
-        defaults |= {"MG_USERS_DB_OWNER": DATABASE_USER, "MG_USERS_DB_OWNER_PASS": DATABASE_PASSWORD}
+        # The socket's name carries the port, and asks for no password; 127.0.0.1 does (local/parts/postgres.py).
+        defaults["MG_USERS_DB_PORT"] = str(ports["MG_LOCAL_POSTGRES_PORT"].number)
+        defaults["MG_USERS_DB_PASS"] = kept_secret(local / "functions-database-key")
+        defaults |= {"MG_USERS_DB_OWNER": DATABASE_USER, "MG_USERS_DB_OWNER_PASS": owner_password(local)}
     else:  # not the template's, which are of the database that a stack makes
         defaults |= {"MG_USERS_DB_USER": DATABASE_USER, "MG_USERS_DB_OWNER": ""}
     if parts.auth:
@@ -134,7 +146,7 @@ def functions_environment(
             "MG_AUTH_JWKS_URL": f"{_url(ports['MG_AUTH_HTTP_PORT'])}/keys/.well-known/jwks.json",
             "MG_DOMAINS_GRPC_URL": f"127.0.0.1:{ports['MG_AUTH_GRPC_PORT'].number}",
             "MG_SPICEDB_HOST": "127.0.0.1",
-            "MG_SPICEDB_PRE_SHARED_KEY": "12345678",
+            "MG_SPICEDB_PRE_SHARED_KEY": kept_secret(local / "spicedb-key"),
         }
     if parts.events:
         defaults["MG_USERS_ES_URL"] = f"nats://127.0.0.1:{ports['MG_LOCAL_NATS_PORT'].number}"
@@ -144,18 +156,34 @@ def functions_environment(
         defaults["MG_LOCAL_RIE"] = str(install.rie_program())
     found = {variable: str(port.number) for variable, port in ports.items()}  # 0 has become a real one
     found["MG_LOCAL_PARAMETERS"] = template_parameters(user)
-    found["MG_LOCAL_EXPOSED"] = "true" if is_exposed(ports) else "false"
+    found["MG_LOCAL_EXPOSED"] = "true" if exposing(user, ports) else "false"
     return {**user, **{name: value for name, value in defaults.items() if not user.get(name)}, **found}
 
 
-def is_exposed(ports: Mapping[str, Port]) -> bool:
-    """Say whether other machines may reach the API: MG_USERS_HTTP_HOST is no name of the loopback."""
-    return not is_loopback(ports["MG_USERS_HTTP_PORT"].host)
+def exposing(user: Mapping[str, str], ports: Mapping[str, Port]) -> str:
+    """Return the setting by which others than this machine reach the API, as NAME=value; empty where none does."""
+    host = ports["MG_USERS_HTTP_PORT"].host
+    if not is_loopback(host):
+        return f"MG_USERS_HTTP_HOST={host}"
+    proxies = user.get("MG_USERS_TRUSTED_PROXIES")
+    return f"MG_USERS_TRUSTED_PROXIES={proxies}" if proxies else ""
 
 
-def has_known_password(user: Mapping[str, str]) -> bool:
-    """Say whether the first administrator is to have the documented password, which everybody knows."""
-    return (user.get("MG_USERS_ADMIN_PASSWORD") or ADMIN_PASSWORD) == ADMIN_PASSWORD
+def known_secrets(user: Mapping[str, str], parts: Parts) -> list[str]:
+    """Return the variables whose secrets everybody knows, because documentation has them as defaults or examples.
+
+    Secrets that nobody sets and that `make run` makes at random are none of them.
+    """
+    own = {"MG_USERS_ADMIN_PASSWORD": ADMIN_PASSWORD, "MG_USERS_SECRET_KEY": "", "MG_SPICEDB_PRE_SHARED_KEY": ""}
+    if parts.auth:
+        own["MG_AUTH_SECRET_KEY"] = ""
+    elif user.get("MG_SPICEDB_HOST"):
+        own["MG_SPICEDB_PRE_SHARED_KEY"] = Settings().spicedb_pre_shared_key
+    if not parts.database:
+        own["MG_USERS_DB_PASS"] = DATABASE_PASSWORD
+        own["MG_USERS_DB_OWNER_PASS"] = ""
+    given = {name: user.get(name) or default for name, default in own.items() if not user.get(f"{name}_SECRET_ARN")}
+    return [name for name, secret in given.items() if secret in _WELL_KNOWN]
 
 
 def base_url(user: Mapping[str, str], ports: Mapping[str, Port]) -> str:
@@ -166,10 +194,15 @@ def base_url(user: Mapping[str, str], ports: Mapping[str, Port]) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port.number}"
 
 
+def owner_password(local: Path) -> str:
+    """Return the password of the role that owns the bundled database, from its file in `local`."""
+    return kept_secret(local / "owner-database-key")
+
+
 def kept_secret(path: Path) -> str:
     """Return the random secret in the file `path`, made at the first call; only its owner may read it."""
     if not path.exists():
-        _write_private(path, secrets.token_urlsafe(32))
+        write_private(path, secrets.token_urlsafe(32))
     return path.read_text()
 
 
@@ -182,7 +215,7 @@ def write_environment(path: Path, environment: Mapping[str, str]) -> None:
     region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or _REGION
     told |= {"AWS_SAM_LOCAL": "true", "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
     told |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "OUTBOX_FUNCTION": _OUTBOX_FUNCTION}
-    _write_private(path, "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(told.items())))
+    write_private(path, "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(told.items())))
 
 
 def template_parameters(user: Mapping[str, str]) -> str:
@@ -211,7 +244,7 @@ def _quoted(value: str) -> str:
     return f"'{escaped}'"
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, whole or not at all."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)

@@ -345,12 +345,17 @@ def local_directory() -> Path:
     try:
         if not place.exists():
             place.mkdir()
-            place.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            place.chmod(private_mode())
     except OSError as error:
         raise CannotInstall(
             f"{place} cannot be made: {error.strerror}. Clone the project to a place of your own."
         ) from error
     return place
+
+
+def private_mode() -> int:
+    """Return the permissions of a directory of ours: only its owner may use it; PostgreSQL's user may enter root's."""
+    return 0o711 if os.geteuid() == 0 else 0o700
 
 
 def _check_owners(places: Sequence[Path]) -> None:

@@ -3,11 +3,12 @@
 import errno
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from local.parts.postgres import free_port
+from users.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 
@@ -32,6 +33,7 @@ DEFAULTS = {
     "MG_AUTH_HTTP_PORT": 9001,
     "MG_SPICEDB_PORT": 50051,
     "MG_LOCAL_NATS_PORT": 4222,
+    "MG_LOCAL_POSTGRES_PORT": 5434,  # 5432 and 5433 belong to a PostgreSQL of the machine, where there is one
     "MG_LOCAL_MAIL_PORT": 8005,
 }
 
@@ -48,6 +50,21 @@ def read(environment: Mapping[str, str]) -> dict[str, Port]:
 
 def _is_port(text: str) -> bool:
     return re.fullmatch("[0-9]{1,5}", text) is not None and int(text) <= 65535
+
+
+def shared(ports: Iterable[Port]) -> list[str]:
+    """Return a line for each number that several of the variables have: only one of them can listen there."""
+    variables: dict[int, list[str]] = {}
+    for port in ports:
+        variables.setdefault(port.number, []).append(port.variable)
+    return [f"{', '.join(names)} are all {number}" for number, names in variables.items() if len(names) > 1]
+
+
+def grpc_port(environment: Mapping[str, str]) -> Port:
+    """Return where `make grpc` listens, which serves beside the system; its settings were found right before."""
+    own = {name: value for name, value in environment.items() if name.startswith("MG_USERS_GRPC_")}
+    settings = Settings.from_environment(own)
+    return Port("MG_USERS_GRPC_PORT", settings.grpc_port, settings.grpc_host)
 
 
 def problem(port: Port) -> str | None:

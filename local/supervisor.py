@@ -7,14 +7,15 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import psycopg
 
 from local import environment as local_environment
-from local import install, ports
+from local import install, logs, ports
+from local.keeper import Keeper
 from local.parts import AuthPorts, AuthServer, Gateway, MailServer, NatsServer, Part, PartFailed, PostgresServer
 from local.parts.bound import bind_to_parent
 from local.parts.postgres_home import NoHome
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import TextIO
 
-_WATCH_SECONDS = 0.5
+_WATCH_SECONDS = 0.1
 _PREDECESSOR_SECONDS = 15.0
 _AUTH_DATABASE = "auth"
 
@@ -93,7 +94,7 @@ class Supervisor:
         exit_code = 1
         try:
             self._check_settings()
-            self._refuse_known_password()
+            self._refuse_known_secrets()
             with self._only_one() as crashed:
                 self._check_ports(_PREDECESSOR_SECONDS if crashed else 0)
                 exit_code = self._serve()
@@ -126,8 +127,12 @@ class Supervisor:
         _say("Starting")
         nats = NatsServer(self._local / "nats", self._number("MG_LOCAL_NATS_PORT"), self._log("nats"))
         own_name = self._ports["MG_USERS_HTTP_PORT"].host
-        mail = MailServer(self._number("MG_LOCAL_MAIL_PORT"), self._log("mail"), own_name=own_name)
-        database = PostgresServer(self._local / "postgres" / "data", log=self._log("postgres"))
+        mail = MailServer(
+            self._number("MG_LOCAL_MAIL_PORT"), self._log("mail"), own_name=own_name, store_dir=self._local / "mails"
+        )
+        database = PostgresServer(
+            self._local / "postgres" / "data", self._number("MG_LOCAL_POSTGRES_PORT"), self._log("postgres")
+        )
         side_by_side: list[Part] = [
             part for part, wanted in ((nats, self._wanted.events), (mail, self._wanted.mail)) if wanted
         ]
@@ -159,7 +164,7 @@ class Supervisor:
         if database.relocated:
             _say(f"  the database lies in {database.data_dir}: PostgreSQL does not run as root, and the user"
                  f" {database.home.account and database.home.account.name} cannot enter {ROOT}")  # fmt: skip
-        owner, password = local_environment.DATABASE_USER, local_environment.DATABASE_PASSWORD
+        owner, password = local_environment.DATABASE_USER, local_environment.owner_password(self._local)
         database.ensure_role(owner, password, makes_roles=True)
         database.ensure_database(local_environment.DATABASE, local_environment.DATABASE_USER)
         database.ensure_role(_AUTH_DATABASE, local_environment.kept_secret(self._local / "auth-database-key"))
@@ -173,6 +178,7 @@ class Supervisor:
             ports=AuthPorts(*map(self._number, ("MG_AUTH_GRPC_PORT", "MG_AUTH_HTTP_PORT", "MG_SPICEDB_PORT"))),
             environment=environment,
             log=self._log("auth"),
+            database_of=local_environment.auth_database_variables(self._user),
         )
 
     def _open_gateway(self, environment: dict[str, str]) -> None:
@@ -190,6 +196,10 @@ class Supervisor:
     def _launch(self, part: Part) -> None:
         """Start a part; it is known to the final stop before it runs."""
         self._started.append(part)
+        self._begin_part(part)
+
+    def _begin_part(self, part: Part) -> None:
+        """Start a part; a signal that arrives meanwhile is delivered when the part's process is known."""
         with self._signals.held():
             part.start()
 
@@ -198,16 +208,14 @@ class Supervisor:
         _say(f"  {self._elapsed()}  {part.name} is ready")
 
     def _watch(self) -> NoReturn:
-        """Wait until asked to stop, telling once of each part that ends by itself."""
-        alive = list(self._started)
+        """Keep the parts alive until asked to stop; raise PartFailed when one cannot be kept."""
+        keepers = [Keeper(part, self._begin_part, _say) for part in self._started]
         while True:
             time.sleep(_WATCH_SECONDS)
-            for part in [part for part in alive if not part.running]:
-                alive.remove(part)
-                failure = PartFailed(
-                    part.name, "has ended by itself; the rest runs on, start anew to get it back", part.log
-                )
-                self._explain(failure)
+            for keeper in keepers:
+                keeper.look()
+                if keeper.serves:  # one that starts is awaited by a line in its log
+                    logs.keep_small(keeper.part.log)
 
     def _announce(self, environment: dict[str, str]) -> None:
         api = local_environment.base_url(self._user, self._ports)
@@ -229,6 +237,10 @@ class Supervisor:
                 "\n  MG_ALLOW_UNVERIFIED_USER=true is set here: an account works before its address is verified.",
                 "  Its default is false; `MG_ALLOW_UNVERIFIED_USER=false make run` shows that.",
             ]
+        if problem := ports.problem(ports.grpc_port(self._user)):
+            lines.append(
+                f"\n  {problem}: `make grpc` needs another MG_USERS_GRPC_PORT, unless it is what listens there."
+            )
         _say("\n".join([*lines, "\n  Ctrl-C stops everything.\n"]))
 
     def _explain(self, failure: Exception) -> None:
@@ -242,14 +254,15 @@ class Supervisor:
         if problems := local_environment.problems(self._user, self._wanted, self._ports):
             raise CannotRun("\n".join([*problems, "Nothing was started."]))
 
-    def _refuse_known_password(self) -> None:
-        """Raise CannotRun where others would reach an administrator whose password everybody knows."""
-        if local_environment.is_exposed(self._ports) and local_environment.has_known_password(self._user):
-            host = self._ports["MG_USERS_HTTP_PORT"].host
+    def _refuse_known_secrets(self) -> None:
+        """Raise CannotRun where others would reach a system whose secrets everybody knows."""
+        exposing = local_environment.exposing(self._user, self._ports)
+        known = local_environment.known_secrets(self._user, self._wanted)
+        if exposing and known:
+            names = ", ".join(known)
             raise CannotRun(
-                f"MG_USERS_HTTP_HOST={host} lets other machines reach the API, and its administrator's password would"
-                f" be the well-known {local_environment.ADMIN_PASSWORD}.\n"
-                "Set MG_USERS_ADMIN_PASSWORD to another one, or leave MG_USERS_HTTP_HOST at localhost.\n"
+                f"{exposing} lets others reach the API, but everybody knows these secrets of it: {names}.\n"
+                f"Set {names} to values of your own, or leave {exposing.partition('=')[0]} unset.\n"
                 "Nothing was started."
             )
 
@@ -265,8 +278,12 @@ class Supervisor:
         variables = ["MG_USERS_HTTP_PORT", "MG_LOCAL_LAMBDA_PORT"]
         if self._wanted.auth:
             variables += ["MG_AUTH_GRPC_PORT", "MG_AUTH_HTTP_PORT", "MG_SPICEDB_PORT"]
+        variables += ["MG_LOCAL_POSTGRES_PORT"] * self._wanted.database
         variables += ["MG_LOCAL_NATS_PORT"] * self._wanted.events + ["MG_LOCAL_MAIL_PORT"] * self._wanted.mail
-        found = [(variable, ports.problem(self._ports[variable])) for variable in variables]
+        used = [self._ports[variable] for variable in variables]
+        if clashes := ports.shared([*used, ports.grpc_port(self._user)]):
+            return clashes
+        found = [(port.variable, ports.problem(port)) for port in used]
         return [f"{problem}: choose another with {variable}" for variable, problem in found if problem]
 
     @contextmanager
@@ -284,11 +301,10 @@ class Supervisor:
                 _replace_text(lock, "")
 
     def _log(self, name: str) -> Path:
-        """Return the log file of a part, empty; the one of the run before is kept beside it."""
+        """Return the log file of a part, which begins anew; those of the runs before are kept beside it."""
         self._logs.mkdir(mode=0o700, exist_ok=True)
         path = self._logs / f"{name}.log"
-        with suppress(FileNotFoundError):
-            path.replace(path.with_suffix(".log.1"))
+        logs.set_aside(path)
         return path
 
     def _number(self, variable: str) -> int:
@@ -299,11 +315,20 @@ class Supervisor:
 
 
 def _data_directory(user: dict[str, str]) -> Path:
-    """Return where data and logs lie: `.local` of the project, or the existing directory MG_LOCAL_DIR names."""
+    """Return where data and logs lie: `.local` of the project, or the directory MG_LOCAL_DIR, made if need be."""
     other = user.get("MG_LOCAL_DIR")
-    if other and not Path(other).is_dir():
+    if not other:
+        return install.local_directory()
+    place = Path(other).resolve()
+    try:
+        if not place.exists():
+            place.mkdir(parents=True)
+            place.chmod(install.private_mode())
+    except OSError as error:
+        raise CannotRun(f"MG_LOCAL_DIR={other} cannot be made: {error.strerror}") from error
+    if not place.is_dir():
         raise CannotRun(f"MG_LOCAL_DIR={other} is no directory")
-    return Path(other).resolve() if other else install.local_directory()
+    return place
 
 
 def _foreseen(log: Path) -> str:

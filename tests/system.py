@@ -29,6 +29,7 @@ class System:
     url: str
     mail_url: str
     conninfo: str
+    lambda_url: str = ""
 
     def call(self, method: str, path: str, body: Any = None, *, token: str = "", **headers: str) -> httpx.Response:
         """One request of a program; a body is sent as JSON."""
@@ -92,4 +93,4 @@ def running_system(
     gateway = Gateway(http_port=port, environment=inherited | environment | own, log=log)
     gateway.invoke("BootstrapFunction", ROOT / "events" / "bootstrap.json", folder / f"{database}-bootstrap.log")
     with gateway:
-        yield System(url, mail_url, conninfo)
+        yield System(url, mail_url, conninfo, f"http://127.0.0.1:{gateway.lambda_port}")

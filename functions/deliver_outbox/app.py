@@ -71,5 +71,6 @@ def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:  #
     counts = deliver_due(_CHANNELS, lambda: left() > _RESERVE_MILLISECONDS, lambda: left() > _LINGERING_MILLISECONDS)
     age("OutboxAge", oldest_age())
     count("OutboxParked", count_parked(ids=None, channel=None))
-    logger.info("delivered", extra=counts)
+    if any(counts.values()):  # most of the runs by schedule have nothing to tell
+        logger.info("delivered", extra=counts)
     return counts

@@ -13,9 +13,9 @@ from users.errors import BadRequest, Forbidden, Unauthenticated, Unavailable
 from users.fields import check_description
 from users.granting import settle
 from users.metrics import count
-from users.models import Status
+from users.password_checks import accepted, allowed
 from users.repository import logins
-from users.sessions import begin, discard, obtain_tokens, record_wrong_password
+from users.sessions import discard, obtain_tokens
 from users.settings import settings
 from users.wake import wake_delivery
 
@@ -48,12 +48,7 @@ def lambda_handler(request: Request) -> Reply:
         raise BadRequest("password_too_long", f"password is longer than {passwords.MAX_BYTES} bytes")
     check_description(credentials.description)
     login = _log_in(identity, password, credentials.new_secret, request)
-    try:
-        tokens = obtain_tokens(login.account, lambda: _issue_repairing(login.account, credentials.description))
-    except Unavailable:
-        # The password was right: trying again until Auth is back must not end in a block.
-        logins.record_login(login, request.address, None, [])
-        raise
+    tokens = obtain_tokens(login.account, lambda: _issue_repairing(login.account, credentials.description))
     new_hash = None
     if settings().rehash and passwords.is_outdated(login.secret_hash):
         new_hash = passwords.hash_password(password)
@@ -67,10 +62,10 @@ def lambda_handler(request: Request) -> Reply:
 
 def _log_in(identity: str, password: str, new_password: str, request: Request) -> Login:
     """The login of an enabled account with its right password. ``new_password`` replaces one that has expired."""
-    login = begin(lambda: logins.begin_login(identity, request.address))
-    right = passwords.verify_password(login.secret_hash if login else "", password)
-    if login is None or not right or not login.takes_password or login.account.status != Status.ENABLED:
-        record_wrong_password(login, request.address, right=right)
+    attempt = allowed(logins.begin_login(identity, request.address))
+    right = passwords.verify_password(attempt.login.secret_hash if attempt.login else "", password)
+    login = accepted(attempt, request.address, right=right)
+    if login is None:
         raise _refusal()
     max_age = settings().pass_max_age
     expired = bool(max_age) and login.secret_age > max_age

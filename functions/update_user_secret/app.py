@@ -7,8 +7,9 @@ from users.access import IN_PERSON
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, Unauthenticated
+from users.password_checks import accepted, allowed
 from users.repository import changes, logins
-from users.sessions import begin, record_wrong_password, revocations
+from users.sessions import revocations
 from users.target import changed
 
 
@@ -26,15 +27,13 @@ def lambda_handler(request: Request) -> Reply:
     if not body.old_secret or not body.new_secret:
         raise BadRequest("missing_password", "missing password")
     passwords.check_password_rules(body.new_secret, username="", email="")
-    login = begin(lambda: logins.begin_password_check(request.caller.user_id, request.address))
-    if login is None:
+    attempt = allowed(logins.begin_password_check(request.caller.user_id, request.address))
+    if attempt.login is None:
         raise Unauthenticated
-    account = request.admit(login.account)
-    right = passwords.verify_password(login.secret_hash, body.old_secret)
-    if not right or not login.takes_password:
-        record_wrong_password(login, request.address, right=right)
-        raise Forbidden("wrong_password", "current password is wrong")
-    if not logins.record_login(login, request.address, None, []):  # the right password gives its attempt back
+    account = request.admit(attempt.login.account)
+    right = passwords.verify_password(attempt.login.secret_hash, body.old_secret)
+    login = accepted(attempt, request.address, right=right)
+    if login is None or not logins.record_login(login, request.address, None, []):
         raise Forbidden("wrong_password", "current password is wrong")
     passwords.check_password_rules(body.new_secret, username=login.username, email=login.email)
     passwords.check_changed(body.new_secret, login.secret_hash, old=body.old_secret)

@@ -49,7 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (SettingsError, PortUnavailable) as error:
         message = str(error)
     except psycopg.OperationalError as error:
-        message = f"the database of MG_AUTH_DB_URL cannot be used: {str(error).strip()}"
+        # `make run` sets MG_AUTH_DB_URL itself, from what the person set.
+        variables = os.environ.get("AUTH_DB_SET_BY") or "MG_AUTH_DB_URL"
+        message = f"the database of {variables} cannot be used: {str(error).strip()}"
     print(f"local.auth: {message}", file=sys.stderr)
     return 1
 

@@ -1,7 +1,8 @@
 """The tables of docs/: the service's variables, the stack's parameters that stand for none of them, and costs.
 
 They are between `<!-- name -->` and `<!-- /name -->`; their sources are `users.settings.Settings`, template.yaml, whose
-parameter for `MG_USERS_DB_HOST` is `DbHost`, and for a secret `<Name>SecretArn`, and benchmarks/cost.py.
+parameter for `MG_USERS_DB_HOST` is `DbHost`, and for a secret `<Name>SecretArn`, and what benchmarks/cost.py and
+benchmarks/capacity.py print.
 """
 
 import re
@@ -19,20 +20,26 @@ from users.settings import Settings
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 COST = ROOT / "docs" / "cost.md"
+PERFORMANCE = ROOT / "docs" / "performance.md"
 TEMPLATE = ROOT / "template.yaml"
 
 
 def pages() -> dict[Path, str]:
     """The pages with generated tables, as they should be; ValueError where one has no place for a table."""
     parameters: dict[str, Any] = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))["Parameters"]
-    costs = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "cost.py"], stdout=subprocess.PIPE, text=True, timeout=60, check=True
-    )
     tables: dict[Path, dict[str, Iterable[str]]] = {
         CONFIGURATION: {"settings": _settings(parameters), "parameters": _parameters(parameters)},
-        COST: {"costs": costs.stdout.splitlines()},
+        COST: {"costs": _printed("cost.py")},
+        PERFORMANCE: {"capacity": _printed("capacity.py")},
     }
     return {page: _filled(page.read_text(encoding="utf-8"), of_page) for page, of_page in tables.items()}
+
+
+def _printed(program: str) -> list[str]:
+    """The lines that a program of benchmarks/ prints."""
+    command = [sys.executable, str(ROOT / "benchmarks" / program)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
+    return done.stdout.splitlines()
 
 
 def write() -> None:

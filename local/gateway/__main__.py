@@ -6,8 +6,10 @@ import argparse
 import asyncio
 import json
 import logging
+import multiprocessing
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +34,7 @@ def main() -> int:
         if arguments.command == "transform":
             print(json.dumps(translated(arguments.template, region=settings.region), indent=1))
             return 0
-        stack = read_stack(arguments.template, region=settings.region, parameters=settings.parameters)
+        stack = _stack(arguments.template, settings)
         if arguments.command == "invoke":
             return _invoke(stack, settings, arguments.function, arguments.event)
         return _serve(stack, settings)
@@ -51,6 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     for command in (serve, invoke, transform):
         command.add_argument("--template", type=Path, default=Path("template.yaml"))
     return parser
+
+
+def _stack(template: Path, settings: Settings) -> Stack:
+    """The template's Stack, read in a process of its own: SAM's translator would stay in the gateway's memory."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as apart:
+        return apart.submit(read_stack, template, region=settings.region, parameters=settings.parameters).result()
 
 
 def _serve(stack: Stack, settings: Settings) -> int:

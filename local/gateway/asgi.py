@@ -36,6 +36,11 @@ class Response:
     headers: list[tuple[str, str]] = field(default_factory=list)
 
 
+def has_body(scope: Scope) -> bool:
+    """Whether the request announces a body, perhaps an empty one (RFC 9112, 6.3)."""
+    return any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+
+
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The request's body; raises BodyTooLargeError above `limit` bytes, and ClientGoneError."""
     headers = dict(scope["headers"])

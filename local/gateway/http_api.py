@@ -20,9 +20,11 @@ from local.gateway.asgi import (
     Response,
     Scope,
     Send,
+    has_body,
     read_body,
     send_response,
 )
+from local.gateway.client_address import Proxies
 from local.gateway.cors import preflight, with_cors
 from local.gateway.events import ApiIdentity, HttpRequest, MalformedPathError, build_event
 from local.gateway.invocation import SYNCHRONOUS_PAYLOAD_LIMIT, Invocation
@@ -47,10 +49,14 @@ _REFUSALS: dict[type[Exception], tuple[int, str]] = {
 class HttpApi:
     """The ASGI application."""
 
-    def __init__(self, service: LambdaService, read_timeout: float) -> None:
-        """Serve the routes of the service's stack; a request's body may take `read_timeout` seconds."""
+    def __init__(self, service: LambdaService, read_timeout: float, proxies: Proxies | None = None) -> None:
+        """Serve the routes of the service's stack; a request's body may take `read_timeout` seconds.
+
+        `proxies` are those that may say whose request it is; none by default.
+        """
         self._service = service
         self._read_timeout = read_timeout
+        self._proxies = proxies or Proxies()
         self._routes = RouteTable(service.stack.routes)
         self._cors = service.stack.cors
         self._api = ApiIdentity(service.stack.account_id)
@@ -82,9 +88,11 @@ class HttpApi:
 
     async def _event(self, scope: Scope, receive: Receive, match: Match) -> tuple[dict[str, Any], bytes]:
         """The event, and its JSON; raises what _REFUSALS lists."""
-        async with asyncio.timeout(self._read_timeout):
-            body = await read_body(scope, receive, BODY_LIMIT)
-        event = build_event(_request(scope, body), match, self._api)
+        body = b""
+        if has_body(scope):
+            async with asyncio.timeout(self._read_timeout):
+                body = await read_body(scope, receive, BODY_LIMIT)
+        event = build_event(_request(scope, body, self._proxies), match, self._api)
         payload = json.dumps(event, ensure_ascii=False).encode()
         if len(payload) > SYNCHRONOUS_PAYLOAD_LIMIT:
             raise BodyTooLargeError
@@ -116,15 +124,16 @@ def _is_options_route(match: Match | None) -> bool:
     return match is not None and match.route.method == "OPTIONS"
 
 
-def _request(scope: Scope, body: bytes) -> HttpRequest:
-    client = scope.get("client") or ("127.0.0.1", 0)
+def _request(scope: Scope, body: bytes, proxies: Proxies) -> HttpRequest:
+    peer, _port = scope.get("client") or ("127.0.0.1", 0)
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
     return HttpRequest(
         method=scope["method"],
         path=_target_path(scope),
         query=scope["query_string"].decode("latin-1"),
         http_version=scope["http_version"],
-        headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
-        client_ip=client[0],
+        headers=headers,
+        client_ip=proxies.client_of(peer, headers),
         scheme=scope["scheme"],
         port=scope["server"][1],
         body=body,

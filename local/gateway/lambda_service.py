@@ -13,19 +13,31 @@ if TYPE_CHECKING:
 
     from local.gateway.invocation import ExecutionEnvironment, Invocation, Outcome
     from local.gateway.stack import Function, Stack
+    from local.gateway.worker_processes import WorkerProcesses
 
 _log = logging.getLogger("gateway.lambda")
 
 # Seconds before the first, second ... retry of a failed asynchronous invoke (Lambda: 60 and 120).
 RETRY_DELAYS = (1.0, 2.0)
 
+# How long a function keeps more than one idle environment: another takes a moment to start, and each holds 10 MB here
+# and a connection of PostgreSQL.
+SURPLUS_SECONDS = 10.0
+
 
 class LambdaService:
     """The functions of a stack, each with its own pool of at most `workers` environments."""
 
-    def __init__(self, stack: Stack, new_environment: Callable[[Function], ExecutionEnvironment], workers: int) -> None:
-        """`new_environment` makes an environment, not yet started, for a function."""
+    def __init__(
+        self,
+        stack: Stack,
+        new_environment: Callable[[Function], ExecutionEnvironment],
+        workers: int,
+        processes: WorkerProcesses | None = None,
+    ) -> None:
+        """`new_environment` makes an environment, not yet started, for a function, of `processes` where it is one."""
         self.stack = stack
+        self._processes = processes
         self._pools = {
             name: EnvironmentPool(lambda function=function: new_environment(function), workers)  # type: ignore[misc]
             for name, function in stack.functions.items()
@@ -49,10 +61,15 @@ class LambdaService:
         """Run one invoke later; a function error is retried as often as the function's configuration says."""
         self._run(self._invoke_with_retries(self.stack.functions[function], invocation))
 
+    async def warm_up(self) -> None:
+        """Prepare for the first invokes, so that they need not wait for it."""
+        if self._processes is not None:
+            await self._processes.warm_up()
+
     async def stop_idle(self, seconds: float) -> None:
-        """Stop the environments that have been idle for `seconds`."""
+        """Stop the environments that have been idle for `seconds`, and those that a burst has left sooner."""
         for pool in self._pools.values():
-            await pool.stop_idle(seconds)
+            await pool.stop_idle(seconds, SURPLUS_SECONDS)
 
     async def close(self, grace: float) -> None:
         """Let running invokes finish for `grace` seconds, give up retries, then stop every environment."""
@@ -62,6 +79,8 @@ class LambdaService:
             await asyncio.wait(self._running, timeout=grace)
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
         await asyncio.gather(*self._running, return_exceptions=True)
+        if self._processes is not None:
+            await self._processes.close()
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)

@@ -49,12 +49,16 @@ class EnvironmentPool:
             await self._discard(environment)
         return outcome
 
-    async def stop_idle(self, seconds: float) -> None:
-        """Stop the environments that have not served for `seconds`."""
-        limit = time.monotonic() - seconds
-        old = [environment for environment, since in self._idle if since <= limit]
-        self._idle = [(environment, since) for environment, since in self._idle if since > limit]
-        for environment in old:
+    async def stop_idle(self, seconds: float, surplus_seconds: float) -> None:
+        """Stop the environments that have not served for `seconds`, all but the newest after `surplus_seconds`."""
+        now = time.monotonic()
+        kept: list[tuple[ExecutionEnvironment, float]] = []
+        old: list[tuple[ExecutionEnvironment, float]] = []
+        for place, (environment, since) in enumerate(reversed(self._idle)):
+            patience = min(seconds, surplus_seconds) if place else seconds
+            (kept if now - since < patience else old).append((environment, since))
+        self._idle = kept[::-1]
+        for environment, _ in old:
             await self._discard(environment)
 
     async def close(self) -> None:

@@ -1,22 +1,18 @@
 """An execution environment that is a worker process (RUNTIME=process).
 
-See worker.py for what is spoken with it.
+See worker_processes.py for where it comes from, and worker.py for what is spoken with it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import select
-import signal
 import socket
 import struct
-import sys
 import time
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from local.gateway.invocation import (
     EnvironmentStartError,
@@ -32,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from local.gateway.stack import Function
+    from local.gateway.worker_processes import WorkerProcess, WorkerProcesses
 
-_WORKER = Path(__file__).with_name("worker.py")
 _LENGTHS = struct.Struct(">II")
 
 # Lambda allows 10 s for the init phase; a busy laptop that starts many workers at once may need longer.
@@ -48,26 +44,21 @@ class ProcessEnvironment:
         function: Function,
         variables: Mapping[str, str],
         function_arn: str,
-        *,
-        stdout: int | None = None,
+        workers: WorkerProcesses,
     ) -> None:
-        """`variables` is the whole environment of the process.
-
-        `stdout` a descriptor for the function's output.
-        """
+        """`variables` is the whole environment of the process, which `workers` starts."""
         self._function = function
         self._variables = variables
         self._function_arn = function_arn
-        self._stdout = stdout
-        self._process: asyncio.subprocess.Process | None = None
+        self._workers = workers
+        self._worker: WorkerProcess | None = None
         self._socket: socket.socket
-        self._reader: asyncio.StreamReader
-        self._writer: asyncio.StreamWriter | None = None
+        self._channel: _Channel | None = None
 
     @property
     def alive(self) -> bool:
         """Whether the worker process runs; asked while no invoke does, when it has nothing to say."""
-        if self._process is None or self._process.returncode is not None or self._socket.fileno() < 0:
+        if self._worker is None or not self._worker.alive or self._socket.fileno() < 0:
             return False
         # The kernel knows of its end before the event loop does.
         poll = select.poll()
@@ -77,13 +68,12 @@ class ProcessEnvironment:
     async def start(self) -> None:
         """Start the worker and wait until its handler is loaded; raises EnvironmentStartError."""
         try:
-            await self._spawn()
             async with asyncio.timeout(INIT_TIMEOUT):
-                status, payload = await self._receive()
+                status, payload = await (await self._spawn()).answer()
         except TimeoutError:
             message = f"Error: Init timed out after {INIT_TIMEOUT:.2f} seconds"
             await self._give_up(failure("Sandbox.Timedout", message))
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except ConnectionError:
             await self._give_up(exited("", await self._exit_status()))
         except OSError as error:
             await self._give_up(failure("Sandbox.Failure", f"Error: the worker cannot be started: {error}"))
@@ -95,64 +85,107 @@ class ProcessEnvironment:
         """Run one invoke; the worker is killed when the function's Timeout passes."""
         try:
             async with asyncio.timeout(self._function.timeout):
-                await self._send(invocation)
-                status, payload = await self._receive()
+                status, payload = await self._ask(invocation)
         except TimeoutError:
             await self.stop()
             return timed_out(invocation.request_id, self._function.timeout)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except ConnectionError:
             return exited(invocation.request_id, await self._exit_status())
         return limited(Outcome(payload, function_error=status != "ok"))
 
     async def stop(self) -> None:
         """Kill the worker and whatever its handler started."""
-        if self._writer is not None:
-            self._writer.close()
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            await self._process.wait()
+        if self._channel is not None:
+            self._channel.close()
+        if self._worker is not None:
+            await self._worker.end()
 
-    async def _spawn(self) -> None:
+    async def _spawn(self) -> _Channel:
         self._socket, theirs = socket.socketpair()
         with theirs:
-            # A session of its own: Ctrl-C in the terminal is for the gateway, which lets requests finish
-            # first.
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", str(_WORKER), str(theirs.fileno()),
-                cwd=self._function.code_dir, env=self._variables, pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL, stdout=self._stdout, start_new_session=True,
-            )  # fmt: skip
-        self._reader, self._writer = await asyncio.open_connection(sock=self._socket)
+            self._worker = await self._workers.start(self._function, self._variables, theirs)
+        self._socket.setblocking(False)
+        loop = asyncio.get_running_loop()
+        _, self._channel = await loop.create_connection(_Channel, sock=self._socket)
+        return self._channel
 
-    async def _send(self, invocation: Invocation) -> None:
-        assert self._writer is not None
-        header = json.dumps(
-            {
-                "request_id": invocation.request_id,
-                "deadline_ms": int((time.time() + self._function.timeout) * 1000),
-                "function_arn": self._function_arn,
-                "client_context": invocation.client_context,
-                "trace_id": invocation.trace_id,
-            }
-        ).encode()
-        self._writer.write(_LENGTHS.pack(len(header), len(invocation.payload)) + header + invocation.payload)
-        await self._writer.drain()
-
-    async def _receive(self) -> tuple[str, bytes]:
-        header_length, payload_length = _LENGTHS.unpack(await self._reader.readexactly(_LENGTHS.size))
-        header: dict[str, Any] = json.loads(await self._reader.readexactly(header_length))
-        return header["status"], await self._reader.readexactly(payload_length)
+    async def _ask(self, invocation: Invocation) -> tuple[str, bytes]:
+        assert self._channel is not None
+        header = {
+            "request_id": invocation.request_id,
+            "deadline_ms": int((time.time() + self._function.timeout) * 1000),
+            "function_arn": self._function_arn,
+            "client_context": invocation.client_context,
+            "trace_id": invocation.trace_id,
+        }
+        return await self._channel.ask(json.dumps(header).encode(), invocation.payload)
 
     async def _exit_status(self) -> int | None:
         """How the worker ended; the socket may close a moment before the process is gone."""
-        if self._process is None:
+        if self._worker is None:
             return None
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
-                return await self._process.wait()
+                return await self._worker.wait()
         return None
 
     async def _give_up(self, outcome: Outcome) -> None:
         await self.stop()
         raise EnvironmentStartError(outcome)
+
+
+class _Channel(asyncio.Protocol):
+    """The gateway's end of a worker's socket: one frame out, one frame in (worker.py)."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport
+        self._received = bytearray()
+        self._lost = False
+        self._awaited: asyncio.Future[tuple[str, bytes]] | None = None
+
+    async def ask(self, header: bytes, payload: bytes) -> tuple[str, bytes]:
+        """Send a frame and wait for the one that answers it; ConnectionError when the worker has ended."""
+        # A worker takes the whole frame before it works, so that the transport need not be waited for.
+        self._transport.write(_LENGTHS.pack(len(header), len(payload)) + header + payload)
+        return await self.answer()
+
+    async def answer(self) -> tuple[str, bytes]:
+        """The status and payload of the next frame; ConnectionError when the worker has ended."""
+        self._awaited = asyncio.get_running_loop().create_future()
+        self._settle()
+        return await self._awaited
+
+    def close(self) -> None:
+        """Hang up."""
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+        self._received += data
+        self._settle()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Take note that the worker has ended, or was hung up on."""
+        self._lost = True
+        self._settle()
+
+    def _settle(self) -> None:
+        """Give whoever waits the next frame, once it is whole, or the end."""
+        if self._awaited is None or self._awaited.done():
+            return
+        if len(self._received) >= _LENGTHS.size:
+            header_length, payload_length = _LENGTHS.unpack_from(self._received)
+            payload_at = _LENGTHS.size + header_length
+            end = payload_at + payload_length
+            if len(self._received) >= end:
+                status = json.loads(self._received[_LENGTHS.size : payload_at])["status"]
+                payload = bytes(self._received[payload_at:end])
+                self._received.clear()
+                self._awaited.set_result((status, payload))
+                return
+        if self._lost:
+            self._awaited.set_exception(ConnectionResetError("the worker has ended"))

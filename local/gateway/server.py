@@ -24,13 +24,14 @@ from local.gateway.function_environment import function_variables
 from local.gateway.http_api import HttpApi
 from local.gateway.invocation import ExecutionEnvironment, Invocation
 from local.gateway.lambda_api import LambdaApi
-from local.gateway.lambda_service import LambdaService
+from local.gateway.lambda_service import SURPLUS_SECONDS, LambdaService
 from local.gateway.process_environment import ProcessEnvironment
 from local.gateway.protocol import Patience, UnambiguousRequests, patient_protocol
 from local.gateway.rie_environment import RieEnvironment
 from local.gateway.schedules import run_schedule
 from local.gateway.settings import Settings, SettingsError
 from local.gateway.sockets import listen
+from local.gateway.worker_processes import WorkerProcesses
 
 if TYPE_CHECKING:
     import socket
@@ -55,14 +56,21 @@ def lambda_service(
 ) -> LambdaService:
     """The service that runs the functions of `stack` in environments of the kind that `settings` want."""
     url = f"http://{LAMBDA_HOST}:{lambda_port}"
+    variables = {name: function_variables(each, stack, os.environ, url) for name, each in stack.functions.items()}
+    emulator = settings.emulator
+    if emulator is not None:
 
-    def new_environment(function: Function) -> ExecutionEnvironment:
-        variables = function_variables(function, stack, os.environ, url)
-        if settings.emulator is not None:
-            return RieEnvironment(function, variables, settings.emulator, stdout=stdout)
-        return ProcessEnvironment(function, variables, stack.function_arn(function.logical_id), stdout=stdout)
+        def new_emulator(function: Function) -> ExecutionEnvironment:
+            return RieEnvironment(function, variables[function.logical_id], emulator, stdout=stdout)
 
-    return LambdaService(stack, new_environment, workers or settings.workers)
+        return LambdaService(stack, new_emulator, workers or settings.workers)
+    processes = WorkerProcesses(stack.functions.values(), variables.values(), stdout=stdout)
+
+    def new_process(function: Function) -> ExecutionEnvironment:
+        arn = stack.function_arn(function.logical_id)
+        return ProcessEnvironment(function, variables[function.logical_id], arn, processes)
+
+    return LambdaService(stack, new_process, workers or settings.workers, processes)
 
 
 async def serve(stack: Stack, settings: Settings) -> None:
@@ -87,7 +95,7 @@ async def serve(stack: Stack, settings: Settings) -> None:
         )
         http_port, lambda_port = (bound[0].getsockname()[1] for bound in (http_sockets, lambda_sockets))
         service = lambda_service(stack, settings, lambda_port)
-        http_server = _Server(_http_config(HttpApi(service, settings.read_timeout), settings))
+        http_server = _Server(_http_config(HttpApi(service, settings.read_timeout, settings.proxies), settings))
         lambda_server = _Server(_config(LambdaApi(service, settings.http_host), settings))
         serving = [
             asyncio.create_task(http_server.serve(http_sockets)),
@@ -130,7 +138,7 @@ def _config(application: Application, settings: Settings, **options: object) -> 
         log_level="warning",
         access_log=False,
         server_header=False,
-        # Else a client on this machine could choose its own address by X-Forwarded-For.
+        # Else a client on this machine could choose its own address by X-Forwarded-For: client_address.py reads it.
         proxy_headers=False,
         timeout_graceful_shutdown=int(GRACE),
         **options,  # type: ignore[arg-type]
@@ -179,6 +187,7 @@ def _pem_file(variable: str, value: str) -> Iterator[str]:
 
 
 def _background(service: LambdaService, stack: Stack, settings: Settings) -> Iterator[asyncio._CoroutineLike[None]]:
+    yield service.warm_up()
     yield _stop_idle(service, settings.idle_seconds)
     if settings.schedules:
         for schedule in stack.schedules:
@@ -187,7 +196,7 @@ def _background(service: LambdaService, stack: Stack, settings: Settings) -> Ite
 
 async def _stop_idle(service: LambdaService, seconds: float) -> None:
     while True:
-        await asyncio.sleep(max(0.5, min(seconds / 4, 15.0)))
+        await asyncio.sleep(max(0.5, min(seconds, SURPLUS_SECONDS) / 4))
         await service.stop_idle(seconds)
 
 

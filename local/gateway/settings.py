@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from local.gateway.client_address import HEADERS, NetworksError, Proxies, read_networks
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from local.gateway.client_address import Network
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _DAY = 86400
@@ -40,6 +44,7 @@ class Settings:
 
     http_host: str = "localhost"
     http_port: int = 9002
+    proxies: Proxies = field(default_factory=Proxies)
     certificate: str = ""
     key: str = ""
     header_timeout: float = 10.0
@@ -66,6 +71,10 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     settings = Settings(
         http_host=given.text("MG_USERS_HTTP_HOST", "localhost"),
         http_port=given.whole("MG_USERS_HTTP_PORT", 9002, most=_LAST_PORT),
+        proxies=Proxies(
+            given.networks("MG_USERS_TRUSTED_PROXIES"),
+            given.one_of("MG_USERS_PROXY_HEADER", HEADERS[0], HEADERS),
+        ),
         certificate=given.text("MG_USERS_HTTP_SERVER_CERT", ""),
         key=given.text("MG_USERS_HTTP_SERVER_KEY", ""),
         header_timeout=given.duration("MG_USERS_HTTP_SERVER_READ_HEADER_TIMEOUT", 10.0),
@@ -116,6 +125,12 @@ class _Variables:
         if "".join(number + unit for number, unit in parts) == text and _UNITS["ms"] <= seconds <= _DAY:
             return seconds
         return self._refused(f"{name}={text}: must be a duration from 1ms to 24h, such as 15s or 1m30s", default)
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        try:
+            return read_networks(self.text(name, ""))
+        except NetworksError as error:
+            return self._refused(f"{name}: {error}", ())
 
     def object(self, name: str) -> dict[str, str]:
         try:

@@ -1,13 +1,13 @@
-"""The Lambda runtime of one worker process: `python -P worker.py <socket fd>`.
+"""The Lambda runtime of one worker process, which fork_server.py has forked and made one of its function.
 
-Loads the handler named by _HANDLER, then serves invokes over the inherited socket, one at a time. A frame, in
+Loads the handler named by _HANDLER, then serves invokes over the socket that it is given, one at a time. A frame, in
 both directions, is two big-endian 32-bit lengths, a JSON header and a payload (JSON as well). First the
 worker tells `{"status": "ready"}` or, when the handler cannot be loaded, `{"status": "init-error"}`; then
 each request `{"request_id", "deadline_ms", "function_arn", "client_context", "trace_id"}` + event is answered
-by `{"status": "ok" | "error"}` + result. When the gateway is gone, whatever the handler does, the process
-ends.
+by `{"status": "ok" | "error"}` + result. The process ends when the gateway is gone, and when the fork server
+is, whatever the handler does.
 
-It runs as a file, outside the `local` package, so that a function sees no module here that Lambda would not
+It is loaded as a file, outside the `local` package, so that a function sees no module here that Lambda would not
 have. Timeouts are the gateway's: it kills the process.
 """
 
@@ -17,12 +17,11 @@ import importlib
 import json
 import logging
 import os
-import queue
 import socket
 import struct
 import sys
-import threading
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from awslambdaric.lambda_context import LambdaContext
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Handler = Callable[[Any, LambdaContext], Any]
-    Requests = queue.SimpleQueue[tuple[dict[str, Any], bytes]]
 
 _LENGTHS = struct.Struct(">II")
 
@@ -45,37 +43,26 @@ class _HandlerError(Exception):
         self.error_type = error_type
 
 
-def main() -> None:
+def run(connection: socket.socket) -> None:
     """Serve invokes until the gateway closes the socket."""
-    connection = socket.socket(fileno=int(sys.argv[1]))
     # Whole lines, so that those of several workers do not run into each other.
     cast("Any", sys.stdout).reconfigure(line_buffering=True)
     logging.basicConfig(stream=sys.stdout, format="[%(levelname)s]\t%(name)s\t%(message)s")
-    requests: Requests = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(connection, requests), daemon=True).start()
     try:
         handler = _load(os.environ["_HANDLER"])
     except Exception as error:  # noqa: BLE001 - the edge: whatever the function's module raises is its init error
         _send(connection, "init-error", _describe(error, ""))
         return
     _send(connection, "ready", b"")
-    while True:
-        header, event = requests.get()
-        status, payload = _handle(handler, header, event)
-        _flush(sys.stdout, sys.stderr)
-        _send(connection, status, payload)
-
-
-def _receive(connection: socket.socket, requests: Requests) -> None:
-    """Pass requests on to the main thread.
-
-    End of file means that the gateway has ended, so the process does too.
-    """
     stream = connection.makefile("rb")
-    while len(lengths := stream.read(_LENGTHS.size)) == _LENGTHS.size:
-        header_length, payload_length = _LENGTHS.unpack(lengths)
-        requests.put((json.loads(stream.read(header_length)), stream.read(payload_length)))
-    os._exit(0)
+    with suppress(ConnectionError):  # a gateway that was killed with an answer unread
+        while len(lengths := stream.read(_LENGTHS.size)) == _LENGTHS.size:
+            header_length, payload_length = _LENGTHS.unpack(lengths)
+            header, event = json.loads(stream.read(header_length)), stream.read(payload_length)
+            status, payload = _handle(handler, header, event)
+            _flush(sys.stdout, sys.stderr)
+            _send(connection, status, payload)
+    os._exit(0)  # at once, whatever threads the handler has started
 
 
 def _send(connection: socket.socket, status: str, payload: bytes) -> None:
@@ -135,7 +122,3 @@ def _describe(error: Exception, request_id: str) -> bytes:
 def _flush(*streams: TextIO) -> None:
     for stream in streams:
         stream.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-// The SES endpoint and its page of mails (aws-ses-v2-local): node server.js PORT [OWN_NAME]
+// The SES endpoint and its page of mails (aws-ses-v2-local): node server.js PORT [OWN_NAME [DIRECTORY]]
 //
 // The program trusts whoever asks it, so that every web page could send mails and read links out of them. Here it gets
 // no request that a page of another site can send. The rule is that of local/other_sites.py; one test holds both.
@@ -6,6 +6,7 @@
 
 const net = require("node:net");
 const start = require("aws-ses-v2-local").default;
+const { keepMails } = require("./kept_mails.js");
 
 const ADDRESS = "127.0.0.1";
 const HOST = /^(?:([a-z0-9._-]+)|\[([0-9a-f:.]+)\])(?::[0-9]{1,5})?$/;
@@ -35,7 +36,8 @@ function refusal(headers, ownName) {
   return null;
 }
 
-async function main(port, ownName) {
+async function main(port, ownName, directory) {
+  keepMails(directory);
   const server = await start({ host: ADDRESS, port });
   if (!server.listening) throw new Error(`cannot listen on ${ADDRESS}:${port}`);
   const programs = server.listeners("request");
@@ -52,7 +54,7 @@ async function main(port, ownName) {
   console.log(`server running at http://${ADDRESS}:${server.address().port}`);
 }
 
-main(Number(process.argv[2]), (process.argv[3] ?? "").toLowerCase()).catch((error) => {
+main(Number(process.argv[2]), (process.argv[3] ?? "").toLowerCase(), process.argv[4] ?? "").catch((error) => {
   console.error(error.message);
   process.exit(1);
 });

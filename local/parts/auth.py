@@ -27,6 +27,7 @@ class AuthServer(Part):
     """`python -m local.auth serve` on the database `db_url`; `ports` tells the real ones after wait_ready().
 
     `environment` (default: this process's) may carry more of Auth's variables, for example MG_AUTH_KEYS_ALGORITHM.
+    `database_of` names what a person sets to have another database, for what Auth says about it.
     """
 
     name = "auth"
@@ -39,11 +40,13 @@ class AuthServer(Part):
         ports: AuthPorts = FREE_PORTS,
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
+        database_of: str = "MG_AUTH_DB_URL",
     ) -> None:
         super().__init__(log or keys_dir.with_suffix(".log"))
         self.db_url = db_url
         self.keys_dir = keys_dir
         self.ports = ports
+        self._database_of = database_of
         self._environment = os.environ if environment is None else environment
 
     @property
@@ -60,6 +63,7 @@ class AuthServer(Part):
         self.keys_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         own = {
             "MG_AUTH_DB_URL": self.db_url,
+            "AUTH_DB_SET_BY": self._database_of,
             "MG_AUTH_KEYS_DIR": str(self.keys_dir),
             "MG_AUTH_GRPC_HOST": _HOST,
             "MG_AUTH_GRPC_PORT": str(self.ports.grpc),

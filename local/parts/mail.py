@@ -17,15 +17,21 @@ _RUNNING_AT = re.compile(r"server running at http://[^\s]*:(\d+)")
 
 
 class MailServer(Part):
-    """aws-ses-v2-local, its mails in memory; port 0 is a free one, told by `port` after wait_ready()."""
+    """aws-ses-v2-local, its mails in `store_dir`; port 0 is a free one, told by `port` after wait_ready()."""
 
     name = "mail"
 
-    def __init__(self, port: int = 0, log: Path | None = None, *, own_name: str = "") -> None:
-        """`own_name` is a name of this machine beside localhost, by which pages of its own may ask too."""
+    def __init__(
+        self, port: int = 0, log: Path | None = None, *, own_name: str = "", store_dir: Path | None = None
+    ) -> None:
+        """`own_name` is a name of this machine beside localhost, by which pages of its own may ask too.
+
+        Without `store_dir` the mails are in memory alone, and gone with the program.
+        """
         super().__init__(log or ROOT / ".local" / "logs" / "mail.log")
         self.port = port
         self._own_name = own_name
+        self._store_dir = store_dir
 
     @property
     def url(self) -> str:
@@ -36,7 +42,7 @@ class MailServer(Part):
         node = install.node_program(ROOT)
         if node is None or not _PROGRAM.exists():
             raise PartFailed(self.name, "is not installed: run `make install`", self.log)
-        return spawn(Launch([node, _SERVER, str(self.port), self._own_name], self.log))
+        return spawn(Launch([node, _SERVER, str(self.port), self._own_name, str(self._store_dir or "")], self.log))
 
     def _probe(self) -> bool:
         running_at = _RUNNING_AT.search(self._output())

@@ -33,9 +33,15 @@ class NatsServer(Part):
         self.store_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         for stale in self.store_dir.glob("*.ports"):  # left by a server that was killed
             stale.unlink()
-        command = [self._program(), "-a", _HOST, "-p", str(self.port or -1), "-js", "-sd", str(self.store_dir),
-                   "--ports_file_dir", str(self.store_dir)]  # fmt: skip
-        return spawn(Launch(command, self.log))
+        return spawn(Launch([self._program(), "-c", self._configuration()], self.log))
+
+    def _configuration(self) -> Path:
+        """Write the server's configuration: what it acknowledges is on the disk, where no power cut loses it."""
+        jetstream = {"store_dir": str(self.store_dir), "sync_interval": "always"}
+        listens = {"host": _HOST, "port": self.port or -1, "ports_file_dir": str(self.store_dir)}
+        path = self.store_dir / "nats-server.conf"
+        path.write_text(json.dumps({**listens, "jetstream": jetstream}))  # JSON is one form of its configuration
+        return path
 
     def _program(self) -> str:
         """Return the nats-server of this Python environment (the wheel puts it beside python)."""

@@ -23,6 +23,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from local.parts.postgres_home import PostgresHome, find_home
+from local.parts.postgres_orphans import end_orphans
 from local.parts.process import READY_SECONDS, Launch, Part, PartFailed, run, spawn
 
 SUPERUSER = "postgres"
@@ -94,15 +95,14 @@ class PostgresServer(Part):
         return make_conninfo(host=self.host, port=self.port, user=user, dbname=database, connect_timeout=_PROBE_SECONDS)
 
     def ensure_role(self, name: str, password: str, *, makes_roles: bool = False) -> None:
-        """Make the login role `name`, unless it exists; the password counts for TCP only.
+        """Make the login role `name`, unless it exists, and set its password, which counts for TCP only.
 
         It has no privilege, except that it may make other roles with `makes_roles`.
         """
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone()
-            if found is None:
-                statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
-                connection.execute(statement.format(sql.Identifier(name), sql.Literal(password)))
+            statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}" if found is None else "ALTER ROLE {} PASSWORD {}")
+            connection.execute(statement.format(sql.Identifier(name), sql.Literal(password)))
             if makes_roles:
                 connection.execute(sql.SQL("ALTER ROLE {} CREATEROLE").format(sql.Identifier(name)))
 
@@ -136,18 +136,18 @@ class PostgresServer(Part):
         if not self.data_dir.exists():
             self._initialise()
         self._await_predecessor()
+        end_orphans(self.data_dir)
         super().start()
 
-    def wait_ready(self, seconds: float = READY_SECONDS) -> None:
-        """Return when the server takes connections; the processes of a killed predecessor are waited for."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                return super().wait_ready(deadline - time.monotonic())
-            except PartFailed:
-                if self.running or "pre-existing shared memory block" not in self._output():
-                    raise
-                super().start()
+    def ready(self) -> bool:
+        """Say whether the server takes connections; it is started again where processes of a killed one were left."""
+        try:
+            return super().ready()
+        except PartFailed:
+            if "pre-existing shared memory block" not in self._output():
+                raise
+            super().start()
+            return False
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         if self._tcp_port == 0:
@@ -190,13 +190,15 @@ class PostgresServer(Part):
         new.rename(self.data_dir)
 
     def _write_access_rules(self) -> dict[str, Path]:
-        """Let in the user that starts the server, as any role, over the socket; over TCP ask for a password.
+        """Let in the user that starts the server, as any role and for backups, over the socket.
+
+        Over TCP the server asks for a password.
 
         The files lie beside the data, where the server's user cannot turn them into links for root to write through.
         """
         starter = pwd.getpwuid(os.geteuid()).pw_name
         rules = {
-            "hba_file": "local all all peer map=starter\nhost all all 127.0.0.1/32 scram-sha-256\n",
+            "hba_file": "local all,replication all peer map=starter\nhost all all 127.0.0.1/32 scram-sha-256\n",
             "ident_file": f'starter "{starter}" all\n',
         }
         paths = {name: self.data_dir.with_name(f"{self.data_dir.name}.{name}") for name in rules}

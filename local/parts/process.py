@@ -146,12 +146,27 @@ class Part(ABC):
         self._log_offset = self.log.stat().st_size if self.log.exists() else 0
         self._process = self._spawn()
 
+    @property
+    def ending(self) -> str:
+        """How the program ended, as the rest of a sentence about it."""
+        code = self._process.returncode if self._process is not None else None
+        if code is None:
+            return "is not started"
+        if code >= 0:
+            return f"ended with exit code {code}"
+        known = -code in signal.valid_signals()
+        return f"was killed by {signal.Signals(-code).name if known else f'signal {-code}'}"
+
+    def ready(self) -> bool:
+        """Say at once whether the program serves; raise PartFailed when it has ended."""
+        if not self.running:
+            raise PartFailed(self.name, f"ended at start{self._exit_code()}", self.log)
+        return self._probe()
+
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
         """Return when the program serves; raise PartFailed when it ends before, or does not serve within `seconds`."""
         deadline = time.monotonic() + seconds
-        while not self._probe():
-            if not self.running:
-                raise PartFailed(self.name, f"ended at start{self._exit_code()}", self.log)
+        while not self.ready():
             if time.monotonic() > deadline:
                 raise PartFailed(self.name, f"is not ready after {seconds:.0f} s", self.log)
             time.sleep(_POLL_SECONDS)

@@ -3,14 +3,16 @@
 import secrets
 import select
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from local.parts.postgres import PostgresServer, temporary_postgres
 from tests.conftest import AS_OWNER
-from tests.service import PASSWORD, Service, eventually, registration
+from tests.people import NEW_PASSWORD, administrator, log_in, person
+from tests.service import PASSWORD, Answer, Service, eventually, forget, registration
 from users import database
 from users.errors import BadRequest, Unavailable
 
@@ -68,10 +70,157 @@ def test_one_connection_is_kept(service: Service) -> None:
     assert len(pids) == 1
 
 
-def test_nothing_is_prepared_on_the_server(service: Service) -> None:
-    for number in range(10):
-        database.query("SELECT %(number)s::int AS number", {"number": number}, read_only=True)
-    assert database.query("SELECT name FROM pg_prepared_statements", {}, read_only=True) == []
+def prepared() -> list[str]:
+    """The texts of the statements that the server holds prepared; all came by the protocol, none by SQL."""
+    rows = database.query("SELECT statement, from_sql FROM pg_prepared_statements", {}, read_only=True, prepare=False)
+    assert not any(row["from_sql"] for row in rows)
+    return [row["statement"] for row in rows]
+
+
+def test_a_statement_is_prepared_when_it_runs_again(service: Service) -> None:
+    for expected in ([], ["SELECT $1::int AS number"], ["SELECT $1::int AS number"]):
+        database.query("SELECT %(number)s::int AS number", {"number": 7}, read_only=True)
+        assert prepared() == expected
+
+
+def test_a_statement_whose_plan_depends_on_its_values_is_not_prepared(service: Service) -> None:
+    for number in range(3):
+        database.query("SELECT %(number)s::int AS number", {"number": number}, read_only=True, prepare=False)
+    assert prepared() == []
+
+
+def test_lists_and_searches_are_not_prepared(service: Service) -> None:
+    boss = administrator(service)
+    forget()
+    for _ in range(3):
+        assert service.call("list_users", token=boss.token, query="email=example").status == 200
+        assert service.call("search_users", token=boss.token, query="username=john").status == 200
+    assert prepared() == []
+
+
+def test_an_old_libpq_would_deallocate_by_sql_so_it_prepares_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RDS Proxy pins a connection for DEALLOCATE."""
+    monkeypatch.setattr(database.capabilities, "has_send_close_prepared", lambda: False)
+    for _ in range(3):
+        database.query("SELECT 1 AS one", {}, read_only=True)
+    assert prepared() == []
+
+
+def test_a_setting_prepares_nothing(service: Service) -> None:
+    with service.configured(MG_USERS_DB_PREPARE="false"):
+        for _ in range(3):
+            database.query("SELECT 1 AS one", {}, read_only=True)
+        assert prepared() == []
+
+
+def test_statements_are_let_go_of_without_sql(service: Service, tmp_path: Path) -> None:
+    """What is sent, as libpq traces it: closing is a message of the protocol."""
+    database.query("SELECT 1 AS one", {}, read_only=True)
+    connection = database._connection
+    assert connection is not None
+    with (tmp_path / "trace").open("w") as trace:
+        connection.pgconn.trace(trace.fileno())
+        for number in range(60):
+            for _ in range(2):
+                database.query(f"SELECT {number} AS number", {}, read_only=True)
+        connection.pgconn.untrace()
+    sent = [line for line in (tmp_path / "trace").read_text().splitlines() if "\tF\t" in line]
+    assert len(prepared()) <= 51
+    assert sum("\tClose\t" in line for line in sent) >= 9
+    assert not any("DEALLOCATE" in line for line in sent)
+
+
+@pytest.fixture
+def plain_table(own_service: Service) -> Service:
+    """A service whose database has the table ``plain`` with one row; its statements have been prepared."""
+    own_service.execute("CREATE TABLE plain (number int)")
+    own_service.execute("INSERT INTO plain VALUES (1)")
+    own_service.execute("GRANT SELECT, INSERT ON plain TO PUBLIC")
+    for _ in range(8):
+        assert database.query("SELECT * FROM plain", {}, read_only=True) == [{"number": 1}]
+        assert database.query(INSERT_ONE, {"number": 2, "wanted": False}, read_only=False) == []
+    assert len(prepared()) == 2
+    return own_service
+
+
+INSERT_ONE = "INSERT INTO plain (number) SELECT %(number)s WHERE %(wanted)s RETURNING *"
+
+
+def test_a_migration_while_a_function_is_warm(plain_table: Service) -> None:
+    """PostgreSQL refuses a prepared statement whose columns changed (0A000); nobody sees that."""
+    plain_table.execute("ALTER TABLE plain ADD COLUMN name text")
+    assert database.query("SELECT * FROM plain", {}, read_only=True) == [{"number": 1, "name": None}]
+    plain_table.execute("ALTER TABLE plain ALTER COLUMN number TYPE bigint")
+    assert database.query("SELECT * FROM plain", {}, read_only=True) == [{"number": 1, "name": None}]
+
+
+def test_a_write_after_a_migration_happens_exactly_once(plain_table: Service) -> None:
+    plain_table.execute("ALTER TABLE plain ADD COLUMN name text")
+    written = database.query(INSERT_ONE, {"number": 2, "wanted": True}, read_only=False)
+    assert written == [{"number": 2, "name": None}]
+    assert plain_table.execute("SELECT count(*) AS rows FROM plain") == [{"rows": 2}]
+
+
+def test_an_index_comes_and_goes_while_a_function_is_warm(plain_table: Service) -> None:
+    for statement in ("CREATE UNIQUE INDEX plain_number ON plain (number)", "DROP INDEX plain_number"):
+        plain_table.execute(statement)
+        assert database.query("SELECT * FROM plain", {}, read_only=True) == [{"number": 1}]
+        assert len(prepared()) == 2, "the server plans it anew by itself"
+
+
+def test_statements_that_a_proxy_has_lost(plain_table: Service) -> None:
+    connection = database._connection
+    assert connection is not None
+    connection.pgconn.exec_(b"DEALLOCATE ALL")  # psycopg does not know
+    assert database.query(INSERT_ONE, {"number": 2, "wanted": True}, read_only=False) == [{"number": 2}]
+    assert plain_table.execute("SELECT count(*) AS rows FROM plain") == [{"rows": 2}]
+
+
+def test_what_the_server_really_cannot_do_is_not_hidden(service: Service) -> None:
+    with pytest.raises(psycopg.errors.FeatureNotSupported):
+        database.query("SELECT 1 UNION SELECT 2 FOR UPDATE", {}, read_only=True)
+
+
+@pytest.mark.long
+def test_plans_without_values_read_no_whole_table(own_service: Service) -> None:
+    """With many accounts: PostgreSQL plans a prepared statement without its values after five executions."""
+    service = own_service
+    service.execute(
+        "INSERT INTO users (id, email, username, first_name, last_name, created_at)"
+        " SELECT 'id' || n, n || '@example.com', 'name' || n, 'Ada', 'L', now() FROM generate_series(1, 100000) n"
+    )
+    service.execute("ANALYZE")
+    ada = person(service)
+    forget()
+    calls: dict[str, Callable[[], Answer]] = {
+        "issue_token": lambda: log_in(service, ada.email, address="192.0.2.1"),
+        "register_user": lambda: service.call("register_user", registration()),
+        "view_profile": lambda: service.call("view_profile", token=ada.token),
+        "update_user": lambda: service.call("update_user", {"first_name": "A"}, token=ada.token, user_id=ada.id),
+        "refresh_token": lambda: service.call("refresh_token", token=ada.refresh_token),
+        "update_user_secret": lambda: service.call(
+            "update_user_secret", {"old_secret": "wrong", "new_secret": NEW_PASSWORD}, token=ada.token
+        ),
+    }
+    for call in calls.values():
+        for _ in range(2):
+            call()
+    statements = prepared()
+    assert len(statements) > len(calls)
+    for statement in statements:
+        assert len(statement.encode()) < 16_384, "RDS Proxy pins a connection for longer ones"
+        plan = service.execute(f"EXPLAIN (GENERIC_PLAN) {statement}".replace("%", "%%"))
+        assert not [each for each in plan if "Seq Scan on users " in each["QUERY PLAN"]], plan
+
+
+def test_a_lost_connection_has_no_prepared_statements(service: Service) -> None:
+    for _ in range(3):
+        database.query("SELECT 1 AS one", {}, read_only=True)
+    kill_connection(service)
+    assert database.query("SELECT 1 AS one", {}, read_only=True) == [{"one": 1}]
+    assert prepared() == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """deliver_outbox: order, retries, parking, destinations that go away, and what arrives (architecture.md)."""
 
+import io
 import json
 import uuid
 from contextlib import closing
@@ -395,6 +396,30 @@ def test_what_counts_against_a_mailbox_waits_for_the_secret_key(
     assert [row["attempts"] for row in rows(emptied_service)] == [0, 0]
     emptied_service.deliver()
     assert len(mails_to(mail_server.url, user["email"])) == 2
+
+
+# --- nothing to do
+
+
+def test_a_run_with_nothing_to_do_writes_nothing(emptied_service: Service, log_output: io.StringIO) -> None:
+    """An idle system stays silent: the schedule looks each minute."""
+    emptied_service.deliver()
+
+    def transactions() -> int:
+        """How many have written so far, on the whole server."""
+        (row,) = emptied_service.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next")
+        return int(row["next"])
+
+    def writes() -> int:
+        before = transactions()
+        assert emptied_service.deliver() == {"delivered": 0, "refused": 0, "parked": 0, "unavailable": 0}
+        return transactions() - before
+
+    assert 0 in [writes() for _ in range(3)], "PostgreSQL itself writes now and then, not each time"
+    assert log_output.getvalue() == ""
+    emptied_service.register()
+    emptied_service.deliver()
+    assert '"message":"delivered"' in log_output.getvalue()
 
 
 # --- killed in the middle

@@ -168,9 +168,9 @@ def test_the_event_is_written_by_the_statement_that_makes_the_change(
     statements: list[str] = []
     run = database._run
 
-    def counted(connection: Any, statement: str, parameters: Any) -> Any:
+    def counted(connection: Any, statement: str, *rest: Any) -> Any:
         statements.append(statement)
-        return run(connection, statement, parameters)
+        return run(connection, statement, *rest)
 
     ada = person(emptied_service)
     monkeypatch.setattr(database, "_run", counted)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.people import person
-from tests.service import Service, forget
+from tests.service import Service, eventually, forget
 from users.repository import pages
 
 
@@ -485,3 +485,19 @@ def test_a_query_that_takes_too_long_is_told_what_would_not(own_service: Service
     assert answer.error == (400, "query_too_expensive")
     assert "prefix" in answer.json["message"]
     assert "cursor" in answer.json["message"]
+
+
+@pytest.mark.long
+def test_a_total_is_counted_without_reading_the_accounts(own_service: Service) -> None:
+    _, token = own_service.administrator()
+    own_service.execute(
+        "INSERT INTO users (id, email, username, first_name, last_name)"
+        " SELECT 'id' || n, n || '@example.com', 'name' || n, 'Ada', 'L' FROM generate_series(1, 3000) n"
+    )
+    own_service.execute("VACUUM ANALYZE users")
+    scans = "SELECT idx_scan, idx_tup_fetch FROM pg_stat_user_indexes WHERE indexrelname = 'users_status'"
+    assert own_service.call("list_users", token=token).json["total"] == 3001
+    forget()  # the connection ends, and with it what it has not told the statistics yet
+    (used,) = eventually(lambda: [each for each in own_service.execute(scans) if each["idx_scan"]])
+    assert used["idx_scan"] == 1
+    assert used["idx_tup_fetch"] < 100, "of 3001"

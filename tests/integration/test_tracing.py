@@ -44,7 +44,12 @@ def test_an_operation_with_its_statements_and_calls(service: Service, receiver: 
         "http.response.status_code": 201,
     }
     children = {span.name: span for span in receiver.spans() if span is not operation and span.name != "issue_token"}
-    assert children.keys() == {"logins.begin", "token.v1.TokenService/Issue", "logins.record_login"}
+    assert children.keys() == {
+        "logins.begin",
+        "logins.check_limits",
+        "token.v1.TokenService/Issue",
+        "logins.record_login",
+    }
     assert {(child.kind, child.parent, child.trace_id) for child in children.values()} == {
         (CLIENT, operation.span_id, operation.trace_id)
     }

@@ -49,6 +49,17 @@ def test_the_functions_role_is_not_the_owner_of_the_bundled_database(tmp_path: P
     assert (found["MG_USERS_DB_USER"], found["MG_USERS_DB_OWNER"]) == ("magistrala_functions", "magistrala")
 
 
+def test_the_bundled_database_has_passwords_that_nobody_knows(tmp_path: Path) -> None:
+    """It listens on 127.0.0.1 too, where every user of the machine comes."""
+    found = functions({"MG_LOCAL_POSTGRES_PORT": "15434"}, tmp_path)
+    assert found["MG_USERS_DB_PORT"] == "15434"
+    passwords = {found["MG_USERS_DB_PASS"], found["MG_USERS_DB_OWNER_PASS"]}
+    assert len(passwords) == 2
+    assert min(map(len, passwords)) >= 32
+    assert functions({}, tmp_path)["MG_USERS_DB_PASS"] == found["MG_USERS_DB_PASS"]
+    assert [path.name for path in tmp_path.iterdir() if path.stat().st_mode & 0o077] == []
+
+
 def test_another_database_has_the_roles_that_are_told(tmp_path: Path) -> None:
     """And not those that the template gives to the database that a stack makes."""
     found = functions({"MG_USERS_DB_HOST": "db.example.com"}, tmp_path, None)

@@ -1,19 +1,25 @@
 """Each real part starts, serves, stops, comes back with its data, and says why when it cannot."""
 
+import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from local.parts import MailServer, NatsServer, PartFailed, PostgresServer, postgres_home, temporary_postgres
+from local.parts.postgres_orphans import end_orphans
 from local.parts.process import ROOT, Account
 from tests.local.processes import eventually, processes_of
 
@@ -56,6 +62,17 @@ def test_postgres_over_tcp_asks_for_the_password() -> None:
             psycopg.connect(f"{tcp} password=wrong")
 
 
+def test_a_role_that_there_is_gets_the_new_password() -> None:
+    """Databases of earlier releases have a well-known one, which did not count before there was a port."""
+    with temporary_postgres(port=0) as server:
+        server.ensure_role("somebody", "well-known")
+        server.ensure_role("somebody", "random")
+        tcp = f"host=127.0.0.1 port={server.port} dbname=postgres user=somebody"
+        assert one(f"{tcp} password=random", "SELECT 1") == 1
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(f"{tcp} password=well-known")
+
+
 def test_roles_and_databases_are_made_once_and_are_closed_to_others(postgres: PostgresServer) -> None:
     for name in ("first", "second", "first"):
         postgres.ensure_role(name, "x")
@@ -83,6 +100,51 @@ def test_postgres_comes_back_with_its_data(open_dir: Path, end: object) -> None:
         server.wait_ready()
         assert one(server.conninfo, "SELECT n FROM t") == 42
     assert processes_of(open_dir) == {}
+
+
+def test_a_query_that_a_killed_server_left_behind_is_no_obstacle(open_dir: Path) -> None:
+    """Its process would go on for as long as it computes, and no new server may start beside it."""
+    with (
+        PostgresServer(open_dir / "data", durable=False) as server,
+        psycopg.connect(server.conninfo, autocommit=True) as connection,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        computing = connection.info.backend_pid
+        endless = thread.submit(connection.execute, "SELECT count(*) FROM generate_series(1, 1e12)")
+        query = f"SELECT state = 'active' FROM pg_stat_activity WHERE pid = {computing}"
+        eventually(lambda: one(server.conninfo, query) is True)
+        server.kill()
+        try:
+            assert is_server_process(computing)
+            server.start()
+            server.wait_ready()
+            assert not is_server_process(computing)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(computing, signal.SIGKILL)
+        with pytest.raises(psycopg.OperationalError):
+            endless.result()
+        assert one(server.conninfo, "SELECT 1") == 1
+
+
+def is_server_process(pid: int) -> bool:
+    """Whether it computes; one that has ended shows no command line, and perhaps nobody has asked how it ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"postgres: ")
+    except FileNotFoundError:
+        return False
+
+
+def test_the_server_beside_it_is_left_alone(open_dir: Path) -> None:
+    with (
+        PostgresServer(open_dir / "data", durable=False) as server,
+        PostgresServer(open_dir / "data2", durable=False) as other,
+        psycopg.connect(other.conninfo) as connection,
+    ):
+        end_orphans(server.data_dir)
+        end_orphans(other.data_dir)
+        server.restart()
+        assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_an_interrupted_initdb_is_begun_anew(open_dir: Path) -> None:
@@ -181,6 +243,23 @@ def test_nats_keeps_its_messages(tmp_path: Path) -> None:
     assert processes_of(tmp_path) == {}
 
 
+def test_nats_loses_no_message_that_it_acknowledged(tmp_path: Path) -> None:
+    with NatsServer(tmp_path / "nats") as server:
+        request(server.port, "$JS.API.STREAM.CREATE.s", '{"name":"s","subjects":["s.*"]}')
+        acknowledged = 0
+        for _ in range(5):
+            killed = threading.Timer(0.2, server.kill)
+            killed.start()
+            with contextlib.suppress(OSError, IndexError):  # the connection ends with the server
+                while request(server.port, "s.x", "hello")["seq"]:
+                    acknowledged += 1
+            killed.join()
+            server.start()
+            server.wait_ready()
+        assert acknowledged > 20
+        assert request(server.port, "$JS.API.STREAM.INFO.s", "")["state"]["messages"] >= acknowledged
+
+
 def request(port: int, subject: str, payload: str) -> dict[str, dict[str, object]]:
     """Send a NATS request in its text protocol and return the answer."""
     with socket.create_connection(("127.0.0.1", port), 5) as connection, connection.makefile("rb") as lines:
@@ -210,6 +289,78 @@ def test_mail_is_shown_on_the_page(tmp_path: Path) -> None:
         port = server.port
         server.restart()
         assert server.port == port
+
+
+def send_mails(server: MailServer, *subjects: str, text: str = "text") -> None:
+    """Send mails as the SES client does; each is accepted."""
+    for subject in subjects:
+        mail = {
+            "FromEmailAddress": "users@example.com",
+            "Destination": {"ToAddresses": ["ada@example.com"]},
+            "Content": {"Simple": {"Subject": {"Data": subject}, "Body": {"Text": {"Data": text}}}},
+        }
+        headers = {"Content-Type": "application/json", "Authorization": "AWS4-HMAC-SHA256 Credential=local"}
+        url = f"{server.url}/v2/email/outbound-emails"
+        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(mail).encode(), headers), timeout=30) as got:
+            assert got.status == 200
+
+
+def subjects(server: MailServer) -> list[str]:
+    with urllib.request.urlopen(f"{server.url}/store", timeout=30) as answer:
+        return [mail["subject"] for mail in json.load(answer)["emails"]]
+
+
+def test_mails_survive_a_kill_and_are_private(tmp_path: Path) -> None:
+    place = tmp_path / "mails"
+    with MailServer(log=tmp_path / "mail.log", store_dir=place) as server:
+        send_mails(server, "first", "zweite ä")
+        server.kill()
+        server.start()
+        server.wait_ready()
+        assert subjects(server) == ["first", "zweite ä"]
+        send_mails(server, "third")
+    file = place / "mails.ndjson"
+    assert (place.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
+    with file.open("a") as torn:
+        torn.write('{"messageId": "half of')
+    with MailServer(log=tmp_path / "mail.log", store_dir=place) as server:
+        assert subjects(server) == ["first", "zweite ä", "third"]
+        send_mails(server, "fourth")
+        server.restart()
+        assert subjects(server) == ["first", "zweite ä", "third", "fourth"]
+        urllib.request.urlopen(urllib.request.Request(f"{server.url}/clear-store", b""), timeout=5).close()
+        server.restart()
+        assert subjects(server) == []
+
+
+def test_the_newest_mails_are_kept_and_the_file_stays_small(tmp_path: Path) -> None:
+    file = tmp_path / "mails.ndjson"
+    kept = {"messageId": "m", "at": 1, "destination": {"to": []}}
+    file.write_text("".join(json.dumps({**kept, "subject": str(number)}) + "\n" for number in range(2010)))
+    with MailServer(log=tmp_path / "mail.log", store_dir=tmp_path) as server:
+        assert subjects(server) == [*map(str, range(10, 2010))]
+        send_mails(server, "newest", "newer")
+        assert subjects(server) == [*map(str, range(12, 2010)), "newest", "newer"]
+        large = [f"large {number}" for number in range(8)]
+        send_mails(server, *large, text="x" * (20 << 20))
+        assert subjects(server) == large[-3:]
+        assert file.stat().st_size < (148 << 20)
+        server.restart()
+        assert subjects(server) == large[-3:]
+        assert file.stat().st_size < (64 << 20)
+
+
+def test_a_mail_that_cannot_be_kept_is_not_accepted(tmp_path: Path) -> None:
+    with MailServer(log=tmp_path / "mail.log", store_dir=tmp_path) as server:
+        send_mails(server, "first")
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))  # as on a full disk
+        with pytest.raises((urllib.error.URLError, ConnectionError)):
+            send_mails(server, "second", text="x" * 2000)
+        eventually(lambda: not server.running)
+        assert "a mail cannot be kept" in server.log.read_text()
+        server.start()
+        server.wait_ready()
+        assert subjects(server) == ["first"]
 
 
 def test_a_part_ends_with_the_process_that_started_it(tmp_path: Path) -> None:

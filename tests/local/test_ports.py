@@ -54,3 +54,14 @@ def test_a_host_that_is_not_of_this_machine() -> None:
     assert problem is not None
     assert "192.0.2.1" in problem
     assert "cannot be used" in problem
+
+
+def test_a_number_that_two_variables_have_is_named() -> None:
+    found = ports.read({"MG_LOCAL_NATS_PORT": "8005"})
+    grpc = ports.grpc_port({"MG_USERS_GRPC_PORT": "9002", "MG_USERS_GRPC_HOST": "0.0.0.0"})
+    assert grpc == ports.Port("MG_USERS_GRPC_PORT", 9002, "0.0.0.0")
+    assert ports.shared([*found.values(), grpc]) == [
+        "MG_USERS_HTTP_PORT, MG_USERS_GRPC_PORT are all 9002",
+        "MG_LOCAL_NATS_PORT, MG_LOCAL_MAIL_PORT are all 8005",
+    ]
+    assert ports.shared([*ports.read({}).values(), ports.grpc_port({})]) == []

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
+from dotenv import dotenv_values
 
 from local import install, ports
-from local.parts.postgres import temporary_postgres
+from local.parts.postgres import free_port, temporary_postgres
 from local.parts.process import ROOT
 from tests.local.processes import eventually, processes_of
 
@@ -75,6 +77,22 @@ def running(place: Path, **variables: str) -> Iterator[Run]:
         run.wait()
 
 
+def check_the_port_of_the_database(place: Path) -> None:
+    """It lets in the roles of the service by their passwords, and nobody by a well-known one, or without any."""
+    told = dotenv_values(place / "environment")
+    at = {"host": "127.0.0.1", "port": told["MG_USERS_DB_PORT"], "dbname": "users"}
+    roles = {
+        told["MG_USERS_DB_USER"]: told["MG_USERS_DB_PASS"],
+        told["MG_USERS_DB_OWNER"]: told["MG_USERS_DB_OWNER_PASS"],
+    }
+    for role, password in roles.items():
+        psycopg.connect(**at, user=role, password=password).close()
+    for role in (*roles, "postgres", "auth"):
+        for password in ("magistrala", "", "postgres"):
+            with pytest.raises(psycopg.OperationalError, match=r"no password supplied|password authentication failed"):
+                psycopg.connect(**at, user=role, password=password)
+
+
 def test_it_serves_and_stops_without_a_trace(open_dir: Path) -> None:
     with running(open_dir) as run:
         run.read_until("Ctrl-C stops everything")
@@ -85,6 +103,7 @@ def test_it_serves_and_stops_without_a_trace(open_dir: Path) -> None:
         page = re.search(r"Mail page +(http\S+)", run.output)
         assert page
         assert httpx.get(page[1]).status_code == 200
+        check_the_port_of_the_database(open_dir)
         command = [sys.executable, "-m", "users", "user", "set-role", "admin", "admin", "--json"]
         environment = {"MG_LOCAL_DIR": str(open_dir), "PYTHONPATH": str(install.COMMON), "PATH": os.environ["PATH"]}
         done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=False)
@@ -140,8 +159,12 @@ def test_a_taken_port_is_named_before_anything_starts(open_dir: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as first,
         socket.create_server(("127.0.0.1", 0)) as second,
+        socket.create_server(("127.0.0.1", 0)) as third,
         running(
-            open_dir, MG_AUTH_GRPC_PORT=str(first.getsockname()[1]), MG_USERS_HTTP_PORT=str(second.getsockname()[1])
+            open_dir,
+            MG_AUTH_GRPC_PORT=str(first.getsockname()[1]),
+            MG_USERS_HTTP_PORT=str(second.getsockname()[1]),
+            MG_LOCAL_POSTGRES_PORT=str(third.getsockname()[1]),
         ) as run,
     ):
         assert run.wait() == 1
@@ -152,7 +175,40 @@ def test_a_taken_port_is_named_before_anything_starts(open_dir: Path) -> None:
             f"port {second.getsockname()[1]} of localhost is taken: choose another with MG_USERS_HTTP_PORT"
             in run.output
         )
+        assert (
+            f"port {third.getsockname()[1]} of 127.0.0.1 is taken: choose another with MG_LOCAL_POSTGRES" in run.output
+        )
     assert [path.name for path in open_dir.iterdir()] == ["run.lock"]
+
+
+@pytest.mark.long
+def test_the_port_of_make_grpc_is_checked_too(open_dir: Path) -> None:
+    with running(open_dir, MG_USERS_GRPC_PORT="90020", MG_LOCAL_NATS_PORT="x") as run:
+        assert run.wait() == 1
+        assert "MG_LOCAL_NATS_PORT=x is not a port number" in run.output
+    with running(open_dir, MG_USERS_GRPC_PORT="90020") as run:
+        assert run.wait() == 1
+        assert "MG_USERS_GRPC_PORT" in run.output
+    taken = str(free_port())
+    with running(open_dir, MG_USERS_GRPC_PORT=taken, MG_LOCAL_MAIL_PORT=taken) as run:
+        assert run.wait() == 1
+        assert f"MG_LOCAL_MAIL_PORT, MG_USERS_GRPC_PORT are all {taken}\nNothing was started." in run.output
+    assert [path.name for path in open_dir.iterdir()] == ["run.lock"]
+
+
+@pytest.mark.long
+def test_the_directory_is_made(open_dir: Path) -> None:
+    """With those above it; and what cannot be made is told before anything starts."""
+    place = open_dir / "new" / "place"
+    (open_dir / "file").touch()
+    with running(place, MG_USERS_DB_HOST="127.0.0.1", MG_USERS_DB_PORT="1") as run:
+        assert run.wait() == 1
+        assert "FAILED: auth" in run.output
+    assert place.stat().st_mode & 0o777 == install.private_mode()
+    for wrong, reason in (("file", "is no directory"), ("file/below", "cannot be made: Not a directory")):
+        with running(open_dir / wrong) as run:
+            assert run.wait() == 1
+        assert run.output.startswith(f"MG_LOCAL_DIR={open_dir / wrong} {reason}\n")
 
 
 @pytest.mark.long
@@ -179,9 +235,17 @@ def test_a_database_that_does_not_answer_is_named(open_dir: Path) -> None:
     with running(open_dir, MG_USERS_DB_HOST="127.0.0.1", MG_USERS_DB_PORT="1") as run:
         assert run.wait() == 1
     assert "FAILED: auth" in run.output
+    assert "the database of MG_USERS_DB_HOST, MG_USERS_DB_PORT cannot be used" in run.output
     assert "The whole log: " in run.output
     assert not (open_dir / "postgres").exists()
     assert processes_of(open_dir) == {}
+
+
+@pytest.mark.long
+def test_an_own_database_of_auth_that_does_not_answer_is_named(open_dir: Path) -> None:
+    with running(open_dir, MG_AUTH_DB_URL="postgresql://127.0.0.1:1/auth") as run:
+        assert run.wait() == 1
+    assert "the database of MG_AUTH_DB_URL cannot be used" in run.output
 
 
 @pytest.mark.long
@@ -194,14 +258,3 @@ def test_an_own_database_without_tls_needs_no_ssl_mode(open_dir: Path) -> None:
             run.read_until("Ctrl-C stops everything")
             assert httpx.get(f"{run.api}/health").json()["status"] == "pass"
     assert not (open_dir / "postgres").exists()
-
-
-@pytest.mark.long
-def test_a_part_that_ends_later_is_told_and_the_rest_runs_on(open_dir: Path) -> None:
-    with running(open_dir) as run:
-        run.read_until("Ctrl-C stops everything")
-        nats = next(pid for pid, command in processes_of(open_dir).items() if "nats-server" in command)
-        os.kill(nats, signal.SIGKILL)
-        run.read_until("FAILED: nats has ended by itself")
-        run.read_until(str(open_dir / "logs" / "nats.log"))
-        assert httpx.get(f"{run.api}/health").json()["status"] == "pass"

@@ -40,9 +40,9 @@ def test_s04_same_statements(service: Service, monkeypatch: pytest.MonkeyPatch) 
     statements: list[str] = []
     real: Callable[..., list[dict[str, object]]] = database._run
 
-    def note(connection: psycopg.Connection[dict[str, object]], statement: str, parameters: object) -> object:
+    def note(connection: psycopg.Connection[dict[str, object]], statement: str, *rest: object) -> object:
         statements.append(statement)
-        return real(connection, statement, parameters)
+        return real(connection, statement, *rest)
 
     monkeypatch.setattr(database, "_run", note)
     work: dict[str, list[str]] = {}

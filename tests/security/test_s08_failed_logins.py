@@ -141,10 +141,7 @@ def test_s08_a_known_address_has_its_own_limit(service: Service) -> None:
 def test_s08_right_logins_at_once_are_never_blocked(
     own_service: Service, environments: Environments, sources: int
 ) -> None:
-    """Attempts are counted before the password is checked, and given back: in the end nothing is left counted.
-
-    Nor do they wait for each other in a circle.
-    """
+    """Only wrong passwords are counted. Nor do they wait for each other in a circle."""
     service = own_service
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     ada = person(service)
@@ -153,7 +150,7 @@ def test_s08_right_logins_at_once_are_never_blocked(
     body = {"identity": ada.email, "secret": ada.secret}
     calls = [{"operation": "issue_token", "body": body, "address": addresses[n % sources]} for n in range(40)]
     assert {answer.status for answer in environments.call(service, calls)} == {201}
-    assert [each for each in limits(service, ada) if each["hits"]] == []
+    assert limits(service, ada) == []
     assert service.execute(deadlocks) == [{"deadlocks": 0}]
 
 
@@ -217,26 +214,29 @@ def test_s08_a_statement_that_the_server_undid_is_sent_again(
     with ThreadPoolExecutor() as thread, psycopg.connect(service.conninfo) as other:
         other.execute("SET deadlock_timeout = '60s'")
         other.execute(lock, [f"login:identity:{ada.id}"])
-        waiting = thread.submit(log_in, service, ada.email, ada.secret, address=source)
+        waiting = thread.submit(fail, service, ada.email, source)
         eventually(lambda: service.execute(waits))
         other.execute(lock, [f"login:pair:{ada.id}:%"])
         has_its_lock.set()
         other.commit()
-        assert waiting.result().status == 201
+        assert waiting.result().status == 401
+    assert {each["hits"] for each in limits(service, ada)} == {2}, "counted once"
 
 
 def test_s08_a_success_takes_the_limits_in_the_order_of_counting(service: Service) -> None:
     """While it waits for the first it holds none of the others: no circle with a login that is being counted."""
     ada, source = person(service), address()
+    assert fail(service, ada.email, source).status == 401
     login = logins.begin_login(ada.email, source).login
     assert login is not None
-    lock = "SELECT FROM users_throttle WHERE key LIKE %s FOR UPDATE NOWAIT"
+    lock = "SELECT FROM users_throttle WHERE user_id = %s AND key LIKE %s FOR UPDATE NOWAIT"
     waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with ThreadPoolExecutor() as thread, psycopg.connect(service.conninfo) as other:
-        other.execute(lock, [f"login:pair:{ada.id}:%"])
+        assert other.execute(lock, [ada.id, "login:typed_pair:%"]).rowcount == 1
         waiting = thread.submit(logins.record_login, login, source, None, [])
         eventually(lambda: service.execute(waits))
-        other.execute(lock, [f"login:identity:{ada.id}"])
+        assert other.execute(lock, [ada.id, "login:pair:%"]).rowcount == 1
         other.commit()
-        waiting.result()
-    assert [each["hits"] for each in limits(service, ada)] == [0, 0]
+        assert waiting.result()
+    kinds = {str(each["key"]).split(":")[1]: each["hits"] for each in limits(service, ada)}
+    assert kinds == {"typed": 1, "identity": 1}

@@ -5,10 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from nacl import bindings
 
 from tests.parallel import Environments
 from tests.people import log_in, person
-from tests.service import Service, eventually
+from tests.service import Answer, Service, eventually
+from users import auth_client, database
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -46,3 +48,35 @@ def test_s13_attempts_that_are_refused_use_up_no_wider_limit(service: Service, e
     hits = service.execute("SELECT hits FROM users_throttle WHERE key = 'login:identity:' || %s", ada.id)
     assert hits == [{"hits": 5}]
     assert log_in(service, ada.email, ada.secret, address=str(uuid.uuid4())).status == 201
+
+
+def test_s13_a_right_guess_among_many_at_once_is_not_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its password is checked the limit is reached: the right one gets a wrong one's answer and work."""
+    ada, real, verify = person(service), database._run, bindings.crypto_pwhash_str_verify
+    work: list[str] = []
+
+    def note(connection: psycopg.Connection[dict[str, object]], statement: str, *rest: object) -> object:
+        work.append(statement)
+        return real(connection, statement, *rest)  # type: ignore[arg-type]
+
+    def reach(hashed: bytes, password: bytes) -> bool:
+        service.execute(
+            "UPDATE users_throttle SET hits = 5 WHERE user_id = %s AND key LIKE 'login:typed_pair:%%'", ada.id
+        )
+        return bool(verify(hashed, password))
+
+    def answered(secret: str) -> tuple[Answer, list[str]]:
+        source = str(uuid.uuid4())
+        assert log_in(service, ada.email, "wrong password", address=source).status == 401
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "_run", note)
+            patch.setattr("nacl.bindings.crypto_pwhash_str_verify", reach)
+            patch.setattr(auth_client, "issue", lambda *_, **__: pytest.fail("Auth was asked"))
+            work.clear()
+            answer = log_in(service, ada.email, secret, address=source, headers={"x-request-id": "same"})
+        return answer, list(work)
+
+    (right, rights_work), (wrong, wrongs_work) = answered(ada.secret), answered("wrong password")
+    assert right.error == wrong.error == (429, "too_many_requests")
+    assert abs(int(right.headers["Retry-After"]) - int(wrong.headers["Retry-After"])) <= 2
+    assert rights_work == wrongs_work

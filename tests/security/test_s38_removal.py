@@ -185,6 +185,7 @@ def everything(service: Service) -> tuple[Person, list[str]]:
         service.call("view_profile", token=mary.token)
         for who in (someone, boss):
             service.call("view_user", token=who.token, user_id=mary.id)
+    log_in(service, email, "wrong")
     service.call("update_user", {"first_name": "Fairfax"}, token=mary.token, user_id=mary.id)
     suppress([email.upper()], "complaint", "feedback-1")
     service.call("update_user_email", {"email": new_email}, token=mary.token, user_id=mary.id)

@@ -123,9 +123,9 @@ def test_s48_the_work_is_the_same(service: Service, monkeypatch: pytest.MonkeyPa
     work: list[str] = []
     real, verify = database._run, "nacl.bindings.crypto_pwhash_str_verify"
 
-    def note(connection: psycopg.Connection[dict[str, object]], statement: str, parameters: object) -> object:
+    def note(connection: psycopg.Connection[dict[str, object]], statement: str, *rest: object) -> object:
         work.append(statement)
-        return real(connection, statement, parameters)  # type: ignore[arg-type]
+        return real(connection, statement, *rest)  # type: ignore[arg-type]
 
     from nacl import bindings
 

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from users.body import Body
 from users.edge import MAX_BODY_BYTES, Reply, Request, operation
 from users.errors import Conflict, Forbidden, NotFound, Unavailable
 
+FROM = {"requestContext": {"http": {"sourceIp": "192.0.2.1"}}}
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
@@ -73,6 +75,34 @@ def test_the_request_id_and_the_operation_are_in_each_log_line(log_output: io.St
         ("another", "echo", "answered"),
     ]
     assert [line["status"] for line in lines] == [200, 415, 415]
+
+
+@operation("tell_headers", access=ANYBODY)
+def tell_headers(request: Request) -> Reply:
+    return Reply(200, {"address": request.address, "headers": dict(request.headers)})
+
+
+@pytest.mark.parametrize("spelling", [str.lower, str.title, str.upper])
+def test_names_of_headers_count_in_any_letter_case(spelling: Callable[[str], str]) -> None:
+    """API Gateway writes them in lower case, ``sam local start-api`` as the client did."""
+    answer = call(headers={spelling("content-type"): "application/json", spelling("x-request-id"): "my-id"})
+    assert (answer["statusCode"], answer["headers"]["X-Request-Id"]) == (200, "my-id")
+    told = json.loads(call(tell_headers, headers={spelling("authorization"): "Bearer A"}, **FROM)["body"])
+    assert told["headers"] == {"authorization": "Bearer A"}
+
+
+@pytest.mark.parametrize("first", ["x-origin-verify", "X-Origin-Verify"])
+def test_no_spelling_of_a_header_takes_the_place_of_another(first: str, configure: Callable[..., None]) -> None:
+    """They are joined, as API Gateway joins what a client repeats, so neither of two proofs counts."""
+    configure(MG_USERS_ORIGIN_SECRET="edge")
+    second = first.swapcase()
+    edge = {"CloudFront-Viewer-Address": "198.51.100.7:443"}
+    alone = json.loads(call(tell_headers, headers={first: "edge", **edge}, **FROM)["body"])
+    assert alone["address"] == "198.51.100.7"
+    for sent in ({first: "edge", second: "x"}, {first: "x", second: "edge"}, {first: "edge", second: "edge"}):
+        told = json.loads(call(tell_headers, headers={**sent, **edge}, **FROM)["body"])
+        assert told["address"] == "192.0.2.1"
+        assert told["headers"]["x-origin-verify"] == ",".join(sent.values())
 
 
 @pytest.mark.parametrize("event", [{"headers": None}, {"headers": {}}])

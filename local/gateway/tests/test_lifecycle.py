@@ -40,6 +40,11 @@ def _children(gateway: GatewayProcess) -> list[psutil.Process]:
     return list(psutil.Process(gateway.process.pid).children(recursive=True))
 
 
+def _workers(gateway: GatewayProcess) -> list[psutil.Process]:
+    """The processes of functions: all but the fork server."""
+    return [process for process in _children(gateway) if process.ppid() != gateway.process.pid]
+
+
 # --- end ---
 
 
@@ -110,10 +115,28 @@ def test_idle_environments_are_stopped(start_gateway: StartGateway) -> None:
     gateway = start_gateway(MG_LOCAL_IDLE_SECONDS="1")
     with gateway.client() as client:
         assert client.get("/users/profile").status_code == 200
-        workers = _children(gateway)
+        workers = _workers(gateway)
         assert len(workers) == 1
         assert not psutil.wait_procs(workers, timeout=DEADLINE)[1]
         assert client.get("/users/profile").status_code == 200
+
+
+@pytest.mark.long
+def test_what_a_burst_leaves_is_stopped_sooner(start_gateway: StartGateway, peer: Peer) -> None:
+    """One environment stays."""
+    gateway = start_gateway()
+    with gateway.client() as client, ThreadPoolExecutor() as threads:
+        requests = [threads.submit(client.get, f"/talk?port={peer.port}") for _ in range(3)]
+        for conversation in [peer.meet() for _ in requests]:
+            conversation.order()
+        assert {request.result().status_code for request in requests} == {200}
+        workers = _workers(gateway)
+        assert len(workers) == 3
+        gone: list[psutil.Process] = []
+        while len(gone) < 2:
+            ended, workers = psutil.wait_procs(workers, timeout=DEADLINE, callback=gone.append)
+            assert ended
+        assert len(_workers(gateway)) == 1
 
 
 @pytest.mark.long
@@ -122,7 +145,7 @@ def test_an_environment_that_died_unseen_is_replaced(start_gateway: StartGateway
     gateway = start_gateway(MG_LOCAL_WORKERS="1")
     with gateway.client() as client:
         assert client.get("/users/profile").status_code == 200
-        (worker,) = _children(gateway)
+        (worker,) = _workers(gateway)
         worker.kill()
         assert not psutil.wait_procs([worker], timeout=DEADLINE)[1]
         assert client.get("/users/profile").status_code == 200

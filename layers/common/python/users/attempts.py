@@ -12,7 +12,7 @@ class Login:
 
     ``typed`` is the name that somebody typed, empty where the caller's own account is meant. ``secret_age`` is the
     password's age in seconds. From a known address the identity's own limit is not counted. Where ``takes_password``
-    is false, the right password is answered as a wrong one (security.md S47, S48).
+    is false, the right password is answered as a wrong one (security.md S47).
     """
 
     account: Account
@@ -27,13 +27,24 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """A login attempt: whether the limits allow it, else after how many seconds; and whose account it is about.
+class Limits:
+    """Whether the limits allow an attempt, else after how many seconds.
 
-    ``recent``: a limit was reached a moment ago, perhaps by logins that are about to succeed and give it back.
+    ``silenced``: a limit that the account's names share is reached, so the right password is answered as a wrong one.
     """
 
-    login: Login | None
     allowed: bool
+    silenced: bool
     retry_after: int
-    recent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """Somebody's wish to log in by ``identity``, a name that was typed or the caller's own id, before the password is
+    looked at: the account that has it, None for an unknown one, and what the limits said then.
+    """
+
+    identity: str
+    by_name: bool
+    login: Login | None
+    limits: Limits

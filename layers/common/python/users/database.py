@@ -1,16 +1,28 @@
 """The connection to PostgreSQL: one per execution environment, and how its errors become the service's.
 
-A statement runs in autocommit: one statement is one transaction and one round trip. There are no server-side prepared
-statements, no ``SET`` and no ``options``, so that RDS Proxy can share connections; timeouts belong to the database
-role (set by bootstrap). An idle connection that the server has closed is noticed before it is used, by looking at its
-socket, not by a ping; so a write is never sent twice. A read that meets a dying connection is sent once more.
+A statement runs in autocommit: one statement is one transaction and one round trip. There is no ``SET`` and there are
+no ``options``, so that RDS Proxy can share connections; timeouts belong to the database role (set by bootstrap). An
+idle connection that the server has closed is noticed before it is used, by looking at its socket, not by a ping; so a
+write is never sent twice. A read that meets a dying connection is sent once more.
+
+A statement is prepared when a connection runs it for the second time, so that PostgreSQL does not plan it each time
+anew. psycopg prepares by messages of the protocol (psycopg.org, "Prepared statements"). RDS Proxy goes on sharing
+connections then: it pins them for the SQL commands PREPARE, EXECUTE and DEALLOCATE only (Aurora User Guide, "Avoiding
+pinning an RDS Proxy"; AWS Database Blog, "Amazon RDS Proxy multiplexing support for PostgreSQL Extended Query
+Protocol"). psycopg lets go of a statement by a message too, where libpq is 17 or newer. With an older libpq it would
+send DEALLOCATE, so nothing is prepared there. Names of prepared statements are the same on all connections. A pooler
+that does not know them would mix them up, which ``MG_USERS_DB_PREPARE`` is for.
+
+PostgreSQL may plan a prepared statement without its values. A statement whose best plan depends on them, as those of
+lists and searches, is sent with ``prepare=False``. So is a statement with many texts.
 """
 
 import select
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
+from psycopg import capabilities
 from psycopg import errors as pg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
@@ -31,6 +43,10 @@ _CONFLICTS = {
     "clients_username_key": ("username_taken", "username not available"),
     "users_username_folded_key": ("username_taken", "username not available"),
 }
+
+# How often a connection runs a statement unprepared; None: always. The first preparation costs one round trip more.
+PREPARE_AFTER: int | None = 1
+_MOST_PREPARED = 50  # of one connection; PostgreSQL holds up to 0.5 MB for each
 
 _connection: psycopg.Connection[DictRow] | None = None
 
@@ -71,15 +87,16 @@ def close() -> None:
         _connection = None
 
 
-def query(statement: str, parameters: Parameters, *, read_only: bool) -> list[DictRow]:
+def query(statement: str, parameters: Parameters, *, read_only: bool, prepare: bool | None = None) -> list[DictRow]:
     """Run one statement and return its rows as dicts.
 
-    ``read_only`` statements are sent once more when the connection dies under them. Raises Unavailable when the
-    database cannot be had, Conflict for a taken e-mail or username, BadRequest for a value that no column can hold,
-    QueryTooExpensive when the statement timed out.
+    ``read_only`` statements are sent once more when the connection dies under them. With ``prepare`` False the
+    statement is planned for its values each time. Raises Unavailable when the database cannot be had, Conflict for a
+    taken e-mail or username, BadRequest for a value that no column can hold, QueryTooExpensive when the statement timed
+    out.
     """
     with statement_span():
-        return _query(statement, parameters, read_only)
+        return _query(statement, parameters, read_only, prepare)
 
 
 @needed
@@ -88,16 +105,9 @@ def _answers() -> None:
     query("SELECT 1 FROM users LIMIT 1", {}, read_only=True)
 
 
-def _query(statement: str, parameters: Parameters, read_only: bool) -> list[DictRow]:
+def _query(statement: str, parameters: Parameters, read_only: bool, prepare: bool | None) -> list[DictRow]:
     try:
-        try:
-            return _run(_connected(), statement, parameters)
-        except pg.DeadlockDetected:
-            return _run(_connected(), statement, parameters)  # the server undid it whole
-        except psycopg.OperationalError:
-            if not read_only or _connection is None or not _connection.closed:
-                raise
-            return _run(_connected(), statement, parameters)
+        return _send(lambda: _run(_connected(), statement, parameters, prepare), read_only=read_only)
     except pg.QueryCanceled as error:
         raise QueryTooExpensive from error
     except (pg.ProgramLimitExceeded, pg.StatementTooComplex) as error:
@@ -120,8 +130,27 @@ def _query(statement: str, parameters: Parameters, read_only: bool) -> list[Dict
         raise BadRequest("malformed_entity", "malformed entity specification") from error
 
 
-def _run(connection: psycopg.Connection[DictRow], statement: str, parameters: Parameters) -> list[DictRow]:
-    cursor = connection.execute(statement, parameters)
+def _send(run: Callable[[], list[DictRow]], *, read_only: bool) -> list[DictRow]:
+    """Run, and once more where that is safe."""
+    try:
+        return run()
+    except pg.DeadlockDetected:
+        return run()  # the server undid it whole
+    except (pg.FeatureNotSupported, pg.InvalidSqlStatementName):
+        # A migration changed what a prepared statement returns, or a proxy has lost the statement. The server has
+        # executed nothing. A new connection knows no prepared statements.
+        close()
+        return run()
+    except psycopg.OperationalError:
+        if not read_only or _connection is None or not _connection.closed:
+            raise
+        return run()
+
+
+def _run(
+    connection: psycopg.Connection[DictRow], statement: str, parameters: Parameters, prepare: bool | None
+) -> list[DictRow]:
+    cursor = connection.execute(statement, parameters, prepare=prepare)
     return cursor.fetchall() if cursor.description else []
 
 
@@ -141,7 +170,11 @@ def _connected() -> psycopg.Connection[DictRow]:
 
 
 def _connect() -> psycopg.Connection[DictRow]:
-    return psycopg.connect(conninfo(), autocommit=True, prepare_threshold=None, row_factory=dict_row)
+    prepares = settings().db_prepare and capabilities.has_send_close_prepared()
+    threshold = PREPARE_AFTER if prepares else None
+    connection = psycopg.connect(conninfo(), autocommit=True, prepare_threshold=threshold, row_factory=dict_row)
+    connection.prepared_max = _MOST_PREPARED
+    return connection
 
 
 def _was_closed_by_server(connection: psycopg.Connection[DictRow]) -> bool:

@@ -68,7 +68,8 @@ class Reply:
 class Request:
     """One request. ``session`` is the caller's, None where the operation asks for none.
 
-    ``locale`` is the language of the account that a page is about, as soon as the operation knows it.
+    The names of ``headers`` are in lower case. ``locale`` is the language of the account that a page is about, as soon
+    as the operation knows it.
     """
 
     event: Mapping[str, Any]
@@ -77,11 +78,11 @@ class Request:
     session: Session | None = None
     admitted: bool = False
     locale: str = ""
+    headers: Mapping[str, str] = field(init=False)
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers, names in lower case."""
-        return self.event.get("headers") or {}
+    def __post_init__(self) -> None:
+        """Read the headers, once."""
+        self.headers = _headers(self.event)
 
     @property
     def method(self) -> str:
@@ -247,9 +248,22 @@ def operation(name: str, *, access: Access, error_page: ErrorPage | None = None)
     return decorate
 
 
+def _headers(event: Mapping[str, Any]) -> dict[str, str]:
+    """The headers with their names in lower case, as API Gateway writes them; ``sam local start-api`` does not.
+
+    Two spellings of one name are joined by a comma, as API Gateway joins headers that a client repeats: neither takes
+    the place of the other.
+    """
+    headers: dict[str, str] = {}
+    for name, value in (event.get("headers") or {}).items():
+        key = name.lower()
+        headers[key] = f"{headers[key]},{value}" if key in headers else value
+    return headers
+
+
 def _request_id(event: Mapping[str, Any]) -> str:
     """The client's ``X-Request-Id`` where it is fit for a log line, else a new one."""
-    sent = (event.get("headers") or {}).get("x-request-id", "")
+    sent = _headers(event).get("x-request-id", "")
     return sent if _REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
 
 

@@ -21,9 +21,9 @@ from users.sessions import revocations
 
 
 def refuse_change(login: Login, request: Request) -> NoReturn:
-    """Raise BadRequest, because the password has not expired. It was right, so its attempt is given back.
+    """Raise BadRequest, because the password has not expired; Unauthenticated when it was changed meanwhile.
 
-    Unauthenticated when the password was changed meanwhile.
+    It was right, so failures before it are forgotten.
     """
     if not logins.record_login(login, request.address, None, []):
         raise _wrong_password()
@@ -36,12 +36,8 @@ def change_expired(login: Login, request: Request, *, old: str, new: str) -> Log
     It does what ``PATCH /users/secret`` does: the event, the notice, the end of all sessions. BadRequest when the new
     password breaks a rule; Unauthenticated when the password was changed meanwhile, so that ``old`` is wrong.
     """
-    try:
-        passwords.check_password_rules(new, username=login.username, email=login.email)
-        passwords.check_changed(new, login.secret_hash, old=old)
-    except BadRequest:
-        logins.record_login(login, request.address, None, [])  # the old one was right: no failed login
-        raise
+    passwords.check_password_rules(new, username=login.username, email=login.email)
+    passwords.check_changed(new, login.secret_hash, old=old)
     account, at = login.account, datetime.now(UTC)
     session = Session(user_id=account.id, token_type=TokenType.ACCESS)
     records = [

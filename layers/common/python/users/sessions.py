@@ -5,17 +5,13 @@ from collections.abc import Callable
 
 from users import auth_client, jwt, outbox
 from users.access import Account
-from users.attempts import Attempt, Login
-from users.errors import TooManyRequests, Unavailable, UsersError
+from users.errors import Unavailable, UsersError
 from users.log import logger
-from users.repository.login_failures import record_failure
 from users.repository.outbox import record
 from users.wake import wake_delivery
 
 # A security change sets tokens_valid_from to the start of the next second; more ahead is a clock that is wrong.
 _LONGEST_WAIT = 1.5
-_LONGEST_QUEUE = 1.5
-_QUEUE_POLL = 0.1
 # Refresh tokens that one record revokes, so that the relay is done with it in seconds, and that all records do.
 _REVOCATIONS_OF_RECORD = 200
 _MOST_REVOCATIONS = 10_000
@@ -41,31 +37,6 @@ def obtain_tokens(account: Account, ask: Callable[[], auth_client.Tokens]) -> au
                 time.sleep(ahead)
             return tokens
     raise Unavailable("auth")
-
-
-def begin(attempt: Callable[[], Attempt]) -> Login | None:
-    """The login that an attempt is about; TooManyRequests when a limit is reached (security.md S8).
-
-    Attempts are counted before the password is checked. So many right ones at once could reach a limit that they are
-    about to give back: where it was reached only a moment ago, this waits for that.
-    """
-    deadline = time.monotonic() + _LONGEST_QUEUE
-    while True:
-        made = attempt()
-        if made.allowed:
-            return made.login
-        if not made.recent or time.monotonic() > deadline:
-            raise TooManyRequests(made.retry_after)
-        time.sleep(_QUEUE_POLL)
-
-
-def record_wrong_password(login: Login | None, address: str, *, right: bool) -> None:
-    """Count a password that was refused, where it was really a wrong one (security.md S47).
-
-    Where the account takes no password from this network, the answer tells nothing about it, so it is not counted.
-    """
-    guessed = login if login is not None and login.takes_password and login.secret_hash and not right else None
-    record_failure(guessed.account.id if guessed else None, guessed.email if guessed else "", address)
 
 
 def discard(user_id: str, tokens: auth_client.Tokens) -> None:

@@ -299,6 +299,13 @@ class Settings:
     db_ssl_cert: str = variable("MG_USERS_DB_SSL_CERT", "", "Path of the client certificate.")
     db_ssl_key: str = variable("MG_USERS_DB_SSL_KEY", "", "Path of its key.")
     db_ssl_root_cert: str = variable("MG_USERS_DB_SSL_ROOT_CERT", "", "Path of the authority's certificate.")
+    db_prepare: bool = variable(
+        "MG_USERS_DB_PREPARE",
+        "true",
+        "Let PostgreSQL keep the plans of statements. `false` behind a pooler of transactions that does not know"
+        " prepared statements, such as PgBouncer before 1.21 or with `max_prepared_statements=0`.",
+        boolean,
+    )
 
     auth_grpc_url: str = variable("MG_AUTH_GRPC_URL", "localhost:8181", "`host:port` of Auth's gRPC server.")
     auth_grpc_timeout: float = variable(

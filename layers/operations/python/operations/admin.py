@@ -60,7 +60,7 @@ def _refuse_well_known(user_ids: list[str]) -> None:
         if passwords.verify_password(row["secret"] or "", _WELL_KNOWN_PASSWORD):
             raise SettingsError(
                 f"MG_USERS_HTTP_HOST: the administrator {row['username']} has the well-known password; start without"
-                " this variable, change the password, then start again"
+                " this variable and MG_USERS_TRUSTED_PROXIES, change the password, then start again"
             )
 
 

@@ -7,11 +7,12 @@ from users.database import query
 _BATCH = 1000
 _KEPT = "now() - interval '30 days'"
 
-# A known address counts for 30 days (repository.logins). A mail's link is known for 30 days after its end, so that
+# A known address counts for 30 days, and its last login is written down up to an hour late (repository.logins). A
+# mail's link is known for 30 days after its end, so that
 # a person who opens it late reads that it has expired. After that it is like a link that never was. Upstream's rows may
 # lack a time.
 _OLD = {
-    "users_known_addresses": f"logged_in_at < {_KEPT}",
+    "users_known_addresses": f"logged_in_at < {_KEPT} - interval '1 hour'",
     "users_one_time_tokens": f"expires_at < {_KEPT}",
     "users_verifications": f"COALESCE(expires_at, created_at, '-infinity') < {_KEPT}",
 }

@@ -1,10 +1,15 @@
-"""Finding who wants to log in, counting the attempt, and keeping what a login leaves behind (security.md S8–S13)."""
+"""Finding who wants to log in, counting wrong passwords, and keeping what a login leaves behind (security.md S8–S13).
+
+Only wrong passwords are counted, after they were checked and before they are answered. The statement that counts
+decides: of attempts at once, no more than the limit are answered, whatever they all saw when they began. Right
+passwords change no counter, so people behind one network address do not wait for each other.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 from users.access import Account
-from users.attempts import Attempt, Login
+from users.attempts import Attempt, Limits, Login
 from users.database import query
 from users.email_addresses import canonical_or_typed
 from users.networks import WIDE_FACTOR, networks_of
@@ -13,7 +18,7 @@ from users.passwords import is_outdated
 from users.repository.accounts import STANDING_COLUMNS
 from users.repository.login_failures import is_restricted
 from users.repository.outbox import INSERT_RECORDS, as_rows
-from users.repository.throttles import LOGIN_LIMITS, count_hits
+from users.repository.throttles import LOGIN_LIMITS, count_hits, limits_reached
 from users.settings import settings
 
 WINDOW = 15 * 60  # seconds
@@ -44,11 +49,16 @@ _FOUND = f"""
         ) candidates ORDER BY rank LIMIT 1
     )"""
 
-# Whether the identity lately logged in from this network. Asked once, when the attempt is counted: by the time that it
-# is given back, another login may have made the network known.
-_KNOWN = """EXISTS (
+# A network counts as known for 30 days after the last login from it. When that was is written down once an hour at
+# most, so that most logins write one row less: the hour is added.
+_KNOWN_FOR = "interval '30 days 1 hour'"
+_REFRESHED = "interval '1 hour'"
+
+# Whether the identity lately logged in from this network. Asked once, when the attempt begins: by the time that it is
+# counted, another login may have made the network known.
+_KNOWN = f"""EXISTS (
             SELECT FROM users_known_addresses known WHERE known.user_id = who.id
-                AND known.address = %(near)s AND known.logged_in_at > now() - interval '30 days')"""
+                AND known.address = %(near)s AND known.logged_in_at > now() - {_KNOWN_FOR})"""
 
 # Failures since the last window began are counted twice: for the name that was typed, and for the account that has it.
 # Only the limits of what was typed, and of the network, are answered by 429: nobody learns from it whether there is an
@@ -58,12 +68,12 @@ _TYPED = ("typed_pair", "typed_wide_pair", "typed")
 _ACCOUNTS = ("pair", "wide_pair", "identity")
 # Limits of wide networks, which only IPv6 addresses have.
 _WIDE = ("typed_wide_pair", "wide_address", "wide_pair")
-# A right password forgets the failures of these, and takes only its own attempt back from the others.
+# A right password forgets the failures of these.
 _FORGOTTEN = ("typed_pair", "pair")
 
 
 def _kinds(*, by_name: bool, is_wide: bool) -> list[str]:
-    """The limits that an attempt may count in. None that it surely does not: each makes the statement dearer."""
+    """The limits that an attempt may count in. None that it surely does not: each makes the statements dearer."""
     left_out = {*(() if by_name else _TYPED), *(() if is_wide else _WIDE)}
     return [kind for kind in LOGIN_LIMITS if kind not in left_out]
 
@@ -84,16 +94,15 @@ def _limit(kind: str, *, by_name: bool) -> str:
     return f"({LOGIN_LIMITS.index(kind)}, 'login:{kind}:' || {key}, {owner}, {most}, {silent}, {condition})"
 
 
-def _wanted(account: str, known: str, *, by_name: bool, is_wide: bool) -> str:
-    """Return the limits of one attempt, as count_hits asks for them.
+def _wanted(account: str, known: str, kinds: Sequence[str], *, by_name: bool) -> str:
+    """Return the limits of one attempt, as count_hits and limits_reached ask for them.
 
     ``account``: a CTE with the account's id; ``known``: see ``_KNOWN``; ``by_name``: somebody typed a name, and is not
     to learn whose it is. An unknown name is counted as often as a known one, with its digest for the account's id.
 
     ``wanted`` is MATERIALIZED. PostgreSQL joins a row once more when another login changed it at this moment. In a
-    ``wanted`` that was merged into the statement, it may not find the row again: nothing would be given back.
+    ``wanted`` that was merged into the statement, it may not find the row again: nothing would be forgotten.
     """
-    kinds = _kinds(by_name=by_name, is_wide=is_wide)
     limits = ",\n            ".join(_limit(kind, by_name=by_name) for kind in kinds)
     return f"""
     identity AS MATERIALIZED (
@@ -124,29 +133,29 @@ _UNCHANGED = f"""
     )"""
 
 
-def _succeeded(*, by_name: bool, is_wide: bool) -> str:
-    """Return what a good password does: it gives the attempt back, forgets failures, and makes the network known."""
-    forgotten = ", ".join(f"'{kind}'" for kind in _FORGOTTEN)
+def _succeeded(*, by_name: bool) -> str:
+    """Return what a good password does: it forgets failures from its own network, and makes the network known."""
+    kinds = [kind for kind in _FORGOTTEN if by_name or kind not in _TYPED]
     return f"""
-    {_wanted("changed", "%(from_known_address)s::boolean", by_name=by_name, is_wide=is_wide)}, locked AS MATERIALIZED (
-        SELECT t.key, split_part(t.key, ':', 2) AS kind FROM users_throttle t JOIN wanted USING (key)
+    {_wanted("changed", "true", kinds, by_name=by_name)}, locked AS MATERIALIZED (
+        SELECT t.key FROM users_throttle t JOIN wanted USING (key)
         WHERE EXISTS (SELECT FROM changed) ORDER BY wanted.position FOR UPDATE OF t
-    ), pair AS (
-        DELETE FROM users_throttle t USING locked WHERE t.key = locked.key AND locked.kind IN ({forgotten})
-    ), given_back AS (
-        UPDATE users_throttle t SET hits = t.hits - 1 FROM locked
-        WHERE t.key = locked.key AND locked.kind NOT IN ({forgotten}) AND t.hits > 0
+    ), forgotten AS (
+        DELETE FROM users_throttle t USING locked WHERE t.key = locked.key
     ), failures AS (
         DELETE FROM users_login_failures WHERE user_id = (SELECT id FROM changed) AND restricted_at IS NULL
     ), known AS (
         INSERT INTO users_known_addresses (user_id, address, logged_in_at)
         SELECT id, %(near)s, now() FROM changed
+        WHERE NOT EXISTS (
+            SELECT FROM users_known_addresses k
+            WHERE k.user_id = changed.id AND k.address = %(near)s AND k.logged_in_at > now() - {_REFRESHED})
         ON CONFLICT (user_id, address) DO UPDATE SET logged_in_at = now()
     )"""
 
 
 def begin_login(identity: str, address: str) -> Attempt:
-    """Find an account by e-mail address or username, exact spelling first (decisions.md 19), and count the attempt."""
+    """Find an account by e-mail address or username, exact spelling first (decisions.md 19), and ask the limits."""
     return _begin(_FOUND, canonical_or_typed(identity), address, typed=identity, by_name=True)
 
 
@@ -161,35 +170,66 @@ def begin_password_check(user_id: str, address: str) -> Attempt:
 
 def _begin(found: str, identity: str, address: str, *, typed: str, by_name: bool) -> Attempt:
     parameters = {**_parameters(identity, address), "typed": typed}
-    is_wide = bool(parameters["wide"])
-    limits = len(_kinds(by_name=by_name, is_wide=is_wide))
+    kinds = _kinds(by_name=by_name, is_wide=bool(parameters["wide"]))
     statement = f"""
-        WITH {found}, {_wanted("found", _KNOWN, by_name=by_name, is_wide=is_wide)},
-        {count_hits(limits, order="position", silent="wanted.silent")}
+        WITH {found}, {_wanted("found", _KNOWN, kinds, by_name=by_name)}, {limits_reached("wanted.silent")}
         SELECT throttle.*, found.*, identity.known AS from_known_address,
-            NOT throttle.silenced AND (identity.known OR NOT {is_restricted("found.id")}) AS takes_password
+            identity.known OR NOT {is_restricted("found.id")} AS takes_password
         FROM throttle CROSS JOIN identity LEFT JOIN found ON true"""
-    row = query(statement, parameters, read_only=False)[0]
+    row = query(statement, parameters, read_only=True)[0]
     login = _login(row, identity if by_name else "") if row["id"] else None
-    return Attempt(login=login, allowed=row["allowed"], retry_after=row["retry_after"], recent=row["recent"])
+    return Attempt(identity=identity, by_name=by_name, login=login, limits=_limits(row))
+
+
+def check_limits(attempt: Attempt, address: str) -> Limits:
+    """Ask the limits once more, after the password was checked: wrong ones may have been counted meanwhile."""
+    wanted, parameters, _ = _limits_of(attempt, address)
+    statement = f"""
+        WITH {wanted}, {limits_reached("wanted.silent")}
+        SELECT allowed, silenced, retry_after FROM throttle"""
+    return _limits(query(statement, parameters, read_only=True)[0])
+
+
+def count_failure(attempt: Attempt, address: str) -> Limits:
+    """Count an attempt that is refused. Where the limits do not allow it any more, nothing is counted.
+
+    A silent limit that is reached is not counted; the others before it are.
+    """
+    wanted, parameters, kinds = _limits_of(attempt, address)
+    statement = f"""
+        WITH {wanted}, {count_hits(len(kinds), order="position", silent="wanted.silent")}
+        SELECT allowed, silenced, retry_after FROM throttle"""
+    return _limits(query(statement, parameters, read_only=False)[0])
+
+
+def _limits_of(attempt: Attempt, address: str) -> tuple[str, dict[str, Any], list[str]]:
+    """The CTE ``wanted`` of an attempt that has begun, its parameters, and the limits in it."""
+    login, parameters = attempt.login, _parameters(attempt.identity, address)
+    parameters["user_id"] = login.account.id if login else None
+    parameters["from_known_address"] = login is not None and login.from_known_address
+    kinds = _kinds(by_name=attempt.by_name, is_wide=bool(parameters["wide"]))
+    account, known = "(SELECT %(user_id)s::varchar AS id)", "%(from_known_address)s::boolean"
+    return _wanted(account, known, kinds, by_name=attempt.by_name), parameters, kinds
+
+
+def _limits(row: dict[str, Any]) -> Limits:
+    return Limits(allowed=row["allowed"], silenced=row["silenced"], retry_after=row["retry_after"])
 
 
 def record_login(login: Login, address: str, new_hash: str | None, records: Sequence[Record]) -> bool:
-    """Write the records of a login, give its attempt back and, when ``new_hash`` is given, replace the old hash.
+    """Write the records of a login, forget failures and, when ``new_hash`` is given, replace the old hash.
 
     False, and nothing done, when the account changed since the login began: its password, its status or what ends its
     tokens (decisions.md 36).
     """
-    networks = _parameters(login.typed, address)
-    succeeded = _succeeded(by_name=bool(login.typed), is_wide=bool(networks["wide"]))
     statement = f"""
         WITH {_UNCHANGED}, rehashed AS (
             UPDATE users u SET secret = %(new_hash)s FROM changed
             WHERE u.id = changed.id AND u.secret = %(old_hash)s AND %(new_hash)s::text IS NOT NULL
-        ), {succeeded}, recorded AS ({INSERT_RECORDS})
+        ), {_succeeded(by_name=bool(login.typed))}, recorded AS ({INSERT_RECORDS})
         SELECT id FROM changed"""
     parameters = {
-        **networks,
+        **_parameters(login.typed, address),
         "id": login.account.id,
         "status": login.account.status,
         "tokens_valid_from": login.account.tokens_valid_from,

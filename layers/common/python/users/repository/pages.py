@@ -65,18 +65,26 @@ WITH caller AS MATERIALIZED (
 ), fitting AS (
     SELECT sized.*, sum(bytes) OVER (ORDER BY {first_to_fit}) <= %(page_bytes)s AS fits FROM sized
 ), counted AS (
-    SELECT CASE
-        WHEN NOT %(only_total)s AND (SELECT count(*) FROM page) > %(limit)s
-        THEN (SELECT count(*) FROM (SELECT FROM users u WHERE {admitted} AND {matches} LIMIT %(exact_total)s + 1) few)
-        WHEN NOT %(only_total)s AND {from_start} AND (%(offset)s = 0 OR EXISTS (SELECT FROM page))
-        THEN %(offset)s + (SELECT count(*) FROM page)
-        ELSE (SELECT count(*) FROM users u WHERE {admitted} AND {matches})
-    END AS total
+    SELECT {total} AS total
 )
 SELECT to_jsonb(caller) AS caller, counted.total, {shown}, fits, fitting.order_value::text AS order_text,
     (SELECT reltuples::bigint FROM pg_class WHERE oid = 'users'::regclass) AS rows_in_table
 FROM counted LEFT JOIN caller ON true LEFT JOIN fitting ON true
 ORDER BY place"""
+
+# The total of a first page, without the part of other pages that would only have to be planned.
+_FIRST_TOTAL = """CASE
+        WHEN (SELECT count(*) FROM page) > %(limit)s
+        THEN (SELECT count(*) FROM (SELECT FROM users u WHERE {admitted} AND {matches} LIMIT %(exact_total)s + 1) few)
+        ELSE (SELECT count(*) FROM page)
+    END"""
+_TOTAL = """CASE
+        WHEN NOT %(only_total)s AND (SELECT count(*) FROM page) > %(limit)s
+        THEN (SELECT count(*) FROM (SELECT FROM users u WHERE {admitted} AND {matches} LIMIT %(exact_total)s + 1) few)
+        WHEN NOT %(only_total)s AND {from_start} AND (%(offset)s = 0 OR EXISTS (SELECT FROM page))
+        THEN %(offset)s + (SELECT count(*) FROM page)
+        ELSE (SELECT count(*) FROM users u WHERE {admitted} AND {matches})
+    END"""
 
 # The columns without a bound of a few hundred bytes: in the form in which they are answered, and their size in memory
 # (not that of the row, where they may be compressed a hundredfold: concatenation unpacks them).
@@ -130,6 +138,8 @@ def _find(
         after = f"({value}, u.id) {comparison} (%(after_value)s::{value_type}, %(after_id)s::varchar)"
         cursor = Cursor.decode(listing.cursor, place)
         parameters |= {"after_value": cursor.value, "after_id": cursor.id}
+    is_first = not (listing.only_total or listing.offset or listing.cursor)
+    total = _FIRST_TOTAL if is_first else _TOTAL
     statement = _STATEMENT.format(
         standing=STANDING_COLUMNS,
         columns=columns,
@@ -143,7 +153,7 @@ def _find(
         admitted=admitted,
         matches=matches,
         after=after,
-        from_start="false" if listing.cursor else "true",
+        total=total.format(admitted=admitted, matches=matches, from_start="false" if listing.cursor else "true"),
     )
     parameters |= {
         "caller": caller_id,
@@ -155,7 +165,7 @@ def _find(
         "measured_bytes": _MEASURED_BYTES,
     }
     try:
-        rows = query(statement, parameters, read_only=True)
+        rows = query(statement, parameters, read_only=True, prepare=False)
     except QueryTooExpensive as error:
         raise BadRequest(
             "query_too_expensive",

@@ -1,7 +1,7 @@
 """Counting attempts against limits, in the statement that they are made by (security.md S8–S13, S46).
 
 A limit is a row of ``users_throttle``: a key, the hits in its window, and the window's end. A hit is counted before the
-attempt is judged and only while the limit is not reached, by INSERT … ON CONFLICT: PostgreSQL's row lock decides
+attempt is answered and only while the limit is not reached, by INSERT … ON CONFLICT: PostgreSQL's row lock decides
 between parallel attempts, so that no more than the limit ever pass, and attempts made while blocked extend nothing.
 """
 
@@ -15,6 +15,23 @@ ANOTHER_HIT = """
             hits = CASE WHEN t.expires_at <= now() THEN 1 ELSE t.hits + 1 END,
             expires_at = CASE WHEN t.expires_at <= now() THEN excluded.expires_at ELSE t.expires_at END,
             hit_at = now()"""
+
+
+def limits_reached(silent: str) -> str:
+    """Return the CTEs that look at the limits of ``wanted(key, most)`` and change nothing.
+
+    ``silent`` is a condition on a row of ``wanted``. The CTE ``throttle`` is one row. ``allowed``: no limit that is not
+    silent is reached. ``silenced``: a silent one is. ``retry_after``: seconds.
+    """
+    return f"""
+    reached AS MATERIALIZED (
+        SELECT t.expires_at, {silent} AS silent FROM wanted JOIN users_throttle t USING (key)
+        WHERE t.expires_at > now() AND t.hits >= wanted.most
+    ), throttle AS (
+        SELECT COALESCE(bool_and(silent), true) AS allowed, COALESCE(bool_or(silent), false) AS silenced,
+            COALESCE(ceil(extract(epoch FROM max(expires_at) FILTER (WHERE NOT silent) - now()))::int, 1) AS retry_after
+        FROM reached
+    )"""
 
 
 def _counted(place: int) -> str:
@@ -42,15 +59,14 @@ def count_hits(limits: int, *, order: str, silent: str = "false") -> str:
     reached, the ones before are counted all the same.
 
     The CTE ``throttle`` is one row. ``allowed``: every limit that is not silent was counted. ``silenced``: a silent
-    one was not. ``retry_after``: seconds. ``recent``: the limit was reached a moment ago, perhaps by attempts that are
-    about to succeed.
+    one was not. ``retry_after``: seconds, 1 where a limit was reached at this very moment.
 
     A statement that reads ``wanted`` only once has to make it MATERIALIZED: see ``repository.logins``.
     """
     places = range(1, limits + 1)
     return f"""
     reached AS (
-        SELECT t.key, t.expires_at, t.hit_at FROM wanted JOIN users_throttle t USING (key)
+        SELECT t.key, t.expires_at FROM wanted JOIN users_throttle t USING (key)
         WHERE t.expires_at > now() AND t.hits >= wanted.most AND NOT {silent}
     ), ranked AS (
         SELECT *, row_number() OVER (ORDER BY {order}) AS place FROM wanted
@@ -60,8 +76,7 @@ def count_hits(limits: int, *, order: str, silent: str = "false") -> str:
         SELECT NOT EXISTS (
                 SELECT FROM wanted WHERE NOT {silent} AND key NOT IN (SELECT key FROM counted)) AS allowed,
             EXISTS (SELECT FROM wanted WHERE {silent} AND key NOT IN (SELECT key FROM counted)) AS silenced,
-            COALESCE((SELECT ceil(extract(epoch FROM max(expires_at) - now()))::int FROM reached), 1) AS retry_after,
-            COALESCE((SELECT max(hit_at) > now() - interval '1 second' FROM reached), true) AS recent
+            COALESCE((SELECT ceil(extract(epoch FROM max(expires_at) - now()))::int FROM reached), 1) AS retry_after
     )"""
 
 

@@ -1,0 +1,37 @@
+"""`make sam-local`, `make sam-events` and `make sam-image`.
+
+python -m local.sam_local serve     make ready for `sam local`, until Ctrl-C; `make run` runs meanwhile
+python -m local.sam_local events    write events with fresh tokens of the running system
+python -m local.sam_local image     make the stand-in for Amazon's image
+"""
+
+import argparse
+import os
+import sys
+
+from local.sam_local.engine import EngineUnusable
+from local.sam_local.filled_events import CannotFill
+from local.sam_local.serving import NotReady, RunningPlace, renew_events, serve
+from local.sam_local.stand_in import make_stand_in
+
+
+def main() -> int:
+    """Run the command of the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m local.sam_local", description="`sam local` beside `make run`.")
+    parser.add_argument("command", choices=["serve", "events", "image"])
+    command = parser.parse_args().command
+    try:
+        if command == "image":
+            make_stand_in()
+            return 0
+        place = RunningPlace.of(dict(os.environ))
+        return serve(place) if command == "serve" else renew_events(place)
+    except KeyboardInterrupt:
+        return 130
+    except (EngineUnusable, CannotFill, NotReady) as reason:
+        print(reason, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
