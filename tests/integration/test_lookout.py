@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -32,6 +33,14 @@ PYTHON_PATH = f"{ROOT}/layers/common/python:{ROOT}/layers/operations/python"
 @pytest.fixture(autouse=True)
 def nobody_is_expected(emptied_service: Service) -> None:
     emptied_service.execute("UPDATE users_relay SET run_id = NULL, looks_until = '-infinity'")
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promises that stand long enough for a machine that is busy with other tests."""
+    monkeypatch.setattr(lookout, "_FIRST", 0.5)
+    monkeypatch.setattr(lookout, "_RENEWED", 1.0)
+    monkeypatch.setattr(lookout, "_RENEWED_BELOW", timedelta(seconds=0.7))
 
 
 def always() -> bool:
@@ -140,6 +149,7 @@ def test_a_wake_up_that_lambda_does_not_take_keeps_nobody_from_waking(
 # --- what a run does about it
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_change_during_a_delivery_is_delivered_by_the_same_run_and_wakes_nobody(emptied_service: Service) -> None:
     woken: list[bool] = []
 
@@ -157,6 +167,7 @@ def test_a_change_during_a_delivery_is_delivered_by_the_same_run_and_wakes_nobod
     assert must_wake(), "nobody looks after the run"
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_change_after_the_last_delivery_is_seen_while_the_promise_stands(
     emptied_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +222,7 @@ def test_a_run_that_nobody_woke_promises_nothing_and_writes_nothing(emptied_serv
     assert emptied_service.execute("SELECT xmin, ctid::text FROM users_relay") == [before]
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_promise_is_renewed_only_while_changes_come(emptied_service: Service) -> None:
     stood: list[float] = []
 
@@ -228,6 +240,7 @@ def test_a_promise_is_renewed_only_while_changes_come(emptied_service: Service) 
     assert promise(emptied_service)[1] <= 0, "it was kept to its end"
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_two_runs_do_not_both_wait(emptied_service: Service) -> None:
     must_wake()
     put(emptied_service, "a")
