@@ -42,9 +42,24 @@ class Answer:
     def error(self) -> tuple[int, str]:
         """Status and code of an error, after checking the shape that all errors have."""
         body = self.json
-        assert set(body) == {"message", "error"}, body
+        named = {"details"} if self.status in (400, 415) else set()
+        assert set(body) == {"message", "error"} | named, body
         assert body["message"]
+        assert not named or self.details[0][1] == body["error"], "the first entry is what message and error tell"
         return self.status, body["error"]
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What all errors have in common, without the details of this one."""
+        return {name: value for name, value in self.json.items() if name != "details"}
+
+    @property
+    def details(self) -> list[tuple[str, str, str]]:
+        """Field, code and message of every rule that the request breaks."""
+        details = self.json["details"]
+        assert all(list(each) == ["field", "error", "message"] and each["message"] for each in details), details
+        assert len(details) == len({tuple(each.values()) for each in details}), "none is told twice"
+        return [tuple(each.values()) for each in details]
 
 
 @cache

@@ -15,6 +15,7 @@ from users.granting import settle
 from users.metrics import count
 from users.password_checks import accepted, allowed
 from users.repository import logins
+from users.rules import all_rules
 from users.sessions import discard, obtain_tokens
 from users.settings import settings
 from users.wake import wake_delivery
@@ -40,13 +41,10 @@ def lambda_handler(request: Request) -> Reply:
     credentials = request.body(Credentials)
     identity = credentials.username or credentials.identity
     password = credentials.password or credentials.secret
-    if not identity:
-        raise BadRequest("missing_identity", "missing username / email")
-    if not password:
-        raise BadRequest("missing_password", "missing password")
-    if len(password.encode()) > passwords.MAX_BYTES:
-        raise BadRequest("password_too_long", f"password is longer than {passwords.MAX_BYTES} bytes")
-    check_description(credentials.description)
+    with all_rules() as rules:
+        rules.check(_check_identity, identity, "username" if credentials.password else "identity")
+        rules.check(passwords.check_password_given, password, "password" if credentials.username else "secret")
+        rules.check(check_description, credentials.description)
     login = _log_in(identity, password, credentials.new_secret, request)
     tokens = obtain_tokens(login.account, lambda: _issue_repairing(login.account, credentials.description))
     new_hash = None
@@ -58,6 +56,11 @@ def lambda_handler(request: Request) -> Reply:
         raise _refusal()
     wake_delivery()
     return Reply(201, tokens._asdict(), {"Cache-Control": "no-store"})
+
+
+def _check_identity(identity: str, field: str) -> None:
+    if not identity:
+        raise BadRequest("missing_identity", "missing username / email", field=field)
 
 
 def _log_in(identity: str, password: str, new_password: str, request: Request) -> Login:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from users import outbox, passwords
 from users.access import ADMINISTRATOR, ADMINISTRATOR_IN_PERSON, ANYBODY
-from users.body import Body
+from users.body import Body, Strings
 from users.edge import Reply, Request, operation
 from users.email_addresses import canonical_email
 from users.errors import BadRequest, Forbidden, TooManyRequests, Unauthenticated
@@ -31,11 +31,13 @@ from users.models import Role, Status, User
 from users.outbox import Record
 from users.repository import accounts
 from users.repository.registrations import count_registration
+from users.rules import Rules, all_rules
 from users.settings import settings
 from users.wake import wake_delivery
 
 _STATUSES = {"": Status.ENABLED, "enabled": Status.ENABLED, "disabled": Status.DISABLED}
 _ROLES = {"": Role.USER, "user": Role.USER, "admin": Role.ADMIN}
+_USERNAME = "credentials.username"
 
 
 class Credentials(Body):
@@ -52,7 +54,7 @@ class Registration(Body):
     last_name: str = ""
     email: str = ""
     credentials: Credentials = Credentials()
-    tags: list[str] = Field(default_factory=list)
+    tags: Strings = Field(default_factory=list)
     metadata: dict[str, Any] = Field(default_factory=dict)
     private_metadata: dict[str, Any] = Field(default_factory=dict)
     profile_picture: str = ""
@@ -60,7 +62,7 @@ class Registration(Body):
     role: object = ""
     # Read for their types only (contract §1.6.1).
     id: str = ""
-    permissions: list[str] = Field(default_factory=list)
+    permissions: Strings = Field(default_factory=list)
     updated_by: str = ""
     auth_provider: str = ""
     created_at: datetime | None = None
@@ -80,14 +82,15 @@ def lambda_handler(request: Request) -> Reply:
     if by_admin:  # there is no other way, so the bearer comes before the body (contract §1.2)
         request.require(ADMINISTRATOR)
     body = request.body(Registration)
-    status, role = _status(body.status), _role(body.role)
-    by_admin = by_admin or _is_administrator(request)
-    email = _check(body, may_lack_secret=by_admin)
+    with all_rules() as rules:
+        status, role = rules.read(Status.ENABLED, _status, body.status), rules.read(Role.USER, _role, body.role)
+        by_admin = by_admin or _is_administrator(request)
+        email = _check(rules, body, may_lack_secret=by_admin)
+        if not by_admin:
+            if role != Role.USER or status != Status.ENABLED:
+                _refuse_privilege(request)
+            rules.check(_check_not_reserved, body.credentials.username)
     if not by_admin:
-        if role != Role.USER or status != Status.ENABLED:
-            _refuse_privilege(request)
-        if is_reserved(body.credentials.username):
-            raise reserved_username()
         _count(request)
     user = User(
         id=str(uuid.uuid4()),
@@ -165,32 +168,41 @@ def _mails(user: User, *, by_admin: bool, has_secret: bool) -> list[Record]:
     return [outbox.verification_mail(user.email)] if settings().verify_on_register else []
 
 
-def _check(body: Registration, *, may_lack_secret: bool) -> str:
+def _check(rules: Rules, body: Registration, *, may_lack_secret: bool) -> str:
     """Check in the contract's order of rules, §1.6.1; return the address as it is stored.
 
     An administrator may leave the password out.
     """
-    check_name_size(body.first_name)
-    check_name_size(body.last_name)
-    check_name(body.first_name, "first name")
-    check_name(body.last_name, "last name")
-    check_username(body.credentials.username)
-    email = canonical_email(body.email)
+    names = {"first_name": body.first_name, "last_name": body.last_name}
+    for field, name in names.items():
+        rules.check(check_name_size, name, field)
+    for field, name in names.items():
+        rules.check(check_name, name, field.replace("_", " "))
+    rules.check(check_username, body.credentials.username, _USERNAME)
+    email = rules.read(body.email, canonical_email, body.email)
     secret = body.credentials.secret
     if secret or not may_lack_secret:
-        passwords.check_password_rules(secret, username=body.credentials.username, email=email)
-    check_profile_picture(body.profile_picture)
-    check_sizes({name: getattr(body, name) for name in ("metadata", "private_metadata", "tags", "profile_picture")})
+        username = body.credentials.username
+        rules.check(passwords.check_password_rules, secret, username=username, email=email, field="credentials.secret")
+    rules.check(check_profile_picture, body.profile_picture)
+    sizes = {name: getattr(body, name) for name in ("metadata", "private_metadata", "tags", "profile_picture")}
+    rules.check(check_sizes, sizes)
     return email
+
+
+def _check_not_reserved(username: str) -> None:
+    if is_reserved(username):
+        raise reserved_username(_USERNAME)
 
 
 def _status(value: object) -> Status:
     if not isinstance(value, str) or value not in _STATUSES:
-        raise BadRequest("invalid_status", "invalid status")
+        detail = "status must be enabled or disabled"
+        raise BadRequest("invalid_status", "invalid status", field="status", detail=detail)
     return _STATUSES[value]
 
 
 def _role(value: object) -> Role:
     if not isinstance(value, str) or value not in _ROLES:
-        raise BadRequest("invalid_role", "invalid client role")
+        raise BadRequest("invalid_role", "invalid client role", field="role", detail="role must be user or admin")
     return _ROLES[value]

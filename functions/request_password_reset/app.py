@@ -25,7 +25,7 @@ def lambda_handler(request: Request) -> Reply:
     """Write the wish down and answer."""
     email = request.body(ResetRequest).email
     if not email:
-        raise BadRequest("missing_email", "missing email")
+        raise BadRequest("missing_email", "missing email", field="email")
     check_length(email, "email")
     record(None, [outbox.reset_request(email, request.request_id)])
     wake_delivery()

@@ -16,6 +16,7 @@ from users.errors import BadRequest
 from users.one_time_tokens import Purpose
 from users.repository import one_time_tokens
 from users.repository.outbox import record
+from users.rules import all_rules
 from users.sessions import revocations
 from users.wake import wake_delivery
 
@@ -79,19 +80,16 @@ def _form(request: Request, token: str, problem: str = "") -> Reply:
 
 def _reset(request: Request, token: str, password: str, confirmation: str) -> Purpose:
     """Check in the contract's order, then set; what the token was for. BadRequest for one that cannot be used."""
-    if not password:
-        raise BadRequest("missing_password", "missing password")
-    if not confirmation:
-        raise BadRequest("missing_confirmation", "missing conf password")
-    if password != confirmation:
-        raise BadRequest("passwords_differ", "invalid reset password")
-    passwords.check_password_rules(password, username="", email="")
+    with all_rules() as rules:
+        rules.check(_check_confirmation, password, confirmation)
+        rules.check(passwords.check_password_rules, password, username="", email="", field="password")
     holder = one_time_tokens.find_holder(token, *_PURPOSES)
     if holder is None:
         raise _unusable(request, token)
     request.locale = holder.locale
-    passwords.check_password_rules(password, username=holder.username, email=holder.email)
-    passwords.check_changed(password, holder.secret_hash)  # after the token: without one, nothing is told (S59)
+    passwords.check_password_rules(password, username=holder.username, email=holder.email, field="password")
+    # After the token: without one, nothing is told (S59).
+    passwords.check_changed(password, holder.secret_hash, field="password")
     at = datetime.now(UTC)
     records = [
         outbox.secret_reset(request.request_id),
@@ -104,6 +102,17 @@ def _reset(request: Request, token: str, password: str, confirmation: str) -> Pu
         raise _unusable(request, token)
     wake_delivery()
     return holder.purpose
+
+
+def _check_confirmation(password: str, confirmation: str) -> None:
+    """Check in upstream's order, which begins with the password itself."""
+    if not password:
+        raise BadRequest("missing_password", "missing password", field="password")
+    if not confirmation:
+        raise BadRequest("missing_confirmation", "missing conf password", field="confirm_password")
+    if password != confirmation:
+        detail = "confirm_password must be the same as password"
+        raise BadRequest("passwords_differ", "invalid reset password", field="confirm_password", detail=detail)
 
 
 def _renew(request: Request, token: str) -> Reply:
@@ -122,6 +131,6 @@ def _unusable(request: Request, token: str) -> BadRequest:
     """The error of a token that cannot be used: any more, where it ever was one."""
     addressee = one_time_tokens.find_addressee(token, *_PURPOSES)
     if addressee is None:
-        return BadRequest("invalid_verification", "invalid verification")
+        return BadRequest("invalid_verification", "invalid verification", field="token")
     request.locale = addressee.locale
-    return BadRequest("verification_expired", "verification expired, please request a new one")
+    return BadRequest("verification_expired", "verification expired, please request a new one", field="token")

@@ -21,7 +21,7 @@ def lambda_handler(request: Request) -> Reply:
     """Auth revokes whatever id it is given, so whose it is is checked here: 404 for an unknown or foreign one."""
     token_id = request.body(Revocation).token_id
     if not token_id:
-        raise BadRequest("missing_id", "missing entity id")
+        raise BadRequest("missing_id", "missing entity id", field="token_id")
     account = request.admit(find_account(request.caller.user_id))
     if token_id not in {token.id for token in auth_client.list_refresh_tokens(account.id)}:
         raise NotFound

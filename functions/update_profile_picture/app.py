@@ -5,6 +5,7 @@ from users.body import Body
 from users.edge import Reply, Request, operation
 from users.fields import check_external_provider, check_profile_picture, check_sizes
 from users.repository import changes
+from users.rules import all_rules
 from users.target import changed, find_target
 
 
@@ -19,9 +20,10 @@ def lambda_handler(request: Request) -> Reply:
     """Self or administrator; the account must be enabled."""
     picture = request.body(PictureUpdate).profile_picture
     values = {} if picture is None else {"profile_picture": picture}
-    check_profile_picture(picture or "")
-    target = find_target(request, "user.update_profile_picture")
-    check_external_provider(target.user, values)
-    check_sizes(values, target.user)
+    with all_rules() as rules:
+        rules.check(check_profile_picture, picture or "")
+        target = find_target(request, "user.update_profile_picture")
+        check_external_provider(target.user, values)
+        rules.check(check_sizes, values, target.user)
     user = changes.update(target.user.id, values, [target.event], by=target.caller.id, at=target.at)
     return changed(user, shows_picture=True)

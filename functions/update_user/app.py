@@ -3,7 +3,7 @@
 from typing import Any
 
 from users.access import CHANGING_PROFILE
-from users.body import Body
+from users.body import Body, Strings
 from users.edge import Reply, Request, operation
 from users.fields import (
     check_characters,
@@ -13,6 +13,7 @@ from users.fields import (
     check_sizes,
 )
 from users.repository import changes
+from users.rules import all_rules
 from users.target import changed, find_target
 
 
@@ -24,7 +25,7 @@ class UserUpdate(Body):
     last_name: str | None = None
     metadata: dict[str, Any] | None = None
     private_metadata: dict[str, Any] | None = None
-    tags: list[str] | None = None
+    tags: Strings | None = None
     profile_picture: str | None = None
 
     def values(self) -> dict[str, Any]:
@@ -39,14 +40,15 @@ class UserUpdate(Body):
 def lambda_handler(request: Request) -> Reply:
     """Self or administrator; the account must be enabled."""
     values = request.body(UserUpdate).values()
-    check_length(values.get("first_name", ""), "first name")
-    check_length(values.get("last_name", ""), "last name")
-    check_profile_picture(values.get("profile_picture", ""))
-    target = find_target(request, "user.update")
-    for name in ("first_name", "last_name"):
-        if name in values and values[name] != getattr(target.user, name):  # an SDK sends back what is there
-            check_characters(values[name], name.replace("_", " "))
-    check_external_provider(target.user, values)
-    check_sizes(values, target.user)
+    with all_rules() as rules:
+        rules.check(check_length, values.get("first_name", ""), "first name")
+        rules.check(check_length, values.get("last_name", ""), "last name")
+        rules.check(check_profile_picture, values.get("profile_picture", ""))
+        target = find_target(request, "user.update")
+        for name in ("first_name", "last_name"):
+            if name in values and values[name] != getattr(target.user, name):  # an SDK sends back what is there
+                rules.check(check_characters, values[name], name.replace("_", " "))
+        check_external_provider(target.user, values)
+        rules.check(check_sizes, values, target.user)
     user = changes.update(target.user.id, values, [target.event], by=target.caller.id, at=target.at)
     return changed(user, shows_picture=True)

@@ -6,7 +6,7 @@ from users.body import Body
 from users.edge import Reply, Request, operation
 from users.email_addresses import canonical_email
 from users.errors import BadRequest
-from users.fields import check_external_provider
+from users.fields import check_external_provider, invalid_email
 from users.mailboxes import mailbox_digest
 from users.repository import changes
 from users.target import changed, find_target, notice
@@ -27,14 +27,14 @@ def lambda_handler(request: Request) -> Reply:
     user_id = request.user_id
     typed = request.body(EmailUpdate).email
     if not typed:
-        raise BadRequest("invalid_email", "invalid email")
+        raise invalid_email()
     email = canonical_email(typed)
     target = find_target(request, "user.update_email")
     if typed == target.user.email:  # as a taken-over database may spell it
         email = typed
     check_external_provider(target.user, {"email": email})
     if email == target.user.email:
-        raise BadRequest("same_email", "new email is similar to the current email")
+        raise BadRequest("same_email", "new email is similar to the current email", field="email")
     records = [target.event, notice(request, target, "email_changed")]
     mails = [outbox.verification_mail(email)]
     user = changes.update_email(

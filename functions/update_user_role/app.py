@@ -30,7 +30,7 @@ def lambda_handler(request: Request) -> Reply:
     user_id = request.user_id
     role = _ROLES.get(request.body(RoleUpdate).role)
     if role is None:
-        raise BadRequest("invalid_role", "invalid client role")
+        raise BadRequest("invalid_role", "invalid client role", field="role", detail="role must be user or admin")
     target = find_target(request, "user.update_role")
     if target.user.status != Status.ENABLED:
         raise NotFound

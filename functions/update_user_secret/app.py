@@ -9,6 +9,7 @@ from users.edge import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, Unauthenticated
 from users.password_checks import accepted, allowed
 from users.repository import changes, logins
+from users.rules import all_rules
 from users.sessions import revocations
 from users.target import changed
 
@@ -24,9 +25,9 @@ class SecretUpdate(Body):
 def lambda_handler(request: Request) -> Reply:
     """Ends all sessions, this one too, and tells the account's address."""
     body = request.body(SecretUpdate)
-    if not body.old_secret or not body.new_secret:
-        raise BadRequest("missing_password", "missing password")
-    passwords.check_password_rules(body.new_secret, username="", email="")
+    with all_rules() as rules:
+        rules.check(_check_given, body.old_secret, "old_secret")
+        rules.check(passwords.check_password_rules, body.new_secret, username="", email="", field="new_secret")
     attempt = allowed(logins.begin_password_check(request.caller.user_id, request.address))
     if attempt.login is None:
         raise Unauthenticated
@@ -35,8 +36,8 @@ def lambda_handler(request: Request) -> Reply:
     login = accepted(attempt, request.address, right=right)
     if login is None or not logins.record_login(login, request.address, None, []):
         raise Forbidden("wrong_password", "current password is wrong")
-    passwords.check_password_rules(body.new_secret, username=login.username, email=login.email)
-    passwords.check_changed(body.new_secret, login.secret_hash, old=body.old_secret)
+    passwords.check_password_rules(body.new_secret, username=login.username, email=login.email, field="new_secret")
+    passwords.check_changed(body.new_secret, login.secret_hash, old=body.old_secret, field="new_secret")
     at = datetime.now(UTC)
     event = outbox.user_changed(
         "user.update_secret", request.caller, request.request_id, at=at, super_admin=account.is_admin
@@ -48,3 +49,8 @@ def lambda_handler(request: Request) -> Reply:
     if user is None:
         raise Forbidden("wrong_password", "current password is wrong")
     return changed(user)
+
+
+def _check_given(password: str, field: str) -> None:
+    if not password:
+        raise BadRequest("missing_password", "missing password", field=field)

@@ -1,7 +1,7 @@
 """PATCH /users/{id}/tags: replace the tags (contract §1.6.13)."""
 
 from users.access import CHANGING_PROFILE
-from users.body import Body
+from users.body import Body, Strings
 from users.edge import Reply, Request, operation
 from users.fields import check_sizes
 from users.repository import changes
@@ -11,7 +11,7 @@ from users.target import changed, find_target
 class TagsUpdate(Body):
     """Absent tags stay; ``[]`` clears them."""
 
-    tags: list[str] | None = None
+    tags: Strings | None = None
 
 
 @operation("update_user_tags", access=CHANGING_PROFILE)

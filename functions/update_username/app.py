@@ -23,7 +23,7 @@ def lambda_handler(request: Request) -> Reply:
     """
     user_id = request.user_id
     username = request.body(UsernameUpdate).username
-    check_name_size(username)
+    check_name_size(username, "username")
     check_username(username)
     target = find_target(request, "user.update_username")
     is_kept = folded_username(username) == folded_username(target.user.username)

@@ -147,11 +147,11 @@ def _unusable(request: Request, token: str) -> BadRequest:
     if addressee is None:
         return _invalid()
     request.locale = addressee.locale
-    return BadRequest("verification_expired", "verification expired, please request a new one")
+    return BadRequest("verification_expired", "verification expired, please request a new one", field="token")
 
 
 def _invalid() -> BadRequest:
-    return BadRequest("invalid_verification", "invalid verification")
+    return BadRequest("invalid_verification", "invalid verification", field="token")
 
 
 def _upstream_parts(token: str) -> tuple[str, str, str] | None:

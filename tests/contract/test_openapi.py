@@ -21,7 +21,7 @@ def document() -> Any:
 
 
 def documented_codes() -> list[str]:
-    codes: list[str] = document()["components"]["schemas"]["Error"]["properties"]["error"]["enum"]
+    codes: list[str] = document()["components"]["schemas"]["ErrorCode"]["enum"]
     return codes
 
 

@@ -66,6 +66,7 @@ def test_every_success(walk: Walk, callers: tuple[Caller, Caller]) -> None:
     callers[1].stay()
     _administration(walk, user_id, token, callers[1])
     walk("health", 200)
+    walk("passwordPolicy", 200)
     tag = walk("openapi", 200).headers["ETag"]
     walk("openapi", 304, headers={"If-None-Match": tag})
     walk("docsRoot", 302)

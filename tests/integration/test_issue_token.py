@@ -63,7 +63,7 @@ def test_documented_and_sdk_form_by_email_and_username_in_any_case(
 )
 def test_what_is_missing_or_too_long(service: Service, body: dict[str, Any], code: str, message: str) -> None:
     answer = service.call("issue_token", body)
-    assert (answer.status, answer.json) == (400, {"message": message, "error": code})
+    assert (answer.status, answer.told) == (400, {"message": message, "error": code})
 
 
 def test_the_role_and_the_verification_are_the_rows(service: Service) -> None:
@@ -201,7 +201,7 @@ def test_an_expired_password(service: Service) -> None:
     with service.configured(MG_USERS_PASS_MAX_AGE="2160h"):
         assert service.call("issue_token", body | {"secret": "wrong"}).error == (401, "invalid_credentials")
         answer = service.call("issue_token", body)
-        assert (answer.status, answer.json) == (403, {"message": "password expired", "error": "password_expired"})
+        assert (answer.status, answer.told) == (403, {"message": "password expired", "error": "password_expired"})
     (row,) = service.execute(
         "SELECT count(*) AS wishes FROM users_outbox WHERE channel = 'reset_request' AND payload ->> 'email' = %s",
         user["email"],

@@ -37,6 +37,7 @@ BUDGETS = {
     "list_refresh_tokens": AUTH,
     "list_users": ROWS,
     "openapi": frozenset[str](),
+    "password_policy": frozenset[str](),
     "record_mail_feedback": ROWS,
     "refresh_token": SESSIONS,
     "register_user": BODY | {"nacl"},

@@ -37,7 +37,8 @@ def call(handler: Any = echo, **event: Any) -> dict[str, Any]:
 
 def error(answer: dict[str, Any]) -> tuple[int, str]:
     body = json.loads(answer["body"])
-    assert set(body) == {"message", "error"}
+    assert set(body) - {"details"} == {"message", "error"}
+    assert ("details" in body) == (answer["statusCode"] in (400, 415))
     return answer["statusCode"], body["error"]
 
 

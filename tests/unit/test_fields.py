@@ -140,11 +140,12 @@ def test_no_name_has_characters_that_nobody_sees(name: str) -> None:
 
 
 def test_the_name_size_counts_bytes() -> None:
-    check_name_size("é" * 512)
+    check_name_size("é" * 512, "username")
     for name in ("é" * 512 + "a", "a" * 1025):
         with pytest.raises(BadRequest, match=r"^invalid name size$") as caught:
-            check_name_size(name)
+            check_name_size(name, "username")
         assert caught.value.code == "invalid_name_size"
+        assert caught.value.details == (("username", "invalid_name_size", "username is longer than 1024 bytes"),)
 
 
 @pytest.mark.parametrize(

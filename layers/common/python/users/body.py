@@ -3,11 +3,11 @@
 import json
 import math
 from decimal import Decimal
-from typing import Any, NoReturn, Self
+from typing import Annotated, Any, NoReturn, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from users.errors import BadRequest
+from users.errors import BadRequest, Detail
 
 # Far above what metadata needs, far below where a recursion of ours, or of a client, ends.
 _MAX_DEPTH = 100
@@ -15,6 +15,19 @@ _TOO_DEEP = f"is nested deeper than {_MAX_DEPTH} levels"
 _TOO_LARGE = "holds a number beyond the range of a 64-bit float"
 _MAX_DIGITS = 310  # with the sign: the largest 64-bit float has 309
 _FIRST_EXPONENT = 1e16  # from here on Python writes floats with an exponent
+# Upstream's message, for a wrong type as well (contract §1.2).
+_NO_JSON = "request body is not a valid JSON, expecting a valid JSON"
+# What the models' fields may be, by the words of pydantic's error types.
+_KINDS = {
+    "string": "a string",
+    "list": "an array",
+    "dict": "an object",
+    "model": "an object",
+    "datetime": "a time, as 2026-01-31T12:00:00Z",
+}
+
+# A list of strings, of which the first wrong entry is told: a body has room for half a million.
+Strings = Annotated[list[str], Field(fail_fast=True)]
 
 
 class Body(BaseModel):
@@ -47,12 +60,24 @@ class Body(BaseModel):
             raise BadRequest("malformed_body", f"request body {error}") from error
         except RecursionError as error:
             raise BadRequest("malformed_body", f"request body {_TOO_DEEP}") from error
-        except (ValidationError, ValueError) as error:
-            raise BadRequest("malformed_body", "request body is not a valid JSON, expecting a valid JSON") from error
+        except ValidationError as error:  # it is a ValueError, too
+            raise BadRequest("malformed_body", _NO_JSON, details=_wrong_types(error)) from error
+        except ValueError as error:
+            raise BadRequest("malformed_body", _NO_JSON) from error
 
 
 class _UnstorableError(Exception):
     """Valid JSON with something in it that is not kept. The text says what, as the rest of "request body"."""
+
+
+def _wrong_types(error: ValidationError) -> list[Detail]:
+    """Each value of another type than its field's, named by its path, as ``credentials.username`` or ``tags.0``."""
+    details = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        field = ".".join(map(str, problem["loc"]))
+        kind = _KINDS.get(problem["type"].partition("_")[0], "of another type")
+        details.append(Detail(field, "malformed_body", f"{field or 'request body'} must be {kind}"))
+    return details
 
 
 def _decode(text: str) -> object:

@@ -79,4 +79,4 @@ def _base64(raw: bytes) -> str:
 
 
 def _invalid() -> BadRequest:
-    return BadRequest("invalid_cursor", "invalid cursor")
+    return BadRequest("invalid_cursor", "invalid cursor", field="cursor")

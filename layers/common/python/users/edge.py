@@ -112,7 +112,7 @@ class Request:
         """The ``{id}`` of the path; BadRequest when it is empty or cannot be anybody's."""
         user_id: str = (self.event.get("pathParameters") or {}).get("id", "")
         if not user_id:
-            raise BadRequest("missing_id", "missing entity id")
+            raise BadRequest("missing_id", "missing entity id", field="id")
         if "\0" in user_id or not user_id.isprintable():
             raise NotFound
         return user_id
@@ -276,7 +276,7 @@ def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) ->
     except UsersError as error:
         _tell(error)
         page = error_page(request, error) if error_page else None
-        answer = page or Reply(error.status, {"message": error.message, "error": error.code})
+        answer = page or Reply(error.status, _told(error))
         if isinstance(error, Unavailable | TooManyRequests):
             return replace(answer, headers={**answer.headers, "Retry-After": str(error.retry_after)})
         return answer
@@ -289,6 +289,12 @@ def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) ->
         logger.error("failed", exception_type=type(error).__name__, place=place(error))
         count("InternalErrors")
         return _INTERNAL_ERROR
+
+
+def _told(error: UsersError) -> dict[str, object]:
+    """The body of an error; ``details`` where it has some (decisions.md 44)."""
+    details = [detail._asdict() for detail in error.details]
+    return {"message": error.message, "error": error.code} | ({"details": details} if details else {})
 
 
 def _run(handler: Handler, request: Request) -> Reply:

@@ -8,7 +8,7 @@ part keeps its letter case: it is compared without regard to case by the databas
 import unicodedata
 
 from users.errors import BadRequest
-from users.fields import COLUMN_CHARACTERS, check_email
+from users.fields import COLUMN_CHARACTERS, check_email, invalid_email
 
 
 def canonical_email(typed: str) -> str:
@@ -41,4 +41,4 @@ def _canonical_domain(domain: str) -> str:
     try:
         return idna.encode(domain, uts46=True).decode("ascii")
     except UnicodeError as error:
-        raise BadRequest("invalid_email", "invalid email") from error
+        raise invalid_email() from error

@@ -12,10 +12,22 @@
     └── Unavailable            503, with Retry-After
 
 Every error carries a stable snake_case ``code`` (the body's ``error``) and a ``message`` (contract §2.3 and the table
-of decisions.md "Statuses"). Neither ever holds a secret, a token or what a caller sent.
+of decisions.md "Statuses"). Neither ever holds a secret, a token or what a caller sent; nor does a ``Detail``.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+
+class Detail(NamedTuple):
+    """One broken rule, as an entry of the body's ``details`` (decisions.md 44).
+
+    ``field`` is the field's name in the request, empty where the rule belongs to none.
+    """
+
+    field: str
+    error: str
+    message: str
 
 
 class UsersError(Exception):
@@ -27,12 +39,22 @@ class UsersError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+        self.details: Sequence[Detail] = ()
 
 
 class BadRequest(UsersError):
-    """What was sent cannot be taken."""
+    """What was sent cannot be taken. ``details`` names every broken rule; the first is that of ``code``.
+
+    ``field`` and ``detail`` are of that first rule. Where ``detail`` is empty, the message says enough.
+    """
 
     status = 400
+
+    def __init__(
+        self, code: str, message: str, *, field: str = "", detail: str = "", details: Sequence[Detail] = ()
+    ) -> None:
+        super().__init__(code, message)
+        self.details = details or (Detail(field, code, detail or message),)
 
 
 class Unauthenticated(UsersError):
@@ -87,6 +109,7 @@ class UnsupportedMediaType(UsersError):
 
     def __init__(self) -> None:
         super().__init__("unsupported_content_type", "unsupported content type")
+        self.details = (Detail("Content-Type", self.code, "Content-Type must be application/json"),)
 
 
 class TooManyRequests(UsersError):

@@ -27,7 +27,8 @@ def refuse_change(login: Login, request: Request) -> NoReturn:
     """
     if not logins.record_login(login, request.address, None, []):
         raise _wrong_password()
-    raise BadRequest("password_not_expired", "password has not expired, change it by PATCH /users/secret")
+    message = "password has not expired, change it by PATCH /users/secret"
+    raise BadRequest("password_not_expired", message, field="new_secret")
 
 
 def change_expired(login: Login, request: Request, *, old: str, new: str) -> Login:
@@ -36,8 +37,8 @@ def change_expired(login: Login, request: Request, *, old: str, new: str) -> Log
     It does what ``PATCH /users/secret`` does: the event, the notice, the end of all sessions. BadRequest when the new
     password breaks a rule; Unauthenticated when the password was changed meanwhile, so that ``old`` is wrong.
     """
-    passwords.check_password_rules(new, username=login.username, email=login.email)
-    passwords.check_changed(new, login.secret_hash, old=old)
+    passwords.check_password_rules(new, username=login.username, email=login.email, field="new_secret")
+    passwords.check_changed(new, login.secret_hash, old=old, field="new_secret")
     account, at = login.account, datetime.now(UTC)
     session = Session(user_id=account.id, token_type=TokenType.ACCESS)
     records = [

@@ -6,13 +6,14 @@ Each ``check_…`` raises BadRequest with the contract's message, and returns no
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-from users.errors import BadRequest, Forbidden
+from users.errors import BadRequest, Detail, Forbidden
 from users.models import User
+from users.rules import all_rules
 from users.settings import folded_username, settings
 
 COLUMN_CHARACTERS = 254  # VARCHAR(254), contract §6
@@ -24,7 +25,13 @@ TAG_CHARACTERS = 64
 PICTURE_BYTES = 2 * 1024
 DESCRIPTION_CHARACTERS = 255
 _NAME_BYTES = 1024
-_USERNAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,31}")
+_USERNAME_CHARACTERS = 32
+_USERNAME_RULES: Mapping[str, Callable[[str], object]] = {
+    f"username must have at most {_USERNAME_CHARACTERS} characters": lambda name: len(name) > _USERNAME_CHARACTERS,
+    "username must have letters a to z, digits, _ and - only": lambda name: re.search(r"[^a-zA-Z0-9_-]", name),
+    "username must begin with a letter or a digit": lambda name: not re.match(r"[a-zA-Z0-9]", name),
+    "username must not have two _ or two - in a row": lambda name: "__" in name or "--" in name,
+}
 _ATOM = r"[^\s()<>\[\]:;@\\,\".\x00-\x20\x7f]+"
 _DOT_ATOM = rf"{_ATOM}(?:\.{_ATOM})*"
 _ADDRESS = re.compile(rf"{_DOT_ATOM}@{_DOT_ATOM}")
@@ -36,38 +43,42 @@ _PICTURE_SCHEMES = frozenset({"http", "https"})
 
 def check_name(name: str, missing: str) -> None:
     """A first or last name; ``missing`` is the field's word, ``first name`` or ``last name``."""
+    field = _named(missing)
     if not name:
-        raise BadRequest(f"missing_{missing.replace(' ', '_')}", f"missing {missing}")
+        raise BadRequest(f"missing_{field}", f"missing {missing}", field=field)
     check_length(name, missing)
     check_characters(name, missing)
 
 
-def check_name_size(name: str) -> None:
+def check_name_size(name: str, field: str) -> None:
     """Upstream's own limit, which it checks before it checks that there is a name."""
     if len(name.encode()) > _NAME_BYTES:
-        raise BadRequest("invalid_name_size", "invalid name size")
+        detail = f"{field} is longer than {_NAME_BYTES} bytes"
+        raise BadRequest("invalid_name_size", "invalid name size", field=field, detail=detail)
 
 
 def check_length(value: str, field: str) -> None:
     """What a column holds; the message names the limit (decisions.md, "Statuses")."""
     if len(value) > COLUMN_CHARACTERS:
-        raise BadRequest(
-            f"{field.replace(' ', '_')}_too_long", f"{field} is longer than {COLUMN_CHARACTERS} characters"
-        )
+        name, message = _named(field), f"{field} is longer than {COLUMN_CHARACTERS} characters"
+        raise BadRequest(f"{name}_too_long", message, field=name)
 
 
 def check_characters(value: str, field: str) -> None:
     """Refuse a name with characters that nobody sees (security.md S54); ``field`` is its word, as ``first name``."""
     if any(unicodedata.category(character) in _UNSEEN for character in value):
-        raise BadRequest(f"invalid_{field.replace(' ', '_')}", f"{field} has control or format characters")
+        name, message = _named(field), f"{field} has control or format characters"
+        raise BadRequest(f"invalid_{name}", message, field=name)
 
 
-def check_username(username: str) -> None:
+def check_username(username: str, field: str = "username") -> None:
     """1 to 32 of ``A–Z a–z 0–9 _ -``, starting with a letter or digit, no ``__`` and no ``--``."""
     if not username:
-        raise BadRequest("missing_username", "missing username")
-    if not _USERNAME.fullmatch(username) or "__" in username or "--" in username:
-        raise BadRequest("invalid_username", "invalid username")
+        raise BadRequest("missing_username", "missing username", field=field)
+    broken = [rule for rule, is_broken in _USERNAME_RULES.items() if is_broken(username)]
+    if broken:
+        details = [Detail(field, "invalid_username", rule) for rule in broken]
+        raise BadRequest("invalid_username", "invalid username", details=details)
 
 
 def is_reserved(username: str) -> bool:
@@ -75,18 +86,24 @@ def is_reserved(username: str) -> bool:
     return folded_username(username) in settings().reserved_usernames
 
 
-def reserved_username() -> BadRequest:
+def reserved_username(field: str = "username") -> BadRequest:
     """Return the refusal of a reserved username, which only an administrator may give (security.md S54)."""
-    return BadRequest("reserved_username", "this username is reserved")
+    return BadRequest("reserved_username", "this username is reserved", field=field)
 
 
 def check_email(email: str) -> None:
     """One bare address, ``local@domain``: dot-atoms of RFC 5322, in which other scripts' letters are welcome."""
     if not email:
-        raise BadRequest("missing_email", "missing email")
+        raise BadRequest("missing_email", "missing email", field="email")
     if not _ADDRESS.fullmatch(email) or not email.isprintable():
-        raise BadRequest("invalid_email", "invalid email")
+        raise invalid_email()
     check_length(email, "email")
+
+
+def invalid_email() -> BadRequest:
+    """Return the refusal of what is not one bare address."""
+    detail = "email must be one address, as ada@example.com"
+    return BadRequest("invalid_email", "invalid email", field="email", detail=detail)
 
 
 def check_external_provider(user: User, values: Mapping[str, Any]) -> None:
@@ -117,7 +134,8 @@ def check_profile_picture(url: str) -> None:
     except ValueError:  # unbalanced brackets, a port that is no number
         bad = True
     if bad:
-        raise BadRequest("invalid_profile_picture", "invalid profile picture url")
+        name, detail = "profile_picture", "profile_picture must be an http or https URL"
+        raise BadRequest("invalid_profile_picture", "invalid profile picture url", field=name, detail=detail)
 
 
 def check_sizes(values: Mapping[str, Any], stored: User | None = None) -> None:
@@ -127,22 +145,45 @@ def check_sizes(values: Mapping[str, Any], stored: User | None = None) -> None:
     the whole user back.
     """
     changed = {name: value for name, value in values.items() if stored is None or value != getattr(stored, name)}
-    for name in ("metadata", "private_metadata"):
-        if metadata_bytes(changed.get(name, {})) > METADATA_BYTES:
-            raise BadRequest(f"{name}_too_large", f"{name} is larger than {METADATA_BYTES} bytes")
-    tags = changed.get("tags", [])
+    with all_rules() as rules:
+        for name in ("metadata", "private_metadata"):
+            rules.check(_check_metadata, changed.get(name, {}), name)
+        rules.check(_check_number_of_tags, changed.get("tags", []))
+        rules.check(_check_length_of_tags, changed.get("tags", []))
+        rules.check(_check_picture_size, changed.get("profile_picture", ""))
+
+
+def _check_metadata(value: Mapping[str, Any], name: str) -> None:
+    if metadata_bytes(value) > METADATA_BYTES:
+        raise BadRequest(f"{name}_too_large", f"{name} is larger than {METADATA_BYTES} bytes", field=name)
+
+
+def _check_number_of_tags(tags: Sequence[str]) -> None:
     if len(tags) > TAGS:
-        raise BadRequest("too_many_tags", f"there are more than {TAGS} tags")
+        raise BadRequest("too_many_tags", f"there are more than {TAGS} tags", field="tags")
+
+
+def _check_length_of_tags(tags: Sequence[str]) -> None:
     if any(len(tag) > TAG_CHARACTERS for tag in tags):
-        raise BadRequest("tag_too_long", f"a tag is longer than {TAG_CHARACTERS} characters")
-    if len(changed.get("profile_picture", "").encode()) > PICTURE_BYTES:
-        raise BadRequest("profile_picture_too_long", f"profile picture url is longer than {PICTURE_BYTES} bytes")
+        raise BadRequest("tag_too_long", f"a tag is longer than {TAG_CHARACTERS} characters", field="tags")
+
+
+def _check_picture_size(url: str) -> None:
+    if len(url.encode()) > PICTURE_BYTES:
+        message = f"profile picture url is longer than {PICTURE_BYTES} bytes"
+        raise BadRequest("profile_picture_too_long", message, field="profile_picture")
 
 
 def check_description(description: str) -> None:
     """The label of a session."""
     if len(description) > DESCRIPTION_CHARACTERS:
-        raise BadRequest("description_too_long", f"description is longer than {DESCRIPTION_CHARACTERS} characters")
+        message = f"description is longer than {DESCRIPTION_CHARACTERS} characters"
+        raise BadRequest("description_too_long", message, field="description")
+
+
+def _named(word: str) -> str:
+    """The field that a word of messages names: ``first_name`` for ``first name``."""
+    return word.replace(" ", "_")
 
 
 def metadata_bytes(metadata: Mapping[str, Any]) -> int:

@@ -1,5 +1,6 @@
 """What a list asks for: the query parameters of ``GET /users`` (contract §3.2; decisions.md 22–24)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from users.errors import BadRequest
 from users.models import Role, Status
 from users.query import Query
+from users.rules import Rules, all_rules
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
@@ -15,6 +17,7 @@ ORDERS = ("updated_at", "created_at", "first_name", "last_name", "username", "em
 SEARCH_ORDERS = tuple(order for order in ORDERS if order != "email")
 _DEFAULT_ORDER = "updated_at"
 _LEAST_SEARCH_BYTES = 3
+_SEARCHED = ("username", "first_name", "last_name", "id")
 _SUBSTRINGS = ("username", "email", "first_name", "last_name")
 
 
@@ -50,14 +53,16 @@ class Listing:
 
 def read_search(query: Query) -> Listing:
     """The search that a query asks for: enabled ordinary users only (contract §3.3; decisions.md 22, 31)."""
-    offset, limit = query.number("offset", 0), query.number("limit", DEFAULT_LIMIT)
-    contains = {name: query.text(name) for name in ("username", "first_name", "last_name", "id")}
-    order, descending = _search_order(query)
-    if any(0 < len(contains[name].encode()) < _LEAST_SEARCH_BYTES for name in ("username", "id")):
-        raise BadRequest("search_too_short", f"search query must be at least {_LEAST_SEARCH_BYTES} bytes")
-    if not any(contains.values()):
-        raise BadRequest("empty_search", "search query must not be empty")
-    _check_limit(limit)
+    with all_rules() as rules:
+        offset, limit = _read_window(rules, query)
+        contains = {name: rules.read(None, query.text, name) for name in _SEARCHED}
+        order = rules.read(_DEFAULT_ORDER, _search_order, query)
+        descending = rules.read(True, _descending, query)
+        for name in ("username", "id"):
+            rules.check(_check_search, name, contains[name] or "")
+        rules.check(_check_not_empty, contains)
+        rules.check(_check_limit, limit)
+        cursor = rules.read("", _cursor, query, offset)
     return Listing(
         offset=offset,
         limit=limit,
@@ -73,26 +78,31 @@ def read_search(query: Query) -> Listing:
         only_total=False,
         created_from=None,
         created_to=None,
-        cursor=_cursor(query, offset),
+        cursor=cursor,
     )
 
 
 def read_listing(query: Query) -> Listing:
     """The list that a query asks for; BadRequest in the order of the contract, §3.2."""
-    status_text = query.text("status", "enabled")
-    offset, limit = query.number("offset", 0), query.number("limit", DEFAULT_LIMIT)
-    metadata = query.json_object("metadata")
-    contains = {name: query.text(name) for name in _SUBSTRINGS}
-    tags, all_tags = read_tags(query.text("tags"))
-    _order_texts(query)
-    contains["id"] = query.text("id")
-    status = _status(status_text)
-    only_total = query.flag("only_total") or False
-    created_from, created_to = query.moment("created_from"), query.moment("created_to")
-    role = _role(query.text("role", "all"))
-    verified = query.flag("verified") if query.text("verified") else None
-    _check_limit(limit)
-    order, descending = _order(query)
+    with all_rules() as rules:
+        status_text = rules.read("", query.text, "status", "enabled")
+        offset, limit = _read_window(rules, query)
+        metadata = rules.read({}, query.json_object, "metadata")
+        contains = {name: rules.read("", query.text, name) for name in _SUBSTRINGS}
+        tags, all_tags = read_tags(rules.read("", query.text, "tags"))
+        order = rules.read("", query.text, "order")
+        direction = rules.read("", query.text, "dir")
+        contains["id"] = rules.read("", query.text, "id")
+        status = rules.read(None, _status, status_text)
+        only_total = rules.read(None, query.flag, "only_total") or False
+        created_from = rules.read(None, query.moment, "created_from")
+        created_to = rules.read(None, query.moment, "created_to")
+        role = rules.read(None, _role, rules.read("", query.text, "role"))
+        verified = rules.read(None, _verified, query)
+        rules.check(_check_limit, limit)
+        rules.check(_check_order, order)
+        descending = rules.read(True, _is_descending, direction)
+        cursor = rules.read("", _cursor, query, offset)
     return Listing(
         offset=offset,
         limit=limit,
@@ -103,12 +113,12 @@ def read_listing(query: Query) -> Listing:
         contains={name: value for name, value in contains.items() if value},
         tags=tags,
         all_tags=all_tags,
-        order=order,
+        order=order or _DEFAULT_ORDER,
         descending=descending,
         only_total=only_total,
         created_from=created_from,
         created_to=created_to,
-        cursor=_cursor(query, offset),
+        cursor=cursor,
     )
 
 
@@ -121,39 +131,63 @@ def read_tags(text: str) -> tuple[list[str], bool]:
     return ([text] if text else []), True
 
 
+def _read_window(rules: Rules, query: Query) -> tuple[int, int]:
+    """The offset and the limit; the limit's range is checked later, in the contract's order."""
+    offset = rules.read(0, query.number, "offset", 0)
+    return offset, rules.read(DEFAULT_LIMIT, query.number, "limit", DEFAULT_LIMIT)
+
+
 def _check_limit(limit: int) -> None:
     if not 1 <= limit <= MAX_LIMIT:
-        raise BadRequest("invalid_limit", "invalid limit size")
+        detail = f"limit must be from 1 to {MAX_LIMIT}"
+        raise BadRequest("invalid_limit", "invalid limit size", field="limit", detail=detail)
 
 
-def _order_texts(query: Query) -> tuple[str, str]:
-    return query.text("order", _DEFAULT_ORDER), query.text("dir", "desc")
+def _check_search(name: str, text: str) -> None:
+    if 0 < len(text.encode()) < _LEAST_SEARCH_BYTES:
+        message = f"search query must be at least {_LEAST_SEARCH_BYTES} bytes"
+        raise BadRequest("search_too_short", message, field=name)
 
 
-def _order(query: Query) -> tuple[str, bool]:
-    """The order and whether it is descending; empty ones are the defaults."""
-    order, direction = _order_texts(query)
+def _check_not_empty(contains: Mapping[str, str | None]) -> None:
+    """A text that could not be read is None: it was given."""
+    if all(text == "" for text in contains.values()):
+        detail = f"one of {', '.join(contains)} must be given"
+        raise BadRequest("empty_search", "search query must not be empty", detail=detail)
+
+
+def _check_order(order: str) -> None:
     if order not in ("", *ORDERS):
-        raise BadRequest("invalid_order", "invalid list order provided")
-    return order or _DEFAULT_ORDER, _is_descending(direction)
+        detail = f"order must be one of {', '.join(ORDERS)}"
+        raise BadRequest("invalid_order", "invalid list order provided", field="order", detail=detail)
 
 
-def _search_order(query: Query) -> tuple[str, bool]:
-    """The same for search, which ignores an order that its answer does not show, as upstream ignores every order."""
-    order, direction = _order_texts(query)
-    return order if order in SEARCH_ORDERS else _DEFAULT_ORDER, _is_descending(direction)
+def _search_order(query: Query) -> str:
+    """The order of a search, which ignores one that its answer does not show, as upstream ignores every order."""
+    order = query.text("order")
+    return order if order in SEARCH_ORDERS else _DEFAULT_ORDER
+
+
+def _descending(query: Query) -> bool:
+    return _is_descending(query.text("dir"))
 
 
 def _is_descending(direction: str) -> bool:
+    """Whether the order is descending, as it is where nothing is given."""
     if direction not in ("", "asc", "desc"):
-        raise BadRequest("invalid_direction", "invalid list direction provided")
+        detail = "dir must be asc or desc"
+        raise BadRequest("invalid_direction", "invalid list direction provided", field="dir", detail=detail)
     return direction != "asc"
+
+
+def _verified(query: Query) -> bool | None:
+    return query.flag("verified") if query.text("verified") else None
 
 
 def _cursor(query: Query, offset: int) -> str:
     text = query.text("cursor")
     if text and offset:
-        raise BadRequest("invalid_cursor", "a cursor goes without an offset")
+        raise BadRequest("invalid_cursor", "a cursor goes without an offset", field="cursor")
     return text
 
 
@@ -161,12 +195,14 @@ def _status(text: str) -> Status | None:
     """None for ``all``; an empty one is ``enabled`` (contract §3.1)."""
     statuses = {"": Status.ENABLED, "all": None, **{status.name.lower(): status for status in Status}}
     if text not in statuses:
-        raise BadRequest("invalid_status", "invalid status")
+        detail = "status must be one of enabled, disabled, deleted, all"
+        raise BadRequest("invalid_status", "invalid status", field="status", detail=detail)
     return statuses[text]
 
 
 def _role(text: str) -> Role | None:
     roles = {"": None, "all": None, "user": Role.USER, "admin": Role.ADMIN}
     if text not in roles:
-        raise BadRequest("invalid_role", "invalid client role")
+        detail = "role must be one of user, admin, all"
+        raise BadRequest("invalid_role", "invalid client role", field="role", detail=detail)
     return roles[text]

@@ -9,16 +9,15 @@ from nacl import bindings
 from nacl.exceptions import InvalidkeyError
 
 from users.common_passwords import is_common
-from users.errors import BadRequest
+from users.errors import BadRequest, Detail
+from users.password_policy import MAX_BYTES, TELLING_LENGTH, broken_pattern
 from users.readiness import needed
+from users.rules import all_rules
 from users.settings import SettingsError, settings
 
-MAX_BYTES = 1024
 _MEMORY_BYTES = 19 * 1024 * 1024
 _PASSES = 2
 _ARGON2ID_COSTS = re.compile(r"\$argon2id\$v=19\$m=(\d+),t=(\d+),")  # KiB, passes
-# A name shorter than this may occur in a password by chance.
-_TELLING_LENGTH = 4
 # What bcrypt reads of a password; upstream's Go refuses longer ones, so none of its hashes depends on more.
 _BCRYPT_BYTES = 72
 # A hash whose password nobody knows: 32 random bytes that were thrown away.
@@ -67,27 +66,57 @@ def is_outdated(stored_hash: str) -> bool:
     return is_bcrypt(stored_hash) or is_cheaper
 
 
-def check_password_rules(password: str, *, username: str, email: str) -> None:
-    """BadRequest when a new password is empty, too long, off ``MG_USERS_PASS_REGEX``, very common, or tells a name."""
+def check_password_rules(password: str, *, username: str, email: str, field: str = "secret") -> None:
+    """BadRequest when a new password is empty, too long, off ``MG_USERS_PASS_REGEX``, very common, or tells a name.
+
+    ``field`` is its name in the request.
+    """
+    check_password_given(password, field)
+    with all_rules() as rules:
+        rules.check(_check_pattern, password, field)
+        rules.check(_check_not_common, password, field)
+        rules.check(_check_tells_no_name, password, username, email.partition("@")[0], field)
+
+
+def check_password_given(password: str, field: str) -> None:
+    """BadRequest when there is no password, or one of more bytes than are ever looked at."""
     if not password:
-        raise BadRequest("missing_password", "missing password")
+        raise BadRequest("missing_password", "missing password", field=field)
     if len(password.encode()) > MAX_BYTES:
-        raise BadRequest("password_too_long", f"password is longer than {MAX_BYTES} bytes")
+        raise BadRequest("password_too_long", f"password is longer than {MAX_BYTES} bytes", field=field)
+
+
+def _check_pattern(password: str, field: str) -> None:
     if not password_pattern().search(password):
-        raise BadRequest("weak_password", "password does not meet the requirements")
+        detail = broken_pattern(password)
+        raise BadRequest("weak_password", "password does not meet the requirements", field=field, detail=detail)
+
+
+def _check_not_common(password: str, field: str) -> None:
     if settings().pass_common_check and is_common(password):
-        raise BadRequest("common_password", "password is too common")
+        detail = "password must not be a common password or word, even with digits and signs added"
+        raise BadRequest("common_password", "password is too common", field=field, detail=detail)
+
+
+def _check_tells_no_name(password: str, username: str, mail_name: str, field: str) -> None:
     folded = unicodedata.normalize("NFC", password).casefold()
-    for name in (username, email.partition("@")[0]):
-        if len(name) >= _TELLING_LENGTH and name.casefold() in folded:
-            raise BadRequest("password_contains_name", "password contains the username or the e-mail's name")
+    names = {"the username": username, "the part of the e-mail address before the @": mail_name}
+    details = [
+        Detail(field, "password_contains_name", f"password must not contain {what}")
+        for what, name in names.items()
+        if len(name) >= TELLING_LENGTH and name.casefold() in folded
+    ]
+    if details:
+        message = "password contains the username or the e-mail's name"
+        raise BadRequest("password_contains_name", message, details=details)
 
 
-def check_changed(password: str, stored_hash: str, *, old: str = "") -> None:
+def check_changed(password: str, stored_hash: str, *, old: str = "", field: str = "secret") -> None:
     """BadRequest when a new password is the one of ``stored_hash``, in whatever spelling (security.md S59).
 
     ``old`` is the password that was just verified against the hash, empty where nobody gave it. With it, argon2id costs
     nothing here; without it, one verification. bcrypt has hashed one of the spellings, and only its first 72 bytes.
+    ``field`` is the name of the new one in the request.
     """
     same = _bytes(password) == _bytes(old)
     if not same and is_bcrypt(stored_hash):
@@ -96,7 +125,7 @@ def check_changed(password: str, stored_hash: str, *, old: str = "") -> None:
     elif not same and stored_hash and not old:
         same = verify_password(stored_hash, password)
     if same:
-        raise BadRequest("password_unchanged", "new password is the current one")
+        raise BadRequest("password_unchanged", "new password is the current one", field=field)
 
 
 @needed

@@ -13,12 +13,13 @@ _MAX_BIGINT = 2**63 - 1
 _MAX_DIGITS = 4000  # more, and int() itself refuses
 _MAX_BRACKETS = 100  # of a JSON filter; its nesting, too, is below that
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
+_TIME_WANTED = "must be a time, as 2026-01-31T12:00:00Z, where + is sent as %2B"
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
-def invalid_query() -> BadRequest:
-    """The error of a value that is repeated or cannot be read."""
-    return BadRequest("invalid_query", "invalid query parameters")
+def invalid_query(name: str, problem: str) -> BadRequest:
+    """The error of a value that is repeated or cannot be read; ``problem`` says what is wrong with it."""
+    return BadRequest("invalid_query", "invalid query parameters", field=name, detail=f"{name} {problem}")
 
 
 class Query:
@@ -36,15 +37,19 @@ class Query:
     def text(self, name: str, default: str = "") -> str:
         """The decoded value, ``default`` when the key is absent."""
         values = self._values.get(name, [default])
-        if len(values) > 1 or any("\0" in value or "\udcff" in value for value in values):
-            raise invalid_query()
+        if len(values) > 1:
+            raise invalid_query(name, "must be given once")
+        if "\0" in values[0] or "\udcff" in values[0]:
+            raise invalid_query(name, "must be UTF-8 without NUL characters")
         return values[0]
 
     def number(self, name: str, default: int) -> int:
         """A decimal without sign or spaces, as far as PostgreSQL's bigint reaches."""
         text = self.text(name, str(default))
-        if not (text.isascii() and text.isdigit()) or len(text) > _MAX_DIGITS or int(text) > _MAX_BIGINT:
-            raise invalid_query()
+        if not (text.isascii() and text.isdigit()):
+            raise invalid_query(name, "must be a whole number")
+        if len(text) > _MAX_DIGITS or int(text) > _MAX_BIGINT:
+            raise invalid_query(name, "is too large")
         return int(text)
 
     def flag(self, name: str) -> bool | None:
@@ -54,7 +59,7 @@ class Query:
         try:
             return boolean(self.text(name))
         except ValueError as error:
-            raise invalid_query() from error
+            raise invalid_query(name, "must be true or false") from error
 
     def json_object(self, name: str) -> dict[str, Any]:
         """A JSON object; ``null`` and an absent key are the empty one."""
@@ -62,14 +67,16 @@ class Query:
         if name not in self._values:
             return {}
         if text.count("{") + text.count("[") > _MAX_BRACKETS:
-            raise invalid_query()
+            raise invalid_query(name, f"must have at most {_MAX_BRACKETS} objects and arrays in it")
         try:
             value = json.loads(text)
             json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
-            raise invalid_query() from error
-        if (value is not None and not isinstance(value, dict)) or "\\u0000" in json.dumps(value):
-            raise invalid_query()
+            raise invalid_query(name, "must be a JSON object") from error
+        if value is not None and not isinstance(value, dict):
+            raise invalid_query(name, "must be a JSON object")
+        if "\\u0000" in json.dumps(value):
+            raise invalid_query(name, "must not hold NUL characters")
         return value or {}
 
     def moment(self, name: str) -> datetime | None:
@@ -78,11 +85,11 @@ class Query:
         if not text:
             return None
         if not _RFC3339.fullmatch(text):
-            raise invalid_query()
+            raise invalid_query(name, _TIME_WANTED)
         try:
             return datetime.fromisoformat(text).astimezone(UTC)
         except (ValueError, OverflowError) as error:
-            raise invalid_query() from error
+            raise invalid_query(name, _TIME_WANTED) from error
 
 
 def _text(escaped: str) -> str:

@@ -66,8 +66,8 @@ def create(given: NewAccount) -> tuple[User, bool]:
 
 def _check(given: NewAccount) -> str:
     """Check in the order of a registration (contract §1.6.1); return the address as it is stored."""
-    check_name_size(given.first_name)
-    check_name_size(given.last_name)
+    check_name_size(given.first_name, "first_name")
+    check_name_size(given.last_name, "last_name")
     check_name(given.first_name, "first name")
     check_name(given.last_name, "last name")
     check_username(given.username)

@@ -4,7 +4,6 @@ They work without JavaScript. A form posts to its own address (``action="?"``), 
 path or prefix it was opened. Texts and languages: ``users.web.texts``.
 """
 
-import re
 from collections.abc import Callable
 from functools import cache
 from html import escape
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from users.edge import Reply, Request
 from users.errors import TooManyRequests, Unavailable, UsersError
 from users.media_type import is_json
+from users.password_policy import lengths
 from users.settings import settings
 from users.web.style import current
 from users.web.texts import TEXTS, language_of, preferred_language
@@ -25,7 +25,6 @@ UNUSABLE = frozenset({EXPIRED, "invalid_verification"})
 # What the button of an expired link's page says.
 RENEW = "renew"
 _FOLDER = Path(__file__).parent
-_LEAST_LENGTH = re.compile(r"\^\.\{(\d{1,4}),\d*\}\$")
 _ON_INVALID_FIELD = 'aria-invalid="true"'
 
 
@@ -37,7 +36,7 @@ def form_page(request: Request, texts: str, *, template: str = "", problem: str 
     """
     say = _Speaker(request)
     told = problem and (f"problem.{problem}" if f"problem.{problem}" in TEXTS[say.language] else "failed")
-    least = _least_length()
+    least, _ = lengths()
     content = _template(f"{template or texts}.html").substitute(
         {name: escape(value) for name, value in values.items()},
         **say.all_of(texts, **values),
@@ -164,17 +163,11 @@ def _footer(say: "_Speaker") -> str:
 
 def _password_rules(say: _Speaker) -> list[str]:
     """The configured rules for new passwords (decisions.md 27), as a person reads them."""
-    least = _least_length()
-    rules = [say("rule.length", least=least) if least else say("rule.pattern", pattern=settings().pass_regex)]
+    least, _ = lengths()
+    rules = [say("rule.length", least=str(least)) if least else say("rule.pattern", pattern=settings().pass_regex)]
     if settings().pass_common_check:
         rules.append(say("rule.common"))
     return [*rules, say("rule.name")]
-
-
-def _least_length() -> str:
-    """The number N where ``MG_USERS_PASS_REGEX`` asks for N characters or more and nothing else; else nothing."""
-    found = _LEAST_LENGTH.fullmatch(settings().pass_regex)
-    return found[1] if found else ""
 
 
 @cache

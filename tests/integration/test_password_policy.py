@@ -1,0 +1,71 @@
+"""GET /password/policy tells the rules that registration applies (issue 11, item 18)."""
+
+from typing import Any
+
+import pytest
+
+from tests.service import Service, registration
+
+ALWAYS = {"max_bytes": 1024, "refuses_common": True, "refuses_names": True}
+
+
+def policy(service: Service) -> Any:
+    answer = service.call("password_policy")
+    assert answer.status == 200
+    return answer.json
+
+
+def test_the_default(service: Service) -> None:
+    answer = service.call("password_policy")
+    assert answer.json == ALWAYS | {
+        "pattern": "^.{8,}$",
+        "min_length": 8,
+        "passwordrules": "minlength: 8; maxlength: 1024; allowed: ascii-printable;",
+    }
+    assert answer.headers["Cache-Control"] == "public, max-age=300"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("^.{12,64}$", {
+            "min_length": 12, "max_length": 64,
+            "passwordrules": "minlength: 12; maxlength: 64; allowed: ascii-printable;",
+        }),
+        ("^.{12,9999}$", {
+            "min_length": 12, "max_length": 9999,
+            "passwordrules": "minlength: 12; maxlength: 1024; allowed: ascii-printable;",
+        }),
+        # Each of these asks for more than a length, or for less than it seems to.
+        ("^[a-z]{8,}$", {}),
+        ("^.{8,}[0-9]$", {}),
+        ("^.{8,}", {}),
+        ("(?s)^.{8,}$", {}),
+        ("^.{8,}$|^root$", {}),
+        ("[0-9]", {}),
+    ],
+)  # fmt: skip
+def test_other_patterns(service: Service, pattern: str, told: dict[str, Any]) -> None:
+    with service.configured(MG_USERS_PASS_REGEX=pattern):
+        assert policy(service) == ALWAYS | {"pattern": pattern} | told
+
+
+def test_what_is_told_is_what_is_applied(service: Service) -> None:
+    with service.configured(MG_USERS_PASS_REGEX="^.{10,12}$", MG_USERS_PASS_COMMON_CHECK="false"):
+        told = policy(service)
+        assert told["refuses_common"] is False
+        lengths = range(told["min_length"] - 1, told["max_length"] + 2)
+        statuses = [
+            service.call("register_user", registration(credentials={"secret": "p" * length})).status
+            for length in lengths
+        ]
+    assert statuses == [400, 201, 201, 201, 400]
+    with service.configured(MG_USERS_PASS_REGEX="."):
+        body = registration(credentials={"secret": "q" * policy(service)["max_bytes"] + "q"})
+        assert service.call("register_user", body).error == (400, "password_too_long")
+
+
+def test_it_needs_no_part_of_the_system(service: Service) -> None:
+    away = {"MG_USERS_DB_HOST": "127.0.0.1", "MG_USERS_DB_PORT": "1", "MG_AUTH_GRPC_URL": "127.0.0.1:1"}
+    with service.configured(**away, MG_USERS_SECRET_KEY=""):
+        assert policy(service)["pattern"] == "^.{8,}$"

@@ -1,0 +1,94 @@
+"""The programs of docs/integrate.md, as they stand there, against the running system."""
+
+import json
+import re
+import subprocess
+import sys
+from ast import literal_eval
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.parts.mail import MailServer
+from local.parts.postgres import PostgresServer
+from tests.clients.generated import compiled, node, typescript_project
+from tests.documented_commands import blocks, hold_against
+from tests.service import ROOT
+from tests.system import System, running_system
+
+PAGE = (ROOT / "docs" / "integrate.md").read_text()
+SHOWN = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
+# A token that is over gets the same answer as one that is none: 401 `unauthenticated`.
+EXPIRES_PYTHON = ('        print("found:"', '        session._tokens["access_token"] = "a.b.c"\n')
+EXPIRES_TYPESCRIPT = ("const found: string[] = [];", "if (tokens) {\n  tokens.access_token = 'a.b.c';\n}\n")
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture(scope="module")
+def open_system(
+    postgres: PostgresServer, mail_server: MailServer, environment: dict[str, str], parts_folder: Path
+) -> Iterator[System]:
+    """The system as `make run` configures it: unverified accounts may do everything. Three people are there."""
+    conninfo = postgres.create_database("integrate")
+    own = {"MG_ALLOW_UNVERIFIED_USER": "true", "MG_LOCAL_WORKERS": "1"}
+    with running_system("integrate", conninfo, mail_server.url, environment | own, parts_folder) as started:
+        for number in range(3):
+            started.register(credentials={"username": f"ada-{number}"})
+        yield started
+
+
+def program(name: str, system: System, keys: str, expires: tuple[str, str]) -> str:
+    """A program of the page, for this system's addresses.
+
+    ``expires`` is a line of it, and what makes the access token one that is over before that line.
+    """
+    (text,) = re.findall(rf"<!-- {re.escape(name)} -->\n```\w+\n(.*?)```", PAGE, re.DOTALL)
+    for shown, address in (
+        ("http://localhost:9002", system.url),
+        ("http://localhost:9001/keys/.well-known/jwks.json", keys),
+    ):
+        assert text.count(shown) == 1
+        text = text.replace(shown, address)
+    line, ending = expires
+    assert text.count(line) == 1
+    return text.replace(line, ending + line)
+
+
+def test_the_python_program(open_system: System, environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "example.py"
+    file.write_text(program("example.py", open_system, environment["MG_AUTH_JWKS_URL"], EXPIRES_PYTHON))
+    done = subprocess.run([sys.executable, "-W", "error", file], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", SHOWN[0])
+    style = [Path(sys.executable).parent / "ruff", "check", "--isolated", "--line-length", "120", file]
+    checked = subprocess.run(style, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_typescript_program(open_system: System, environment: dict[str, str], tmp_path: Path) -> None:
+    typescript_project(tmp_path)
+    said = compiled(
+        tmp_path, {"example": program("example.ts", open_system, environment["MG_AUTH_JWKS_URL"], EXPIRES_TYPESCRIPT)}
+    )
+    assert (said.returncode, said.stdout) == (0, "")
+    done = node("example.js", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    as_json = re.sub(r"\{.*\}", lambda found: json.dumps(literal_eval(found[0]), separators=(",", ":")), SHOWN[0])
+    assert done.stdout == as_json.replace("True", "true")
+
+
+def test_the_commands(open_system: System) -> None:
+    (shown,) = blocks(PAGE)
+    hold_against([shown], open_system, set())
+
+
+def test_the_example_of_an_error(open_system: System) -> None:
+    (shown,) = re.findall(r'```json\n(\{\n  "message".*?)```', PAGE, re.DOTALL)
+    body = {
+        "first_name": "A",
+        "last_name": "L",
+        "email": "x",
+        "credentials": {"username": "_", "secret": "short"},
+    }
+    assert open_system.call("POST", "/users", body).json() == json.loads(shown)
