@@ -106,6 +106,13 @@ def test_a_change_that_reads_a_promise_writes_nothing(emptied_service: Service) 
     assert emptied_service.execute("SELECT xmin, ctid::text FROM users_relay") == [before]
 
 
+@pytest.mark.parametrize("run", [None, "11111111-1111-4111-8111-111111111111"])
+def test_a_promise_of_a_clock_that_was_wrong_is_none(emptied_service: Service, run: str | None) -> None:
+    """Else no change would wake a run until that time."""
+    emptied_service.execute("UPDATE users_relay SET run_id = %s, looks_until = now() + interval '1 day'", run)
+    assert [must_wake() for _ in range(2)] == [True, False]
+
+
 def test_every_change_wakes_where_the_row_is_missing(emptied_service: Service) -> None:
     """A restored database may lack it. Else each event would wait for the schedule."""
     emptied_service.execute("DELETE FROM users_relay")
