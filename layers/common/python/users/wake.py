@@ -1,8 +1,8 @@
 """Waking ``deliver_outbox`` after a commit: one asynchronous Lambda Invoke, signed here (architecture.md, outbox).
 
-No boto3 (see ``users.signature``). The call may take a second at most, is not repeated, and its failure is only
-logged: the schedule delivers within a minute what a lost wake-up leaves. Most changes under load need none, because a
-run that is still there looks again (``users.repository.outbox.must_wake``).
+No boto3 (see ``users.signature``). The call may take a second at most, and is not repeated. Its failure is logged, and
+the next change wakes again; without one, the schedule delivers within a minute. Most changes under load need no call,
+because a run that is still there looks again (``users.repository.outbox.must_wake``).
 """
 
 import http.client
