@@ -110,8 +110,10 @@ def _connect(conninfo: str) -> psycopg.Connection[dict[str, Any]]:
 
 
 def _execute(connection: psycopg.Connection[dict[str, Any]], statement: str, parameters: Any) -> list[dict[str, Any]]:
+    """Run a statement; its rows, also those without columns (``SELECT FROM …``), which have no description."""
     cursor = connection.execute(statement, parameters)
-    return cursor.fetchall() if cursor.description else []
+    is_query = cursor.pgresult is not None and cursor.pgresult.status == psycopg.pq.ExecStatus.TUPLES_OK
+    return cursor.fetchall() if is_query else []
 
 
 @dataclass

@@ -6,6 +6,7 @@ so that it works below the prefix of a proxy.
 """
 
 import gzip
+import re
 from pathlib import Path
 
 from users.access import ANYBODY
@@ -23,6 +24,7 @@ _TYPES = {
     "swagger-ui.css": "text/css; charset=utf-8",
     "favicon-32x32.png": "image/png",
 }
+_NEVER = re.compile(r"q=0(\.0*)?")
 # Swagger UI sets style attributes and carries its icons as data URLs.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
@@ -48,6 +50,12 @@ def _file(request: Request, name: str) -> Reply:
         return static_file(request, (_FOLDER / name).read_bytes(), headers)
     content = compressed.read_bytes()
     headers["Vary"] = "Accept-Encoding"
-    if "gzip" not in request.headers.get("accept-encoding", ""):
+    if not _takes_gzip(request.headers.get("accept-encoding", "")):
         return static_file(request, gzip.decompress(content), headers)
     return static_file(request, content, headers | {"Content-Encoding": "gzip"})
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Whether a client that accepts these codings takes gzip: named, and not with a weight of 0 (RFC 9110, 12.5.3)."""
+    codings = (coding.replace(" ", "").lower().partition(";") for coding in accepted.split(","))
+    return any(name == "gzip" and not _NEVER.fullmatch(weight) for name, _, weight in codings)

@@ -4,7 +4,6 @@ SwaggerUIBundle({
   dom_id: "#page",
   deepLinking: true,
   displayRequestDuration: true,
-  persistAuthorization: true,
   tryItOutEnabled: true,
   validatorUrl: null,
 });

@@ -176,7 +176,32 @@ def test_create_refuses_what_a_registration_refuses(
     assert (code, error) == (1, expected)
 
 
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        '{"a":' * 200 + "1" + "}" * 200,
+        long('{"a": "\\u0000"}'),
+        long('{"a": "\\ud800"}'),
+        long('{"a": 1e400}'),
+        long('{"a": NaN}'),
+    ],
+)
+def test_create_refuses_metadata_that_cannot_be_kept(service: Service, line: CommandLine, metadata: str) -> None:
+    """As a registration does."""
+    raw = json.dumps(registration()).removesuffix("}") + f', "metadata": {metadata}}}'
+    _, expected = service.call("register_user", raw=raw).error
+    code, error, _ = created(line, metadata=metadata).failure
+    assert (code, error) == (1, expected)
+
+
+def test_create_refuses_to_go_without_the_password_that_was_to_come(line: CommandLine) -> None:
+    """The program before the pipe may have failed: no account without a password is made of that."""
+    assert created(line, "--password-stdin", given="").failure[:2] == (2, "usage")
+    assert created(line, "--password-stdin", given="\n").failure[:2] == (2, "usage")
+
+
 def test_create_refuses_metadata_that_are_no_object(line: CommandLine) -> None:
+    assert created(line, metadata="[" * 100_000).failure[:2] == (2, "usage")
     assert created(line, metadata="[]").failure[:2] == (2, "usage")
     assert created(line, metadata="{").failure[:2] == (2, "usage")
 

@@ -344,10 +344,48 @@ def test_the_sources_administrator_takes_the_place(
     token = own_service.log_in(expected["email"])
     assert own_service.call("list_users", token=token).status == 200
     told = own_service.execute("SELECT channel, name, payload FROM users_outbox WHERE user_id = %s ORDER BY seq", here)
-    assert [(row["channel"], row["name"]) for row in told] == [("event", "user.purge"), ("relation", "settle")]
+    names_told = [(row["channel"], row["name"]) for row in told if row["channel"] != "revocation"]
+    assert names_told == [("event", "user.purge"), ("relation", "settle")]
     assert told[0]["payload"]["id"] == here
     again = line.run("import", given, "--on-conflict", "update", "--json").json
     assert (again["updated"], again["imported"], again["failed"]) == (2, 0, 0)
+
+
+def test_nothing_is_kept_of_the_administrator_that_was_replaced(own_service: Service, line: CommandLine) -> None:
+    """As of every account that is removed for good. Auth forgets its refresh tokens."""
+    here = installed(own_service)
+    own_service.log_in("admin@example.com")
+    own_service.execute("DELETE FROM users_outbox")
+    payload = '{"email": "admin@example.com"}'
+    own_service.execute(
+        "INSERT INTO users_outbox (id, user_id, channel, name, payload)"
+        " VALUES (%s, %s, 'mail', 'password_changed', %s)",
+        *(str(uuid.uuid4()), here, payload),
+    )
+    own_service.execute(
+        "INSERT INTO users_throttle (key, user_id, hits, expires_at, hit_at)"
+        " VALUES ('login:x:y', %s, 1, now() + interval '1 hour', now())",
+        here,
+    )
+    done = line.run("import", write(line, theirs()), "--on-conflict", "update", "--json")
+    assert (done.code, done.json["updated"]) == (0, 1), done.err
+    told = own_service.execute("SELECT channel, name, payload FROM users_outbox WHERE user_id = %s", here)
+    assert {row["channel"] for row in told} == {"event", "relation", "revocation"}
+    assert "admin@example.com" not in json.dumps([row["payload"] for row in told])
+    assert own_service.execute("SELECT FROM users_throttle WHERE user_id = %s", here) == []
+
+
+def test_one_line_takes_the_place_and_the_password(own_service: Service, line: CommandLine) -> None:
+    """The second is another person, with the username that has become free."""
+    here = installed(own_service)
+    other = theirs(id=str(uuid.uuid4()), email="second@example.com")
+    given = write(line, theirs(credentials={"username": "chief"}), other)
+    done = line.run("import", given, "--on-conflict", "update", "--json")
+    assert (done.json["updated"], done.json["imported"]) == (1, 1), done.err
+    kept = own_service.execute("SELECT id, secret IS NOT NULL AS has_password FROM users WHERE role = 1")
+    assert {row["id"]: row["has_password"] for row in kept} == {SOURCE: True, other["id"]: False}
+    purged = own_service.execute("SELECT FROM users_outbox WHERE user_id = %s AND name = 'user.purge'", here)
+    assert len(purged) == 1
 
 
 def test_with_its_hash_the_password_is_the_sources(own_service: Service, line: CommandLine) -> None:

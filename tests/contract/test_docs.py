@@ -54,6 +54,12 @@ def test_a_large_file_is_compressed_for_whoever_takes_that(contract_system: Syst
     assert packed.headers["ETag"] != plain.headers["ETag"]
 
 
+@pytest.mark.parametrize("accepted", ["", "br", "gzip;q=0", "br, GZIP ; q=0.0", "x-gzip2"])
+def test_nobody_gets_gzip_who_does_not_take_it(contract_system: System, accepted: str) -> None:
+    answer = contract_system.call("GET", "/docs/swagger-ui.css", **{"Accept-Encoding": accepted})
+    assert "Content-Encoding" not in answer.headers
+
+
 @pytest.mark.parametrize(
     ("method", "path", "error"),
     [

@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -23,6 +24,7 @@ from operations.lookout import Lookout
 from operations.relay import DestinationUnavailable, Outcome, Row, deliver_due
 from tests.http_server import http_server
 from tests.service import Service, eventually
+from users import wake
 from users.repository.outbox import must_wake
 
 PYTHON_PATH = f"{ROOT}/layers/common/python:{ROOT}/layers/operations/python"
@@ -31,6 +33,14 @@ PYTHON_PATH = f"{ROOT}/layers/common/python:{ROOT}/layers/operations/python"
 @pytest.fixture(autouse=True)
 def nobody_is_expected(emptied_service: Service) -> None:
     emptied_service.execute("UPDATE users_relay SET run_id = NULL, looks_until = '-infinity'")
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promises that stand long enough for a machine that is busy with other tests."""
+    monkeypatch.setattr(lookout, "_FIRST", 0.5)
+    monkeypatch.setattr(lookout, "_RENEWED", 1.0)
+    monkeypatch.setattr(lookout, "_RENEWED_BELOW", timedelta(seconds=0.7))
 
 
 def always() -> bool:
@@ -96,9 +106,57 @@ def test_a_change_that_reads_a_promise_writes_nothing(emptied_service: Service) 
     assert emptied_service.execute("SELECT xmin, ctid::text FROM users_relay") == [before]
 
 
+@pytest.mark.parametrize("run", [None, "11111111-1111-4111-8111-111111111111"])
+def test_a_promise_of_a_clock_that_was_wrong_is_none(emptied_service: Service, run: str | None) -> None:
+    """Else no change would wake a run until that time."""
+    emptied_service.execute("UPDATE users_relay SET run_id = %s, looks_until = now() + interval '1 day'", run)
+    assert [must_wake() for _ in range(2)] == [True, False]
+
+
+def test_every_change_wakes_where_the_row_is_missing(emptied_service: Service) -> None:
+    """A restored database may lack it. Else each event would wait for the schedule."""
+    emptied_service.execute("DELETE FROM users_relay")
+    try:
+        assert [must_wake() for _ in range(2)] == [True, True]
+        put(emptied_service, "a")
+        assert deliver_due({"event": Told}, always, always)["delivered"] == 1
+    finally:
+        emptied_service.execute("INSERT INTO users_relay DEFAULT VALUES")
+
+
+def test_a_change_succeeds_and_wakes_where_its_role_may_not_see_the_row(
+    emptied_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with http_server(status=202) as api:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", api.url)
+        monkeypatch.setenv("OUTBOX_FUNCTION", "x")
+        emptied_service.execute("REVOKE ALL ON users_relay FROM users_functions")
+        try:
+            wake.wake_delivery()
+        finally:
+            emptied_service.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON users_relay TO users_functions")
+            wake.close()
+        assert len(api.received) == 1
+
+
+def test_a_wake_up_that_lambda_does_not_take_keeps_nobody_from_waking(
+    emptied_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with http_server(status=429) as api:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", api.url)
+        monkeypatch.setenv("OUTBOX_FUNCTION", "x")
+        wake.wake_delivery()
+        api.status = 202
+        wake.wake_delivery()
+        wake.wake_delivery()
+        wake.close()
+        assert len(api.received) == 2
+
+
 # --- what a run does about it
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_change_during_a_delivery_is_delivered_by_the_same_run_and_wakes_nobody(emptied_service: Service) -> None:
     woken: list[bool] = []
 
@@ -116,6 +174,7 @@ def test_a_change_during_a_delivery_is_delivered_by_the_same_run_and_wakes_nobod
     assert must_wake(), "nobody looks after the run"
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_change_after_the_last_delivery_is_seen_while_the_promise_stands(
     emptied_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +229,7 @@ def test_a_run_that_nobody_woke_promises_nothing_and_writes_nothing(emptied_serv
     assert emptied_service.execute("SELECT xmin, ctid::text FROM users_relay") == [before]
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_promise_is_renewed_only_while_changes_come(emptied_service: Service) -> None:
     stood: list[float] = []
 
@@ -187,6 +247,7 @@ def test_a_promise_is_renewed_only_while_changes_come(emptied_service: Service) 
     assert promise(emptied_service)[1] <= 0, "it was kept to its end"
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_two_runs_do_not_both_wait(emptied_service: Service) -> None:
     must_wake()
     put(emptied_service, "a")

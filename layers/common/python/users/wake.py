@@ -1,8 +1,8 @@
 """Waking ``deliver_outbox`` after a commit: one asynchronous Lambda Invoke, signed here (architecture.md, outbox).
 
-No boto3 (see ``users.signature``). The call may take a second at most, is not repeated, and its failure is only
-logged: the schedule delivers within a minute what a lost wake-up leaves. Most changes under load need none, because a
-run that is still there looks again (``users.repository.outbox.must_wake``).
+No boto3 (see ``users.signature``). The call may take a second at most, and is not repeated. Its failure is logged, and
+the next change wakes again; without one, the schedule delivers within a minute. Most changes under load need no call,
+because a run that is still there looks again (``users.repository.outbox.must_wake``).
 """
 
 import http.client
@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
+import psycopg
+
 from users.credentials import credentials
 from users.errors import Unavailable
 from users.http_client import open_connection
 from users.log import logger
-from users.repository.outbox import must_wake
+from users.repository.outbox import must_wake, withdraw_wake
 from users.signature import signed_headers
 from users.snapstart import not_in_snapshots
 
@@ -34,11 +36,29 @@ def wake_delivery() -> None:
     function = os.environ.get("OUTBOX_FUNCTION", "")
     if not function:
         return
+    if _must_wake() and not _is_taken(function):
+        _withdraw()
+
+
+def _must_wake() -> bool:
     try:
-        if not must_wake():
-            return
-    except Unavailable:
-        pass  # the change is committed, and waking once too often does no harm
+        return must_wake()
+    except (Unavailable, psycopg.Error) as error:
+        # The change is committed: the request must not fail any more. Waking once too often does no harm.
+        logger.warning("delivery is woken in any case", exception_type=type(error).__name__)
+        return True
+
+
+def _withdraw() -> None:
+    """Let the next change wake: those of this moment have left it to this call, which failed."""
+    try:
+        withdraw_wake()
+    except (Unavailable, psycopg.Error) as error:
+        logger.warning("the wake-up was not withdrawn", exception_type=type(error).__name__)
+
+
+def _is_taken(function: str) -> bool:
+    """Call Lambda; whether it took the event. A failure is logged."""
     region = os.environ["AWS_REGION"]
     endpoint = urlsplit(_endpoint(region))
     path = f"/2015-03-31/functions/{quote(function, safe='')}/invocations"
@@ -50,9 +70,10 @@ def wake_delivery() -> None:
         status = _post(endpoint.scheme, endpoint.netloc, path, headers)
     except (OSError, http.client.HTTPException) as error:
         logger.warning("delivery was not woken", exception_type=type(error).__name__)
-    else:
-        if status != 202:
-            logger.warning("delivery was not woken", status=status)
+        return False
+    if status != 202:
+        logger.warning("delivery was not woken", status=status)
+    return status == 202
 
 
 @not_in_snapshots

@@ -3,13 +3,17 @@
 The owner sets the password and proves the address by the link of an invitation.
 """
 
+import json
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import Field
+
 from operations.account_administration import OPERATOR, wake_where_possible
 from users import outbox, passwords
+from users.body import Body
 from users.email_addresses import canonical_email
 from users.fields import check_name, check_name_size, check_sizes, check_username
 from users.granting import grant_or_repair
@@ -32,6 +36,15 @@ class NewAccount:
     status: Status = Status.ENABLED
     tags: list[str] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
+
+
+class _Metadata(Body):
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+def storable(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata as a registration stores them; BadRequest for what it refuses: deep nesting, NUL, huge numbers."""
+    return _Metadata.parse(json.dumps({"metadata": metadata})).metadata
 
 
 def create(given: NewAccount) -> tuple[User, bool]:

@@ -11,6 +11,8 @@ from users.outbox import Record
 
 # Seconds in which a woken run begins, in a new execution environment too. After them the next change wakes again.
 _BEGINS_WITHIN = 1.0
+# A promise that ends later than this was made by a clock that was wrong, and set right since.
+_LONGEST_PROMISE = 300.0  # seconds
 
 # For a statement that has a CTE `changed` with the account's id: its records are written with it, from the parameter
 # `records` (as_rows). The order of the array is the order of delivery. A record that is for a verified address only
@@ -106,12 +108,27 @@ def must_wake() -> bool:
     Whoever gets True has to wake a run: for ``_BEGINS_WITHIN`` seconds all others get False. The run that begins then
     writes its own promise into the row (operations.lookout). While somebody else has locked the row, the answer is
     False: that one is about to wake a run, or to look.
+    Where the row is missing, everybody gets True.
     """
     statement = """
-        UPDATE users_relay SET run_id = NULL, looks_until = clock_timestamp() + %(seconds)s * interval '1 second'
-        WHERE id IN (SELECT id FROM users_relay WHERE looks_until <= clock_timestamp() FOR UPDATE SKIP LOCKED)
-        RETURNING id"""
-    return bool(query(statement, {"seconds": _BEGINS_WITHIN}, read_only=False))
+        WITH woken AS (
+            UPDATE users_relay
+            SET run_id = NULL, looks_until = clock_timestamp() + %(seconds)s * interval '1 second'
+            WHERE id IN (
+                SELECT id FROM users_relay
+                WHERE looks_until <= clock_timestamp()
+                    OR looks_until > clock_timestamp() + %(longest)s * interval '1 second'
+                FOR UPDATE SKIP LOCKED)
+            RETURNING id
+        )
+        SELECT EXISTS (SELECT FROM woken) OR NOT EXISTS (SELECT FROM users_relay) AS must_wake"""
+    parameters = {"seconds": _BEGINS_WITHIN, "longest": _LONGEST_PROMISE}
+    return bool(query(statement, parameters, read_only=False)[0]["must_wake"])
+
+
+def withdraw_wake() -> None:
+    """Let the next change wake delivery, because the wake-up that ``must_wake`` asked for was not taken."""
+    query("UPDATE users_relay SET looks_until = '-infinity' WHERE run_id IS NULL", {}, read_only=False)
 
 
 def oldest_age() -> float:

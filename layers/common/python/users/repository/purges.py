@@ -94,7 +94,13 @@ def remove(claim: Claim, event: Record) -> int:
 
 
 def remove_chosen(chosen: str, parameters: Mapping[str, Any], event: Record) -> int:
-    """The same for accounts that are in no domain and have no relations, whose ids the statement ``chosen`` finds.
+    """The same for accounts that are in no domain and have no relations, whose ids the statement ``chosen`` finds."""
+    statement, values = removal_of(chosen, parameters, event)
+    return int(query(statement, values, read_only=False)[0]["removed"])
+
+
+def removal_of(chosen: str, parameters: Mapping[str, Any], event: Record) -> tuple[str, dict[str, Any]]:
+    """The statement that does so and its parameters, for a transaction of the caller's. It returns ``removed``.
 
     ``event`` is the model of each one's. Verifications, mail tokens and known addresses go by cascade.
     """
@@ -108,5 +114,4 @@ def remove_chosen(chosen: str, parameters: Mapping[str, Any], event: Record) -> 
             FROM changed
         )
         SELECT count(*) AS removed FROM changed"""
-    values = {**parameters, "name": event.name, "payload": Jsonb(event.payload)}
-    return int(query(statement, values, read_only=False)[0]["removed"])
+    return statement, {**parameters, "name": event.name, "payload": Jsonb(event.payload)}

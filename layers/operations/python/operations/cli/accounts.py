@@ -88,16 +88,19 @@ def add_to(user: click.Group) -> None:
         password gets none where MG_USERS_VERIFY_ON_REGISTER is false. Where no mail gets through, `user reset-password
         --print-link` prints a link.
         """
-        from operations.account_creation import NewAccount
+        from operations.account_creation import NewAccount, storable
         from operations.account_creation import create as make
 
+        secret = given_password() if password_stdin else ""
+        if password_stdin and not secret:
+            raise click.UsageError("--password-stdin: stdin holds no password.")
         new = NewAccount(
             **names,
-            secret=given_password() if password_stdin else "",
+            secret=secret,
             role=Role[role.upper()],
             status=Status[status.upper()],
             tags=list(tags),
-            metadata=_object(metadata),
+            metadata=storable(_object(metadata)),
         )
         made, invited = make(new)
         told = "the invitation is on its way" if invited else "no mail is sent"
@@ -130,7 +133,7 @@ def add_to(user: click.Group) -> None:
 def _object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.UsageError("--metadata is no JSON.") from error
     if not isinstance(value, dict):
         raise click.UsageError("--metadata is no JSON object.")

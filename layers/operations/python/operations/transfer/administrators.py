@@ -7,7 +7,6 @@ takes over the one that is here, so that whoever installs this can still log in.
 """
 
 import uuid
-from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -15,6 +14,8 @@ from psycopg.rows import DictRow
 
 from users import outbox
 from users.outbox import Record
+from users.repository.purges import removal_of
+from users.sessions import revocations
 
 _ADMINISTRATOR_OF_FILE = "s.given_id AND s.role = 1 AND COALESCE(s.status, 0) = 0"
 _ADMINISTRATOR_HERE = "u.role = 1 AND u.status = 0 AND u.purging_at IS NULL"
@@ -39,23 +40,34 @@ def replaceable(connection: psycopg.Connection[DictRow]) -> list[DictRow]:
 def replace_all(connection: psycopg.Connection[DictRow], insert: str) -> list[str]:
     """Replace accounts by their staged lines, inside the batch's transaction; the ids of those that are gone.
 
-    ``insert`` stores the staged line ``number``, and returns a row. Where it stores nothing, nothing is removed.
+    Nothing is kept of an account that is gone, and an event tells of it. ``insert`` stores the staged line ``number``,
+    and returns a row. Where it stores nothing, nothing is removed.
     """
     return [row["user_id"] for row in replaceable(connection) if _is_replaced(connection, insert, row)]
 
 
 def records_of(user_id: str) -> list[Record]:
-    """What is told of an account that is gone: that it is, and that it has no relations any more."""
-    purged = outbox.account_purged(str(uuid.uuid4()))
-    return [replace(purged, payload={**purged.payload, "id": user_id}), outbox.relation_repair(user_id)]
+    """What is to be done about an account that is gone: its sessions end, and it has no relations any more."""
+    return [*revocations(user_id), outbox.relation_repair(user_id)]
 
 
 def _is_replaced(connection: psycopg.Connection[DictRow], insert: str, row: dict[str, Any]) -> bool:
     is_stored = False
     with connection.transaction() as attempt:
-        connection.execute("DELETE FROM users WHERE id = %(user_id)s", row)
-        connection.execute("UPDATE staged SET secret = COALESCE(secret, %(secret)s) WHERE number = %(number)s", row)
-        is_stored = connection.execute(insert, row).fetchone() is not None
+        is_stored = _is_removed(connection, row["user_id"]) and _is_stored(connection, insert, row)
         if not is_stored:
             raise psycopg.Rollback(attempt)
     return is_stored
+
+
+def _is_removed(connection: psycopg.Connection[DictRow], user_id: str) -> bool:
+    """Remove the account; False when an earlier line has taken its place."""
+    chosen = "SELECT id FROM users WHERE id = %(user_id)s FOR UPDATE"
+    purged = outbox.account_purged(str(uuid.uuid4()))
+    (found,) = connection.execute(*removal_of(chosen, {"user_id": user_id}, purged)).fetchall()
+    return bool(found["removed"])
+
+
+def _is_stored(connection: psycopg.Connection[DictRow], insert: str, row: dict[str, Any]) -> bool:
+    connection.execute("UPDATE staged SET secret = COALESCE(secret, %(secret)s) WHERE number = %(number)s", row)
+    return connection.execute(insert, row).fetchone() is not None
