@@ -4,7 +4,7 @@ VENV := .venv/bin
 SAM := SAM_CLI_TELEMETRY=0 .local/tools/sam/bin/sam
 # What to run of the tests, as pytest takes it: files, names, options.
 ARGS ?=
-# A few tests are quicker without workers, of which each starts its own PostgreSQL. ARGS may say -n again.
+# Each worker starts a PostgreSQL of its own, so a few tests are quicker without workers. ARGS may hold another -n.
 PYTEST = $(VENV)/python -m pytest -n $(if $(ARGS),0,$(1)) $(ARGS)
 BENCHMARK := PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python
 CODE := functions layers local
@@ -14,25 +14,24 @@ ARCHITECTURE ?= arm64
 .PHONY: help run grpc mails sam-local sam-events sam-image test test-all lint build size benchmark load cold-start durations generate lock clean
 
 help:
-	@echo "make run       install what is missing and run the whole system on this machine (Ctrl-C stops it)"
-	@echo "make grpc      the UsersService of gRPC beside it, on port 7002"
-	@echo "make mails     every mail in every language as files in .local/mails, to look at"
-	@echo "make sam-local   beside make run: sam local invoke, start-api and start-lambda, in containers (Ctrl-C ends it)"
-	@echo "make sam-events  for them: the events with fresh tokens, in .local/sam/events"
-	@echo "make sam-image   for them: a stand-in for Amazon's image, where its registry cannot be reached"
-	@echo "make test      the service's tests without the long ones, under 5 minutes"
-	@echo "make test-all  all tests, those of the local Auth and gateway too"
-	@echo "               ARGS=tests/cli make test runs just those; so for test-all"
-	@echo "make lint      ruff, mypy --strict, cfn-lint, sam validate --lint, checkov"
-	@echo "make build     sam build: the functions and layers as they are deployed"
-	@echo "make size      build, and say how large each layer and package is, against Lambda's limits"
-	@echo "make benchmark  import times; CPU of a request; searches over a million users, and removals, beside upstream's; the relay"
-	@echo "make load      logins, registrations, reads and changes under load, beside a monolith's; 5 minutes"
+	@echo "make run         install what is missing and run the whole system on this machine (Ctrl-C stops it)"
+	@echo "make grpc        beside make run: the UsersService of gRPC, on port 7002"
+	@echo "make mails       write every mail in every language into .local/mails, to look at"
+	@echo "make sam-local   beside make run: let sam local run the functions in containers (Ctrl-C ends it)"
+	@echo "make sam-events  beside make run: write the events with fresh tokens into .local/sam/events"
+	@echo "make sam-image   make a stand-in for Amazon's image, where its registry cannot be reached"
+	@echo "make test        the tests without the long ones, under 5 minutes; ARGS=tests/cli runs just those"
+	@echo "make test-all    all tests, those of the local Auth and gateway too; it takes ARGS as well"
+	@echo "make lint        ruff, mypy --strict, cfn-lint, sam validate --lint, checkov"
+	@echo "make build       sam build: the functions and layers as they are deployed"
+	@echo "make size        build, and say how large each layer and package is, against Lambda's limits"
+	@echo "make benchmark   import times, CPU of a request, searches and removals beside upstream's, the relay"
+	@echo "make load        the running system under load, beside a monolith; ARGS=--help tells the options"
 	@echo "make cold-start  starts of every function beside a bare one's and a monolith's"
 	@echo "make durations   what Lambda would bill of warm calls, for docs/cost.md"
-	@echo "make generate  openapi.json, tables and picture of docs/, gRPC messages, authorities of RDS"
-	@echo "make lock      pin the newest versions that the requirements*.in files allow"
-	@echo "make clean     remove what was built and installed; the local database in .local stays"
+	@echo "make generate    openapi.json, tables and picture of docs/, gRPC messages, authorities of RDS"
+	@echo "make lock        pin the newest versions that the requirements*.in files allow"
+	@echo "make clean       remove what was built and installed; the local database in .local stays"
 
 # One simple command, so that make starts Python without a shell between them (signals, and the end of make, reach it).
 run:

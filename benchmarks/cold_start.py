@@ -23,20 +23,20 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import psycopg
 from emulator import Code, Emulator
+from loopback_server import serving
 
 from layers.build import LAMBDA_PYTHON, MACHINES, build
 from layers.bytecode import interpreter
@@ -294,11 +294,8 @@ def _lambda_api() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with serving(Handler) as url:
+        yield url
 
 
 @contextmanager

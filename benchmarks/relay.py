@@ -22,13 +22,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 import psycopg
+from loopback_server import serving
 
 from local.parts.gateway import Gateway
 from local.parts.postgres import PostgresServer, temporary_postgres
@@ -70,17 +71,8 @@ class Bus:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        with _serving(Handler) as url:
+        with serving(Handler) as url:
             yield url
-
-
-@contextmanager
-def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
 
 
 @contextmanager
@@ -106,7 +98,7 @@ def delayed_api(url: str, seconds: float) -> Iterator[str]:
     if seconds == 0:
         yield url
     else:
-        with _serving(Handler) as delayed:
+        with serving(Handler) as delayed:
             yield delayed
 
 

@@ -4,15 +4,15 @@ moto has neither GetApplicationRevision nor PutLifecycleEventHookExecutionStatus
 """
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import botocore.session
 from botocore.validate import ParamValidator
+
+from tests.http_server import Received, http_server
 
 _MODEL = botocore.session.get_session().get_service_model("codedeploy")
 
@@ -60,36 +60,22 @@ def _check(shape: Any, value: dict[str, Any]) -> None:
 
 @contextmanager
 def code_deploy_server() -> Iterator[CodeDeploy]:
-    """Serve on a free port until the block ends; what is not as AWS' model says is answered 500."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            parameters = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            try:
-                operation = _MODEL.operation_model(self.headers["x-amz-target"].removeprefix("CodeDeploy_20141006."))
-                _check(operation.input_shape, parameters)
-                assert "/eu-central-1/codedeploy/aws4_request" in self.headers["authorization"]
-                status, answer = state.answer(operation.name, parameters)
-                if status == 200:
-                    _check(operation.output_shape, answer)
-            except (AssertionError, KeyError) as error:
-                status, answer = 500, {"__type": str(error)}
-            body = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- its signature
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state = CodeDeploy(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    """Serve on a free port until the block ends. A request or an answer that AWS' model does not have is a 500."""
+    with http_server() as server:
+        state = CodeDeploy(server.url)
+        server.answer_to = lambda received: _answer(state, received)
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+
+
+def _answer(state: CodeDeploy, received: Received) -> tuple[int, bytes]:
+    try:
+        operation = _MODEL.operation_model(received.headers["x-amz-target"].rpartition(".")[2])
+        parameters = json.loads(received.body)
+        _check(operation.input_shape, parameters)
+        assert "/eu-central-1/codedeploy/aws4_request" in received.headers["authorization"]
+        status, answer = state.answer(operation.name, parameters)
+        if status == 200:
+            _check(operation.output_shape, answer)
+    except (AssertionError, KeyError) as error:
+        status, answer = 500, {"__type": str(error)}
+    return status, json.dumps(answer).encode()

@@ -116,7 +116,7 @@ def _check_confirmation(password: str, confirmation: str) -> None:
 
 
 def _renew(request: Request, token: str) -> Reply:
-    """Ask for a new mail for whom the token was mailed to, as by its address; the answer does not tell who gets one."""
+    """Send another mail to the account that the token was mailed to. The answer does not tell whether one is sent."""
     addressee = one_time_tokens.find_addressee(token, *_PURPOSES)
     if addressee is None:
         raise _unusable(request, token)
@@ -128,7 +128,7 @@ def _renew(request: Request, token: str) -> Reply:
 
 
 def _unusable(request: Request, token: str) -> BadRequest:
-    """The error of a token that cannot be used: any more, where it ever was one."""
+    """Return the error of a token that was used or is expired, or of one that nobody made."""
     addressee = one_time_tokens.find_addressee(token, *_PURPOSES)
     if addressee is None:
         return BadRequest("invalid_verification", "invalid verification", field="token")

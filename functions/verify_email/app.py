@@ -142,7 +142,7 @@ def _moment(moment: datetime | None) -> str:
 
 
 def _unusable(request: Request, token: str) -> BadRequest:
-    """The error of a token that cannot be used: any more, where it ever was one."""
+    """Return the error of a token that was used or is expired, or of one that nobody made."""
     addressee = _addressee(token)
     if addressee is None:
         return _invalid()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 HEADERS = ("x-forwarded-for", "forwarded")
 
-# More proxies in a row are none; and a client shall not have a long header read.
+# Nobody has more proxies in a row. The limit keeps a client from having a long header read.
 _MOST_PROXIES = 20
 
 # An address, perhaps with a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1, [2001:db8::1], [2001:db8::1]:80
@@ -36,7 +36,7 @@ _PAIR = re.compile(r'\s*([a-z-]+)=(?:"([^"\\,;]*)"|([^\s"\\,;=]+))\s*', re.IGNOR
 
 
 class NetworksError(ValueError):
-    """The text names what is no network."""
+    """The text holds something that is no network, or one that is everybody."""
 
 
 def read_networks(text: str) -> tuple[Network, ...]:

@@ -59,10 +59,10 @@ def typescript_project(folder: Path) -> None:
 
 
 def compiled(folder: Path, programs: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
-    """What ``tsc --strict`` says of programs, by their names; each ``<name>.js`` is there when it says nothing."""
+    """What ``tsc --strict`` says of programs, by their files' names; their JavaScript is there when it says nothing."""
     for name, source in programs.items():
-        (folder / f"{name}.ts").write_text(source)
-    config = {"extends": "./tsconfig.json", "files": [f"{name}.ts" for name in programs]}
+        (folder / name).write_text(source)
+    config = {"extends": "./tsconfig.json", "files": list(programs)}
     (folder / "programs.json").write_text(json.dumps(config))
     compiler = folder / "node_modules" / "typescript" / "bin" / "tsc"
     return node(compiler, "-p", "programs.json", cwd=folder)

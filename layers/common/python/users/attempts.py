@@ -40,8 +40,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """Somebody's wish to log in by ``identity``, a name that was typed or the caller's own id, before the password is
-    looked at: the account that has it, None for an unknown one, and what the limits said then.
+    """An attempt to log in by ``identity``, before its password is checked.
+
+    ``identity`` is a name that was typed or, where ``by_name`` is False, the caller's own id. ``login`` is None for an
+    unknown one. ``limits`` are those at the beginning.
     """
 
     identity: str

@@ -30,15 +30,16 @@ class NotReady(Exception):
 
 
 def needed(need: Need) -> Need:
-    """Mark a function that works wherever its module is used; it raises SettingsError or Unavailable else."""
+    """Register a function that has to succeed before a version serves; it raises SettingsError or Unavailable."""
     _needs.append(need)
     return need
 
 
 def readiness_of(operation: str) -> Callable[[], dict[str, Any]]:
-    """Return what answers ``CHECK``: READY, or it raises NotReady, and any error that nobody foresaw as it is.
+    """Return the function that answers ``CHECK`` by READY. It raises NotReady, and lets unforeseen errors through.
 
-    What is needed is what is imported now: modules that come later belong to single requests.
+    It calls what the modules that are imported by now have registered. Modules that are imported later belong to single
+    requests.
     """
     needs = tuple(_needs)
 

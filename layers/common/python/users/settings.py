@@ -302,8 +302,8 @@ class Settings:
     db_prepare: bool = variable(
         "MG_USERS_DB_PREPARE",
         "true",
-        "Let PostgreSQL keep the plans of statements. `false` behind a pooler of transactions that does not know"
-        " prepared statements, such as PgBouncer before 1.21 or with `max_prepared_statements=0`.",
+        "Prepare statements, so that PostgreSQL does not plan them each time. `false` is for a pooler of transactions"
+        " that does not know prepared statements, such as PgBouncer before 1.21 or with `max_prepared_statements=0`.",
         boolean,
     )
 
@@ -370,7 +370,7 @@ class Settings:
     app_url: str = variable(
         "MG_USERS_APP_URL",
         "",
-        "Where people use the product: mails and pages lead there. Empty: they do not.",
+        "Address of the application, to which mails and pages lead; empty: they lead nowhere.",
         web_address,
     )
     contact_address: str = variable(

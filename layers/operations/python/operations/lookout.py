@@ -20,15 +20,20 @@ from datetime import datetime, timedelta
 
 from users.database import query
 
-_FIRST = 0.1  # seconds; the delivery of one event takes most of it anyway
-_RENEWED = 0.3  # seconds; as long costs about two runs, and with five changes a second another one comes until then
-_RENEWED_BELOW = timedelta(seconds=0.2)  # left; a change wakes another run where a delivery takes longer
-_PAUSE = 0.01  # seconds between two looks; waking a run takes longer
+# Seconds of a run's first promise. Delivering one event takes most of them anyway.
+_FIRST = 0.1
+# Seconds of each further promise. They cost as much as two runs. At five changes a second another change comes in them.
+_RENEWED = 0.3
+# A promise is renewed when less than this is left of it. A delivery that takes longer lets it end: the next change
+# then wakes another run.
+_RENEWED_BELOW = timedelta(seconds=0.2)
+# Seconds between two looks. Waking a run takes longer.
+_PAUSE = 0.01
 # Channels whose rows take milliseconds as long as nothing is wrong.
 _QUICK = {"event", "reset_request"}
 
-# Whether a row is due, as a condition that the planner has no statistics of: those of this table are always of another
-# time, and would have it read all rows for the first one in the order of an index.
+# Whether a row is due. The planner has no statistics of this condition, on purpose: the statistics of this table are
+# always old. By them it would read all rows in the order of an index to find the first one.
 IS_DUE = "CASE WHEN parked_at IS NULL THEN next_attempt_at <= now() END"
 
 _LOOK = f"""

@@ -21,7 +21,7 @@ class NoRoom(Exception):
 def problem_of(function: str, version: int) -> str:
     """Why this version of the function cannot serve; empty when it is ready. What fails is tried again.
 
-    NoRoom is raised at once: whoever waits here takes the room of what it waits for.
+    It raises NoRoom at once, because a hook that waits takes up the room that the version needs.
     """
     problem = ""
     for seconds in _PAUSES:

@@ -9,7 +9,7 @@ from users.access import Account
 from users.database import query
 from users.outbox import Record
 
-# Seconds in which a woken run begins, in a new execution environment too. After that another change wakes again.
+# Seconds in which a woken run begins, in a new execution environment too. After them the next change wakes again.
 _BEGINS_WITHIN = 1.0
 # A promise that ends later than this was made by a clock that was wrong, and set right since.
 _LONGEST_PROMISE = 300.0  # seconds
@@ -103,10 +103,11 @@ def record_while_unchanged(account: Account, records: Sequence[Record]) -> bool:
 
 
 def must_wake() -> bool:
-    """Whether the caller, whose change is committed, has to wake delivery: no run is sure to look at the outbox yet.
+    """Return whether the caller, whose change is committed, has to wake delivery, because no run is expected.
 
-    True at once makes it the caller's duty: for a moment, all others get False. See operations.lookout, which puts a
-    promise in the place of this. A row that is locked is being set by somebody whose wake-up or look is still to come.
+    Whoever gets True has to wake a run: for ``_BEGINS_WITHIN`` seconds all others get False. The run that begins then
+    writes its own promise into the row (operations.lookout). While somebody else has locked the row, the answer is
+    False: that one is about to wake a run, or to look.
     Where the row is missing, everybody gets True.
     """
     statement = """

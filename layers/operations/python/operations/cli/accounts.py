@@ -29,21 +29,21 @@ def add_to(user: click.Group) -> None:
     )
     @click.option("--role", type=click.Choice(["user", "admin", "all"]), help="all, if not given.")
     @click.option("--verified", type=click.Choice(["true", "false"]), help="Whether the address was proven.")
-    @click.option("--username", help="A part of it; so the following ones.")
-    @click.option("--email")
-    @click.option("--first-name")
-    @click.option("--last-name")
-    @click.option("--id")
-    @click.option("--tags", help="a,b: any of them; a+b: all of them.")
+    @click.option("--username", help="A part of the username, in any letter case.")
+    @click.option("--email", help="A part of the e-mail address.")
+    @click.option("--first-name", help="A part of the first name.")
+    @click.option("--last-name", help="A part of the last name.")
+    @click.option("--id", help="A part of the id.")
+    @click.option("--tags", help="a,b: accounts with any of these tags; a+b: with all of them.")
     @click.option("--metadata", help="A JSON object that the metadata contain.")
     @click.option("--created-from", help="A time such as 2026-01-31T12:00:00Z.")
-    @click.option("--created-to", help="The same.")
+    @click.option("--created-to", help="A time, as for --created-from.")
     @click.option("--order", type=click.Choice(ORDERS), help="updated_at, if not given.")
     @click.option("--dir", type=click.Choice(["asc", "desc"]), help="desc, if not given.")
     @click.option("--limit", type=click.IntRange(1, MAX_LIMIT), help=f"{DEFAULT_LIMIT}, if not given.")
-    @click.option("--offset", type=click.IntRange(min=0), help="How many to leave out.")
+    @click.option("--offset", type=click.IntRange(min=0), help="How many accounts to leave out.")
     @click.option("--cursor", help="The next_cursor of the page before; instead of --offset.")
-    @click.option("--only-total", is_flag=True, help="Count, show nobody.")
+    @click.option("--only-total", is_flag=True, help="Only count the accounts.")
     def list_(console: Console, *, only_total: bool, **filters: str | int | None) -> None:
         """List accounts, as GET /users does for an administrator: the same filters, limits and pages.
 
@@ -69,7 +69,7 @@ def add_to(user: click.Group) -> None:
     @click.option("--last-name", required=True)
     @click.option("--role", type=click.Choice(["user", "admin"]), default="user", show_default=True)
     @click.option("--status", type=click.Choice(["enabled", "disabled"]), default="enabled", show_default=True)
-    @click.option("--tag", "tags", multiple=True, help="May be given several times.")
+    @click.option("--tag", "tags", multiple=True, help="A tag; may be given several times.")
     @click.option("--metadata", default="{}", help="A JSON object.")
     @click.option("--password-stdin", is_flag=True, help="Set the password that stdin's first line holds.")
     def create(
@@ -111,10 +111,10 @@ def add_to(user: click.Group) -> None:
     @click.option("--purge", is_flag=True, help="Remove the account for good, now.")
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def delete(console: Console, *, who: str, purge: bool, yes: bool) -> Exit | None:
-        """Delete an account, as DELETE /users/{id} does. Not the last enabled administrator.
+        """Delete an account, as DELETE /users/{id} does. The last enabled administrator is refused.
 
-        All its sessions end. `user enable` restores it until MG_USERS_DELETE_AFTER is over, and it is removed for good.
-        With --purge, or where MG_USERS_DELETE_AFTER is 0s, it is removed at once.
+        All its sessions end. `user enable` restores the account until MG_USERS_DELETE_AFTER is over. Then it is removed
+        for good. With --purge, or where MG_USERS_DELETE_AFTER is 0s, it is removed at once.
         """
         found = administration.find(who).user
         if not purge and settings().delete_after > 0:

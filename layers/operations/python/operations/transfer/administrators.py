@@ -1,9 +1,9 @@
 """The administrator of the installation that the file is of, and the one that bootstrap made here.
 
 Both are enabled, and have the same e-mail address, or at least the same username (``admin``, unless somebody chose
-another): the same person, or the same post, under two ids. Other services know the id of the file. So with ``update``
-the account of the file takes the place of the one here, which is removed. Its password stays where the line has none,
-so that whoever installs this does not lock himself out.
+another). So they are one person, or one office, under two ids. Other services know the id of the file. So with
+``update`` the account of the file takes the place of the one here, which is removed. Where the line has no password, it
+takes over the one that is here, so that whoever installs this can still log in.
 """
 
 import uuid
