@@ -83,7 +83,7 @@ def _kinds(*, by_name: bool, is_wide: bool) -> list[str]:
 
 
 def _limit(kind: str, *, by_name: bool) -> str:
-    """Return one limit's row of ``wanted``: place, key, user_id, most, whether it is silent, shared and wanted at all."""
+    """Return a row of ``wanted``: place, key, user_id, most, is it silent, is it shared, is it wanted at all."""
     key, owner, most, condition = {
         "typed_pair": ("typed || ':' || %(near)s", "user_id", PAIR_LIMIT, "true"),
         "typed_wide_pair": ("typed || ':' || %(wide)s", "user_id", WIDE_PAIR_LIMIT, "true"),

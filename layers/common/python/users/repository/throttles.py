@@ -59,7 +59,8 @@ def count_hits(limits: int, *, order: str, silent: str = "false", hits: str = "1
     reached, the ones before are counted all the same.
 
     ``hits`` is how many are counted. With 0 nothing is used up, but the attempt takes its turn among those that are
-    counted at this moment. ``counted`` is a condition on a row of ``wanted``. Limits that do not meet it are only asked.
+    counted at this moment. ``counted`` is a condition on a row of ``wanted``. Limits that do not meet it are only
+    asked.
 
     The CTE ``throttle`` is one row. ``allowed``: every limit that is not silent was counted. ``silenced``: a silent
     one was not. ``retry_after``: seconds, 1 where a limit was reached at this very moment.
