@@ -186,7 +186,7 @@ def test_what_the_server_really_cannot_do_is_not_hidden(service: Service) -> Non
 
 @pytest.mark.long
 def test_plans_without_values_read_no_whole_table(own_service: Service) -> None:
-    """PostgreSQL plans a prepared statement without its values after five executions: with many accounts and counters."""
+    """With many accounts and counters: after five executions PostgreSQL plans a statement without its values."""
     service = own_service
     service.execute(
         "INSERT INTO users (id, email, username, first_name, last_name, created_at)"
