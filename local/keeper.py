@@ -57,7 +57,7 @@ class Keeper:
             return
         try:
             self._start(self.part)
-        except PartFailed as failure:
+        except (PartFailed, OSError) as failure:  # the system may lack memory, processes or room on the disk
             self._ended(now, f"cannot be started ({failure})")
             return
         self._due = self._clock() + READY_SECONDS

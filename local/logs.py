@@ -23,15 +23,20 @@ def keep_small(log: Path) -> None:
     """Set aside what is in a log that a part writes to, when it is large.
 
     A line that the part writes between the end of the copy and the emptying is lost: that is far below a millisecond.
+    On a disk that is full all of it is dropped, which makes room for what the parts have to keep.
     """
     with suppress(FileNotFoundError):
         if log.stat().st_size < MOST_BYTES:
             return
         _make_room(log)
         copy = _older(log, 1)
-        copy.touch(mode=log.stat().st_mode & 0o777)
-        with log.open("rb+") as source, copy.open("wb") as target:
-            shutil.copyfileobj(source, target)
+        with log.open("rb+") as source:
+            try:
+                copy.touch(mode=log.stat().st_mode & 0o777)
+                with copy.open("wb") as target:
+                    shutil.copyfileobj(source, target)
+            except OSError:
+                copy.unlink(missing_ok=True)
             source.truncate(0)
 
 

@@ -46,7 +46,7 @@ def test_an_operation_with_its_statements_and_calls(service: Service, receiver: 
     children = {span.name: span for span in receiver.spans() if span is not operation and span.name != "issue_token"}
     assert children.keys() == {
         "logins.begin",
-        "logins.check_limits",
+        "logins.count",
         "token.v1.TokenService/Issue",
         "logins.record_login",
     }

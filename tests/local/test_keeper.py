@@ -19,9 +19,10 @@ class Sleeper(Part):
 
     name = "sleeper"
     code = "import time; time.sleep(600)"
+    cwd = Path("/")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        return spawn(Launch([sys.executable, "-c", self.code], self.log))
+        return spawn(Launch([sys.executable, "-c", self.code], self.log, cwd=self.cwd))
 
     def _probe(self) -> bool:
         return True
@@ -115,6 +116,19 @@ def test_a_part_that_ends_at_start_is_given_up(kept: Kept, monkeypatch: pytest.M
     kill(kept.part)
     with pytest.raises(PartFailed, match=f"it ended {MOST_ENDS} times within .*last time it ended with exit code 3"):
         kept.go_on()
+
+
+def test_a_part_that_the_system_has_no_room_for_is_tried_again(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is made at all, as where memory is short: what killed the part may not be over at once."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Sleeper, "cwd", kept.part.log.with_name("gone"))
+        kill(kept.part)
+        kept.keeper.look()
+        kept.clock.now += 0.3
+        kept.keeper.look()
+    assert "sleeper cannot be started ([Errno 2] No such file or directory: " in kept.said[-1]
+    assert "; it starts again in 0.4 s" in kept.said[-1]
+    assert kept.end() == pytest.approx(0.4, abs=0.1)
 
 
 def test_a_part_that_never_serves_is_killed_and_started_again(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

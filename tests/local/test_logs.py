@@ -1,5 +1,6 @@
 """Logs of the parts stay small, and lose nothing that can be kept."""
 
+import resource
 import sys
 from pathlib import Path
 
@@ -47,3 +48,20 @@ def test_a_small_log_is_left_alone(tmp_path: Path) -> None:
     log.write_text("small")
     logs.keep_small(log)
     assert [path.name for path in tmp_path.iterdir()] == ["part.log"]
+
+
+def test_a_full_disk_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be kept is dropped: the supervisor goes on, and the log that has grown gives its room back."""
+    monkeypatch.setattr(logs, "MOST_BYTES", 1000)
+    log, older = tmp_path / "part.log", tmp_path / "part.log.1"
+    older.write_text("older")
+    log.write_text("x" * 20_000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # a write beyond fails, as on a disk that is full
+    try:
+        logs.keep_small(log)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert log.stat().st_size == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"part.log", "part.log.2"}
+    assert (tmp_path / "part.log.2").read_text() == "older"

@@ -150,7 +150,7 @@ def test_s08_right_logins_at_once_are_never_blocked(
     body = {"identity": ada.email, "secret": ada.secret}
     calls = [{"operation": "issue_token", "body": body, "address": addresses[n % sources]} for n in range(40)]
     assert {answer.status for answer in environments.call(service, calls)} == {201}
-    assert limits(service, ada) == []
+    assert [limit for limit in limits(service, ada) if limit["hits"]] == [], "nothing is counted"
     assert service.execute(deadlocks) == [{"deadlocks": 0}]
 
 

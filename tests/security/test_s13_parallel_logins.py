@@ -11,6 +11,7 @@ from tests.parallel import Environments
 from tests.people import log_in, person
 from tests.service import Answer, Service, eventually
 from users import auth_client, database
+from users.networks import networks_of
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -80,3 +81,39 @@ def test_s13_a_right_guess_among_many_at_once_is_not_told(service: Service, monk
     assert right.error == wrong.error == (429, "too_many_requests")
     assert abs(int(right.headers["Retry-After"]) - int(wrong.headers["Retry-After"])) <= 2
     assert rights_work == wrongs_work
+
+
+@pytest.mark.parametrize("began", [True, False], ids=["counted before", "first of all"])
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("typed_pair", (429, "too_many_requests")),
+        ("typed", (429, "too_many_requests")),
+        ("pair", (401, "invalid_credentials")),
+        ("identity", (401, "invalid_credentials")),
+    ],
+)
+def test_s13_a_right_guess_takes_its_turn(service: Service, kind: str, told: tuple[int, str], *, began: bool) -> None:
+    """Wrong ones of this moment that came before it are counted before it, though their count is not committed yet."""
+    ada, source = person(service), str(uuid.uuid4())
+    if began:
+        assert log_in(service, ada.email, "wrong password", address=source).status == 401
+    key = {
+        "typed_pair": "login:typed_pair:' || typed || ':' || near",
+        "typed": "login:typed:' || typed",
+        "pair": "login:pair:' || id || ':' || near",
+        "identity": "login:identity:' || id",
+    }[kind]
+    counting = f"""
+        INSERT INTO users_throttle (key, user_id, hits, expires_at, hit_at)
+        SELECT '{key}, id, 30, now() + interval '15 minutes', now()
+        FROM (SELECT %s AS id, encode(sha256(convert_to(lower(%s), 'UTF8')), 'hex') AS typed, %s AS near) named
+        ON CONFLICT (key) DO UPDATE SET hits = 30"""
+    near = networks_of(source).near
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor() as thread, psycopg.connect(service.conninfo) as other:
+        other.execute(counting, [ada.id, ada.email, near])
+        answer = thread.submit(log_in, service, ada.email, ada.secret, address=source)
+        eventually(lambda: answer.done() or service.execute(waiting))
+        other.commit()
+        assert answer.result().error == told

@@ -1,8 +1,10 @@
 """Finding who wants to log in, counting wrong passwords, and keeping what a login leaves behind (security.md S8–S13).
 
 Only wrong passwords are counted, after they were checked and before they are answered. The statement that counts
-decides: of attempts at once, no more than the limit are answered, whatever they all saw when they began. Right
-passwords change no counter, so people behind one network address do not wait for each other.
+decides: of attempts at once, no more than the limit are answered, whatever they all saw when they began. A right
+password uses up nothing, but takes its turn among the wrong ones of its account. Else a guess among a hundred at once
+would be taken before the others are counted. It changes no counter of a network, so people behind one address do not
+wait for each other.
 """
 
 from collections.abc import Sequence
@@ -68,6 +70,8 @@ _TYPED = ("typed_pair", "typed_wide_pair", "typed")
 _ACCOUNTS = ("pair", "wide_pair", "identity")
 # Limits of wide networks, which only IPv6 addresses have.
 _WIDE = ("typed_wide_pair", "wide_address", "wide_pair")
+# Limits of a network, whoever's account it is. A right password does not take its turn in them: others would wait.
+_SHARED = ("address", "wide_address")
 # A right password forgets the failures of these.
 _FORGOTTEN = ("typed_pair", "pair")
 
@@ -79,7 +83,7 @@ def _kinds(*, by_name: bool, is_wide: bool) -> list[str]:
 
 
 def _limit(kind: str, *, by_name: bool) -> str:
-    """Return one limit's row of ``wanted``: place, key, user_id, most, whether it is silent, whether it is counted."""
+    """Return a row of ``wanted``: place, key, user_id, most, is it silent, is it shared, is it wanted at all."""
     key, owner, most, condition = {
         "typed_pair": ("typed || ':' || %(near)s", "user_id", PAIR_LIMIT, "true"),
         "typed_wide_pair": ("typed || ':' || %(wide)s", "user_id", WIDE_PAIR_LIMIT, "true"),
@@ -91,7 +95,8 @@ def _limit(kind: str, *, by_name: bool) -> str:
         "identity": ("name", "user_id", IDENTITY_LIMIT, "NOT known"),
     }[kind]
     silent = "true" if by_name and kind in _ACCOUNTS else "false"
-    return f"({LOGIN_LIMITS.index(kind)}, 'login:{kind}:' || {key}, {owner}, {most}, {silent}, {condition})"
+    shared = "true" if kind in _SHARED else "false"
+    return f"({LOGIN_LIMITS.index(kind)}, 'login:{kind}:' || {key}, {owner}, {most}, {silent}, {shared}, {condition})"
 
 
 def _wanted(account: str, known: str, kinds: Sequence[str], *, by_name: bool) -> str:
@@ -110,10 +115,11 @@ def _wanted(account: str, known: str, kinds: Sequence[str], *, by_name: bool) ->
         FROM (SELECT encode(sha256(convert_to(lower(%(identity)s), 'UTF8')), 'hex') AS digest) named
             LEFT JOIN {account} who ON true
     ), wanted AS MATERIALIZED (
-        SELECT limits.position, limits.key, limits.owner AS user_id, limits.most, {WINDOW} AS seconds, limits.silent
+        SELECT limits.position, limits.key, limits.owner AS user_id, limits.most, {WINDOW} AS seconds,
+            limits.silent, limits.shared
         FROM identity, LATERAL (VALUES
             {limits}
-        ) AS limits(position, key, owner, most, silent, counts) WHERE limits.counts
+        ) AS limits(position, key, owner, most, silent, shared, counts) WHERE limits.counts
     )"""
 
 
@@ -182,7 +188,7 @@ def _begin(found: str, identity: str, address: str, *, typed: str, by_name: bool
 
 
 def check_limits(attempt: Attempt, address: str) -> Limits:
-    """Ask the limits once more, after the password was checked: wrong ones may have been counted meanwhile."""
+    """Ask the limits once more, to say how long to wait: they were reached while the password was checked."""
     wanted, parameters, _ = _limits_of(attempt, address)
     statement = f"""
         WITH {wanted}, {limits_reached("wanted.silent")}
@@ -190,16 +196,36 @@ def check_limits(attempt: Attempt, address: str) -> Limits:
     return _limits(query(statement, parameters, read_only=True)[0])
 
 
+def take_turn(attempt: Attempt, address: str) -> Limits:
+    """Say what the limits say to a right password, after the wrong ones that are counted at this moment.
+
+    It waits for those of the same name and account, and changes no count.
+    """
+    return _count(attempt, address, hits=0)
+
+
 def count_failure(attempt: Attempt, address: str) -> Limits:
     """Count an attempt that is refused. Where the limits do not allow it any more, nothing is counted.
 
     A silent limit that is reached is not counted; the others before it are.
     """
+    return _count(attempt, address, hits=1)
+
+
+def _count(attempt: Attempt, address: str, *, hits: int) -> Limits:
+    """Count in one statement, the same for right and wrong passwords."""
     wanted, parameters, kinds = _limits_of(attempt, address)
+    counting = count_hits(
+        len(kinds),
+        order="position",
+        silent="wanted.silent",
+        hits="%(hits)s::int",
+        counted="(NOT wanted.shared OR %(hits)s::int > 0)",
+    )
     statement = f"""
-        WITH {wanted}, {count_hits(len(kinds), order="position", silent="wanted.silent")}
+        WITH {wanted}, {counting}
         SELECT allowed, silenced, retry_after FROM throttle"""
-    return _limits(query(statement, parameters, read_only=False)[0])
+    return _limits(query(statement, {**parameters, "hits": hits}, read_only=False)[0])
 
 
 def _limits_of(attempt: Attempt, address: str) -> tuple[str, dict[str, Any], list[str]]:

@@ -12,7 +12,7 @@ LOGIN_LIMITS = ("typed_pair", "typed_wide_pair", "typed", "address", "wide_addre
 # One more hit in the row ``t`` of ``users_throttle``, for ON CONFLICT (key) DO UPDATE SET. A window that is over begins
 # anew; one that runs does not slide.
 ANOTHER_HIT = """
-            hits = CASE WHEN t.expires_at <= now() THEN 1 ELSE t.hits + 1 END,
+            hits = CASE WHEN t.expires_at <= now() THEN excluded.hits ELSE t.hits + excluded.hits END,
             expires_at = CASE WHEN t.expires_at <= now() THEN excluded.expires_at ELSE t.expires_at END,
             hit_at = now()"""
 
@@ -34,13 +34,13 @@ def limits_reached(silent: str) -> str:
     )"""
 
 
-def _counted(place: int) -> str:
+def _counted(place: int, hits: str) -> str:
     """The CTE that counts the limit at ``place``, where the one before it was counted."""
     condition = "NOT EXISTS (SELECT FROM reached)" if place == 1 else f"EXISTS (SELECT FROM counted_{place - 1})"
     return f"""
     counted_{place} AS (
         INSERT INTO users_throttle AS t (key, user_id, hits, expires_at, hit_at)
-        SELECT key, user_id, 1, now() + seconds * interval '1 second', now() FROM ranked
+        SELECT key, user_id, {hits}, now() + seconds * interval '1 second', now() FROM ranked
         WHERE place = {place} AND {condition}
         ON CONFLICT (key) DO UPDATE SET
             user_id = COALESCE(excluded.user_id, t.user_id),{ANOTHER_HIT}
@@ -49,7 +49,7 @@ def _counted(place: int) -> str:
     )"""
 
 
-def count_hits(limits: int, *, order: str, silent: str = "false") -> str:
+def count_hits(limits: int, *, order: str, silent: str = "false", hits: str = "1", counted: str = "true") -> str:
     """Return the CTEs that count a hit in each limit of ``wanted(key, user_id, most, seconds)``, at most ``limits``.
 
     Nothing is counted when one of the limits is reached. They are counted one after the other in ``order``, so that an
@@ -57,6 +57,10 @@ def count_hits(limits: int, *, order: str, silent: str = "false") -> str:
 
     ``silent`` is a condition on a row of ``wanted``. Limits that meet it come last in the order; when one of them is
     reached, the ones before are counted all the same.
+
+    ``hits`` is how many are counted. With 0 nothing is used up, but the attempt takes its turn among those that are
+    counted at this moment. ``counted`` is a condition on a row of ``wanted``. Limits that do not meet it are only
+    asked.
 
     The CTE ``throttle`` is one row. ``allowed``: every limit that is not silent was counted. ``silenced``: a silent
     one was not. ``retry_after``: seconds, 1 where a limit was reached at this very moment.
@@ -69,13 +73,13 @@ def count_hits(limits: int, *, order: str, silent: str = "false") -> str:
         SELECT t.key, t.expires_at FROM wanted JOIN users_throttle t USING (key)
         WHERE t.expires_at > now() AND t.hits >= wanted.most AND NOT {silent}
     ), ranked AS (
-        SELECT *, row_number() OVER (ORDER BY {order}) AS place FROM wanted
-    ), {", ".join(map(_counted, places))}, counted AS (
+        SELECT *, row_number() OVER (ORDER BY {order}) AS place FROM wanted WHERE {counted}
+    ), {", ".join(_counted(place, hits) for place in places)}, counted AS (
         {" UNION ALL ".join(f"SELECT key FROM counted_{place}" for place in places)}
     ), throttle AS (
-        SELECT NOT EXISTS (
-                SELECT FROM wanted WHERE NOT {silent} AND key NOT IN (SELECT key FROM counted)) AS allowed,
-            EXISTS (SELECT FROM wanted WHERE {silent} AND key NOT IN (SELECT key FROM counted)) AS silenced,
+        SELECT NOT EXISTS (SELECT FROM reached) AND NOT EXISTS (
+                SELECT FROM ranked wanted WHERE NOT {silent} AND key NOT IN (SELECT key FROM counted)) AS allowed,
+            EXISTS (SELECT FROM ranked wanted WHERE {silent} AND key NOT IN (SELECT key FROM counted)) AS silenced,
             COALESCE((SELECT ceil(extract(epoch FROM max(expires_at) - now()))::int FROM reached), 1) AS retry_after
     )"""
 
