@@ -9,7 +9,8 @@ a benchmark are set aside by the service's own settings; an answer that is no su
 
 CPU is that of all processes of a system, PostgreSQL's and those that have ended included, from the first request until
 nothing works any more, so that deliveries count too. The clients are cheap, and do not count. Memory is the proportional
-set size (PSS), after all of the load and fifteen seconds later. Run it on a machine that does nothing else, and quote the ratios.
+set size (PSS), after all of the load, and once idle processes have ended. Run it on a machine that does nothing else,
+and quote the ratios.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from pathlib import Path
 from load_clients import Latencies, load
 from load_systems import ADMIN_PASSWORD, ROOT, System, monolith, our_system, started_system
 
-IDLE_SECONDS = 15.0
+IDLE_SECONDS = 90.0
 _HEADER = "| operation | clients | system | requests/s | p50 ms | p99 ms | CPU ms a request | of it PostgreSQL | first request ms |"
 
 

@@ -53,7 +53,7 @@ class Settings:
     max_header_bytes: int = 1024 * 1024
     lambda_port: int = 9003
     workers: int = 2
-    idle_seconds: float = 300.0
+    idle_seconds: float = 60.0
     schedules: bool = True
     region: str = "eu-central-1"
     parameters: dict[str, str] = field(default_factory=dict)
@@ -83,7 +83,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         max_header_bytes=given.whole("MG_USERS_HTTP_SERVER_MAX_HEADER_BYTES", 1024 * 1024, least=1024, most=1 << 26),
         lambda_port=given.whole("MG_LOCAL_LAMBDA_PORT", 9003, most=_LAST_PORT),
         workers=max(1, given.whole("MG_LOCAL_WORKERS", 2 * (os.cpu_count() or 1), most=1000)),
-        idle_seconds=float(given.whole("MG_LOCAL_IDLE_SECONDS", 300, most=_DAY)),
+        idle_seconds=float(given.whole("MG_LOCAL_IDLE_SECONDS", 60, most=_DAY)),
         schedules=given.one_of("MG_LOCAL_SCHEDULES", "on", ("on", "off")) == "on",
         region=given.text("AWS_REGION", given.text("AWS_DEFAULT_REGION", "eu-central-1")),
         parameters=given.object("MG_LOCAL_PARAMETERS"),

@@ -11,6 +11,8 @@ from local.parts.process import ROOT, Launch, Part, PartFailed, spawn
 
 _HOST = "127.0.0.1"
 _PROBE_SECONDS = 1.0
+# It has little to do: less memory is worth more than speed.
+_SMALL = ("--optimize-for-size", "--max-semi-space-size=1", "--v8-pool-size=1")
 _SERVER = ROOT / "local" / "mail" / "server.js"
 _PROGRAM = _SERVER.with_name("node_modules") / "aws-ses-v2-local"
 _RUNNING_AT = re.compile(r"server running at http://[^\s]*:(\d+)")
@@ -42,7 +44,8 @@ class MailServer(Part):
         node = install.node_program(ROOT)
         if node is None or not _PROGRAM.exists():
             raise PartFailed(self.name, "is not installed: run `make install`", self.log)
-        return spawn(Launch([node, _SERVER, str(self.port), self._own_name, str(self._store_dir or "")], self.log))
+        command = [node, *_SMALL, _SERVER, str(self.port), self._own_name, str(self._store_dir or "")]
+        return spawn(Launch(command, self.log))
 
     def _probe(self) -> bool:
         running_at = _RUNNING_AT.search(self._output())
