@@ -3,8 +3,9 @@
 A further language is one more entry of ``TEXTS``, with the same keys (a test compares them).
 """
 
-import re
 from collections.abc import Mapping
+
+from users import locales
 
 FALLBACK = "en"
 
@@ -159,12 +160,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
 
 
 def language_of(locale: str) -> str:
-    """The language of ours that a locale such as ``de``, ``de-DE`` or ``de_AT.UTF-8`` names; nothing for another.
-
-    operations.mails reads the locale of an account alike, so that a page speaks the language of its mail.
-    """
-    language = re.split(r"[-_.@]", locale, maxsplit=1)[0].lower()
-    return language if language in TEXTS else ""
+    """The language of ours that a locale names; nothing for another."""
+    return locales.language_of(locale, TEXTS)
 
 
 def preferred_language(accepted: str) -> str:

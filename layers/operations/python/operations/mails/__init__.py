@@ -6,7 +6,6 @@
 Another language is another folder with the same files.
 """
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from string import Template
 from textwrap import fill
 
 from operations.mails.names import shown_name
+from users import locales
 from users.contrast import readable_on
 from users.settings import settings
 
@@ -42,8 +42,7 @@ class Mail:
 
 def language_of(locale: str | None) -> str:
     """The language of a locale such as ``de``, ``de-DE`` or ``de_AT.UTF-8``; English where there is no such folder."""
-    language = re.split(r"[-_.@]", locale or "", maxsplit=1)[0].lower()
-    return language if language in LANGUAGES else _FALLBACK
+    return locales.language_of(locale or "", LANGUAGES) or _FALLBACK
 
 
 def render(
