@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 from local.auth.faults import Fault
-from local.other_sites import refusal
+from local.serving.other_sites import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
