@@ -10,11 +10,11 @@ from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
-from local import install
 from local.auth import settings as auth_settings
 from local.gateway import settings as gateway_settings
-from local.other_sites import is_loopback
-from local.ports import Port
+from local.serving.other_sites import is_loopback
+from local.serving.sockets import Port
+from local.serving.variables import SettingsUnusable
 from users.passwords import compiled_pattern
 from users.secret_key import check_secret_key
 from users.settings import Settings, SettingsError
@@ -96,7 +96,7 @@ def problems(user: Mapping[str, str], parts: Parts, ports: Mapping[str, Port]) -
     for read in readers:
         try:
             read(environment)
-        except (SettingsError, gateway_settings.SettingsError, auth_settings.SettingsError) as error:
+        except (SettingsError, SettingsUnusable, auth_settings.SettingsError) as error:
             for line in str(error).splitlines():
                 found.setdefault(re.split(r"\W", line, maxsplit=1)[0], line)
     return list(found.values())
@@ -152,8 +152,6 @@ def functions_environment(
         defaults["MG_USERS_ES_URL"] = f"nats://127.0.0.1:{ports['MG_LOCAL_NATS_PORT'].number}"
     if parts.mail:
         defaults["AWS_ENDPOINT_URL_SESV2"] = _url(ports["MG_LOCAL_MAIL_PORT"])
-    if user.get("RUNTIME") == "rie":
-        defaults["MG_LOCAL_RIE"] = str(install.rie_program())
     found = {variable: str(port.number) for variable, port in ports.items()}  # 0 has become a real one
     found["MG_LOCAL_PARAMETERS"] = template_parameters(user)
     found["MG_LOCAL_EXPOSED"] = "true" if exposing(user, ports) else "false"

@@ -17,9 +17,10 @@ from local import environment as local_environment
 from local import install, logs, ports
 from local.keeper import Keeper
 from local.parts import AuthPorts, AuthServer, Gateway, MailServer, NatsServer, Part, PartFailed, PostgresServer
-from local.parts.bound import bind_to_parent
 from local.parts.postgres_home import NoHome
 from local.parts.process import ROOT
+from local.serving.bound import bind_to_parent
+from local.serving.variables import SettingsUnusable
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -362,7 +363,7 @@ def main() -> int:
         bind_to_parent(signal.SIGTERM, os.getppid())
     try:
         return Supervisor(dict(os.environ)).run()
-    except (CannotRun, install.CannotInstall, ports.PortUnusable) as reason:
+    except (CannotRun, install.CannotInstall, SettingsUnusable) as reason:
         _say(str(reason))
         return 1
 

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.gateway.invocation import Invocation, Outcome
-from local.gateway.json_log import configure_log
-from local.gateway.settings import Settings, SettingsError, read_settings
-from local.gateway.template import TemplateError, read_stack, translated
+from local.gateway.settings import Settings, read_settings
+from local.gateway.template import TemplateUnusable, read_stack, translated
+from local.serving.json_log import configure_log
+from local.serving.sockets import PortUnusable
+from local.serving.variables import SettingsUnusable
 
 if TYPE_CHECKING:
     from local.gateway.stack import Stack
@@ -30,7 +32,7 @@ def main() -> int:
     try:
         settings = read_settings(os.environ)
         # What `invoke` prints on stdout is the function's answer and nothing else.
-        configure_log(settings.log_level, sys.stderr if arguments.command == "invoke" else sys.stdout)
+        configure_log("gateway", settings.log_level, sys.stderr if arguments.command == "invoke" else sys.stdout)
         if arguments.command == "transform":
             print(json.dumps(translated(arguments.template, region=settings.region), indent=1))
             return 0
@@ -38,7 +40,7 @@ def main() -> int:
         if arguments.command == "invoke":
             return _invoke(stack, settings, arguments.function, arguments.event)
         return _serve(stack, settings)
-    except (SettingsError, TemplateError) as error:
+    except (SettingsUnusable, TemplateUnusable, PortUnusable) as error:
         return _fail(str(error))
 
 
@@ -63,7 +65,6 @@ def _stack(template: Path, settings: Settings) -> Stack:
 
 def _serve(stack: Stack, settings: Settings) -> int:
     from local.gateway.server import serve
-    from local.gateway.sockets import HostError, PortTakenError
 
     for warning in stack.warnings:
         _log.warning(warning)
@@ -71,10 +72,7 @@ def _serve(stack: Stack, settings: Settings) -> int:
     unset = [name for name in stack.unresolved if name.removesuffix("_SECRET_ARN") not in os.environ]
     if unset:
         _log.warning("only a deployment knows %s: set what is needed", ", ".join(unset))
-    try:
-        asyncio.run(serve(stack, settings))
-    except (PortTakenError, HostError) as error:
-        return _fail(str(error))
+    asyncio.run(serve(stack, settings))
     return 0
 
 

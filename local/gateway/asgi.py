@@ -19,11 +19,11 @@ _DRAIN_LIMIT = 64 * 1024 * 1024
 _BODILESS = {204, 304}
 
 
-class BodyTooLargeError(Exception):
+class BodyTooLarge(Exception):
     """The request's body is above the limit."""
 
 
-class ClientGoneError(Exception):
+class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
 
@@ -42,23 +42,23 @@ def has_body(scope: Scope) -> bool:
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The request's body; raises BodyTooLargeError above `limit` bytes, and ClientGoneError."""
+    """The request's body; raises BodyTooLarge above `limit` bytes, and ClientGone."""
     headers = dict(scope["headers"])
     # A client that asks before it sends need not send.
     if b"expect" in headers and int(headers.get(b"content-length", 0)) > limit:
-        raise BodyTooLargeError
+        raise BodyTooLarge
     body, size, more = bytearray(), 0, True
     while more and size <= _DRAIN_LIMIT:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientGoneError
+            raise ClientGone
         chunk = message.get("body", b"")
         size += len(chunk)
         if size <= limit:
             body += chunk
         more = message.get("more_body", False)
     if size > limit:
-        raise BodyTooLargeError
+        raise BodyTooLarge
     return bytes(body)
 
 

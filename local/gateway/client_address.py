@@ -35,20 +35,20 @@ _NODE = re.compile(
 _PAIR = re.compile(r'\s*([a-z-]+)=(?:"([^"\\,;]*)"|([^\s"\\,;=]+))\s*', re.IGNORECASE)
 
 
-class NetworksError(ValueError):
+class NotNetworks(ValueError):
     """The text holds something that is no network, or one that is everybody."""
 
 
 def read_networks(text: str) -> tuple[Network, ...]:
-    """The networks in a list separated by commas, such as `127.0.0.1, 10.0.0.0/8, ::1`; raises NetworksError."""
+    """The networks in a list separated by commas, such as `127.0.0.1, 10.0.0.0/8, ::1`; raises NotNetworks."""
     found = []
     for each in filter(None, map(str.strip, text.split(","))):
         try:
             network = ipaddress.ip_network(each)
         except ValueError:
-            raise NetworksError(f"{each} is no network such as 10.0.0.0/8 or ::1") from None
+            raise NotNetworks(f"{each} is no network such as 10.0.0.0/8 or ::1") from None
         if network.prefixlen == 0:
-            raise NetworksError(f"{each} is everybody, who could then choose any address")
+            raise NotNetworks(f"{each} is everybody, who could then choose any address")
         found.append(network)
     return tuple(found)
 

@@ -32,7 +32,7 @@ _DROPPED_HEADERS = {
 _MALFORMED_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-class MalformedPathError(ValueError):
+class MalformedPath(ValueError):
     """The path has an escape that is none: 400 Bad Request."""
 
 
@@ -62,19 +62,19 @@ class ApiIdentity:
 def decode_path(path: str) -> str:
     """The event's rawPath: decoded twice, and cut at a `?` that the first decoding shows.
 
-    So `%2F` is a slash in it, `%3F` ends it, and `%25` alone (`100%25`) is refused (MalformedPathError), as recorded
+    So `%2F` is a slash in it, `%3F` ends it, and `%25` alone (`100%25`) is refused (MalformedPath), as recorded
     on the service.
     """
     if _MALFORMED_ESCAPE.search(path):
-        raise MalformedPathError(path)
+        raise MalformedPath(path)
     once = unquote(path).partition("?")[0]
     if _MALFORMED_ESCAPE.search(once):
-        raise MalformedPathError(path)
+        raise MalformedPath(path)
     return unquote(once)
 
 
 def build_event(request: HttpRequest, match: Match, api: ApiIdentity) -> dict[str, Any]:
-    """The event for a request that `match` serves; raises MalformedPathError."""
+    """The event for a request that `match` serves; raises MalformedPath."""
     path = decode_path(request.path)
     headers = _headers(request)
     cookies = [crumb.strip() for name, value in request.headers if name == "cookie" for crumb in value.split(";")]

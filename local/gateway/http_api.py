@@ -14,8 +14,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from local.gateway.asgi import (
-    BodyTooLargeError,
-    ClientGoneError,
+    BodyTooLarge,
+    ClientGone,
     Receive,
     Response,
     Scope,
@@ -26,9 +26,9 @@ from local.gateway.asgi import (
 )
 from local.gateway.client_address import Proxies
 from local.gateway.cors import preflight, with_cors
-from local.gateway.events import ApiIdentity, HttpRequest, MalformedPathError, build_event
+from local.gateway.events import ApiIdentity, HttpRequest, MalformedPath, build_event
 from local.gateway.invocation import SYNCHRONOUS_PAYLOAD_LIMIT, Invocation
-from local.gateway.responses import InvalidResponseError, error_response, to_response
+from local.gateway.responses import InvalidResponse, error_response, to_response
 from local.gateway.routing import Match, RouteTable
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ _log = logging.getLogger("gateway.http")
 BODY_LIMIT = 10 * 1024 * 1024
 
 _REFUSALS: dict[type[Exception], tuple[int, str]] = {
-    MalformedPathError: (400, "Bad Request"),
+    MalformedPath: (400, "Bad Request"),
     TimeoutError: (408, "Request Timeout"),
-    BodyTooLargeError: (413, "Request Entity Too Large"),
+    BodyTooLarge: (413, "Request Entity Too Large"),
 }
 
 
@@ -66,7 +66,7 @@ class HttpApi:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             response = await self._answer(scope, headers, receive)
-        except ClientGoneError:
+        except ClientGone:
             return
         if self._cors is not None and scope["method"] != "OPTIONS":
             response = with_cors(self._cors, headers, response)
@@ -95,7 +95,7 @@ class HttpApi:
         event = build_event(_request(scope, body, self._proxies), match, self._api)
         payload = json.dumps(event, ensure_ascii=False).encode()
         if len(payload) > SYNCHRONOUS_PAYLOAD_LIMIT:
-            raise BodyTooLargeError
+            raise BodyTooLarge
         return event, payload
 
     async def _invoke(self, match: Match, invocation: Invocation) -> Response:
@@ -108,7 +108,7 @@ class HttpApi:
         if not outcome.function_error:
             try:
                 return to_response(outcome.payload)
-            except InvalidResponseError as error:
+            except InvalidResponse as error:
                 _log.error("invalid response", extra={"function": route.function, "error": str(error)})
         return error_response(500, "Internal Server Error")
 

@@ -41,7 +41,7 @@ class Outcome:
     environment_usable: bool = True
 
 
-class EnvironmentStartError(Exception):
+class EnvironmentNotStarted(Exception):
     """An execution environment did not come up for the invoke that wanted it."""
 
     def __init__(self, outcome: Outcome) -> None:
@@ -58,7 +58,7 @@ class ExecutionEnvironment(Protocol):
         """Whether it can take an invoke."""
 
     async def start(self) -> None:
-        """Bring it up; raises EnvironmentStartError."""
+        """Bring it up; raises EnvironmentNotStarted."""
 
     async def invoke(self, invocation: Invocation) -> Outcome:
         """Run one invoke to its end, its timeout or its crash; never raises for a failing function."""

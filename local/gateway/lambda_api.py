@@ -1,9 +1,10 @@
 """The Lambda Invoke API: `POST /2015-03-31/functions/{name}/invocations` (AWS Lambda API reference, Invoke).
 
-`{name}` is a name, a partial or a full ARN, each with or without a qualifier; signatures are not checked.
-No web page may invoke a function: local/other_sites.py says how a request of one is known. Beyond that a request says
-that it is JSON, as Lambda demands, or is signed. AWS' own clients sign and do not all say a type; a page can do neither
-without asking first (CORS), and is refused then.
+`{name}` is a name, a partial or a full ARN, with or without a qualifier. Signatures are not checked.
+
+No web page may invoke a function. local/serving/other_sites.py recognizes requests of pages. In addition, a request
+must have the content type JSON, which Lambda demands, or a signature. AWS' own clients sign, and some send no type. A
+page can send neither without a preflight request (CORS), which is refused.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
 from local.gateway.asgi import (
-    BodyTooLargeError,
-    ClientGoneError,
+    BodyTooLarge,
+    ClientGone,
     Receive,
     Response,
     Scope,
@@ -26,7 +27,7 @@ from local.gateway.asgi import (
     send_response,
 )
 from local.gateway.invocation import ASYNCHRONOUS_PAYLOAD_LIMIT, SYNCHRONOUS_PAYLOAD_LIMIT, Invocation
-from local.other_sites import refusal
+from local.serving.other_sites import refusal
 
 if TYPE_CHECKING:
     from local.gateway.lambda_service import LambdaService
@@ -46,7 +47,7 @@ _SIGNED = "AWS4-HMAC-SHA256 "
 
 
 @dataclass
-class _ApiError(Exception):
+class _Refused(Exception):
     """An answer that the service itself gives; `kind` is the exception's name in the SDKs."""
 
     status: int
@@ -71,24 +72,24 @@ class LambdaApi:
         """Answer one request."""
         try:
             response = await self._answer(scope, receive)
-        except ClientGoneError:
+        except ClientGone:
             return
-        except _ApiError as error:
+        except _Refused as error:
             response = error.response()
         await send_response(response, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if reason := refusal(headers, self._own_name):
-            raise _ApiError(403, "AccessDeniedException", reason)
+            raise _Refused(403, "AccessDeniedException", reason)
         path = _PATH.fullmatch(scope["raw_path"].decode("latin-1"))
         if path is None or scope["method"] != "POST":
-            raise _ApiError(404, "UnknownOperationException", "only Invoke is served here")
+            raise _Refused(404, "UnknownOperationException", "only Invoke is served here")
         query = parse_qs(scope["query_string"].decode("latin-1"))
         function = self._function(unquote(path[1]), query.get("Qualifier", [""])[0])
         if not (_is_json(headers) or headers.get("authorization", "").startswith(_SIGNED)):
             message = "The content type of the Invoke request body is not JSON."
-            raise _ApiError(415, "UnsupportedMediaTypeException", message)
+            raise _Refused(415, "UnsupportedMediaTypeException", message)
         kind = headers.get("x-amz-invocation-type", "RequestResponse")
         invocation = await _invocation(scope, receive, headers, asynchronous=kind == "Event")
         answer = [("x-amz-executed-version", "$LATEST"), ("x-amzn-requestid", invocation.request_id)]
@@ -98,7 +99,7 @@ class LambdaApi:
             self._service.invoke_async(function.logical_id, invocation)
             return Response(202, headers=answer)
         if kind != "RequestResponse":
-            raise _ApiError(400, "InvalidParameterValueException", f"Value '{kind}' is not an invocation type")
+            raise _Refused(400, "InvalidParameterValueException", f"Value '{kind}' is not an invocation type")
         outcome = await self._service.invoke(function.logical_id, invocation)
         answer.append(("content-type", "application/json"))
         if outcome.function_error:
@@ -108,14 +109,14 @@ class LambdaApi:
     def _function(self, text: str, qualifier: str) -> Function:
         name = _NAME.fullmatch(text)
         if name is None:
-            raise _ApiError(400, "ValidationException", f"'{text}' is not a function name")
+            raise _Refused(400, "ValidationException", f"'{text}' is not a function name")
         function = self._service.find(name["name"])
         qualifier = qualifier or name["qualifier"] or "$LATEST"
         # Versions are not kept here: each number is the code as it is.
         if function is None or not (qualifier in ("$LATEST", *function.aliases) or qualifier.isdigit()):
             arn = self._service.stack.function_arn(name["name"])
             suffix = "" if qualifier == "$LATEST" else f":{qualifier}"
-            raise _ApiError(404, "ResourceNotFoundException", f"Function not found: {arn}{suffix}")
+            raise _Refused(404, "ResourceNotFoundException", f"Function not found: {arn}{suffix}")
         return function
 
 
@@ -129,10 +130,10 @@ async def _invocation(scope: Scope, receive: Receive, headers: dict[str, str], *
         payload = await read_body(scope, receive, limit) or b"{}"
         json.loads(payload)
         context = base64.b64decode(headers.get("x-amz-client-context", "")).decode()
-    except BodyTooLargeError:
+    except BodyTooLarge:
         message = f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
-        raise _ApiError(413, "RequestEntityTooLargeException", message) from None
+        raise _Refused(413, "RequestEntityTooLargeException", message) from None
     except ValueError as error:
         message = f"Could not parse request body into json: {error}"
-        raise _ApiError(400, "InvalidRequestContentException", message) from error
+        raise _Refused(400, "InvalidRequestContentException", message) from error
     return Invocation(payload, trace_id=headers.get("x-amzn-trace-id", ""), client_context=context)

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from local.gateway.invocation import EnvironmentStartError, ExecutionEnvironment, Invocation, Outcome, failure
+from local.gateway.invocation import EnvironmentNotStarted, ExecutionEnvironment, Invocation, Outcome, failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ class EnvironmentPool:
         """
         try:
             environment = await self._acquire()
-        except EnvironmentStartError as error:
+        except EnvironmentNotStarted as error:
             return error.outcome
         outcome = await environment.invoke(invocation)
         if outcome.environment_usable and environment.alive:
@@ -100,7 +100,7 @@ class EnvironmentPool:
     async def _start(self, environment: ExecutionEnvironment) -> None:
         try:
             await environment.start()
-        except EnvironmentStartError as error:
+        except EnvironmentNotStarted as error:
             self._environments.discard(environment)
             if (waiting := self._next_waiting()) is not None:
                 waiting.set_exception(error)
@@ -135,5 +135,5 @@ class EnvironmentPool:
         return None
 
 
-def _stopping() -> EnvironmentStartError:
-    return EnvironmentStartError(failure("Sandbox.Shutdown", "Error: the gateway is stopping"))
+def _stopping() -> EnvironmentNotStarted:
+    return EnvironmentNotStarted(failure("Sandbox.Shutdown", "Error: the gateway is stopping"))

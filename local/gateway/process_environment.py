@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from local.gateway.invocation import (
-    EnvironmentStartError,
+    EnvironmentNotStarted,
     Invocation,
     Outcome,
     exited,
@@ -66,7 +66,7 @@ class ProcessEnvironment:
         return not poll.poll(0)
 
     async def start(self) -> None:
-        """Start the worker and wait until its handler is loaded; raises EnvironmentStartError."""
+        """Start the worker and wait until its handler is loaded; raises EnvironmentNotStarted."""
         try:
             async with asyncio.timeout(INIT_TIMEOUT):
                 status, payload = await (await self._spawn()).answer()
@@ -131,7 +131,7 @@ class ProcessEnvironment:
 
     async def _give_up(self, outcome: Outcome) -> None:
         await self.stop()
-        raise EnvironmentStartError(outcome)
+        raise EnvironmentNotStarted(outcome)
 
 
 class _Channel(asyncio.Protocol):

@@ -31,7 +31,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class InvalidResponseError(ValueError):
+class InvalidResponse(ValueError):
     """The function's answer is no response: 500 Internal Server Error; the text says why, for the log."""
 
 
@@ -44,11 +44,11 @@ _JSON = ("content-type", "application/json")
 
 
 def to_response(payload: bytes) -> Response:
-    """The response for what a function returned (its JSON); raises InvalidResponseError."""
+    """The response for what a function returned (its JSON); raises InvalidResponse."""
     try:
         answer = json.loads(payload)
     except ValueError as error:
-        raise InvalidResponseError(f"the function's answer is not JSON: {error}") from error
+        raise InvalidResponse(f"the function's answer is not JSON: {error}") from error
     if isinstance(answer, dict) and "statusCode" in answer:
         return _proxy_response(answer)
     return Response(200, answer.encode() if isinstance(answer, str) else payload, [_JSON])
@@ -60,7 +60,7 @@ def _proxy_response(answer: dict[str, Any]) -> Response:
         headers.append(("content-type", _DEFAULT_TYPE))
     cookies = answer.get("cookies") or []
     if not isinstance(cookies, list):
-        raise InvalidResponseError("cookies is not a list")
+        raise InvalidResponse("cookies is not a list")
     headers += [("set-cookie", _header_value("set-cookie", cookie)) for cookie in cookies]
     return Response(_status(answer["statusCode"]), _body(answer), headers)
 
@@ -69,17 +69,17 @@ def _status(value: Any) -> int:
     if isinstance(value, str) and value.isdigit():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 200 <= value <= 599:
-        raise InvalidResponseError(f"statusCode {value!r} is not an HTTP status")
+        raise InvalidResponse(f"statusCode {value!r} is not an HTTP status")
     return value
 
 
 def _headers(headers: Any) -> list[tuple[str, str]]:
     if not isinstance(headers, dict):
-        raise InvalidResponseError("headers is not an object")
+        raise InvalidResponse("headers is not an object")
     checked = []
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
-            raise InvalidResponseError(f"header {name!r} has no valid name")
+            raise InvalidResponse(f"header {name!r} has no valid name")
         if name.lower() not in _DROPPED_HEADERS:
             checked.append((name, _header_value(name, value)))
     return checked
@@ -89,7 +89,7 @@ def _header_value(name: str, value: Any) -> str:
     if isinstance(value, (bool, int, float)):
         return json.dumps(value)
     if not isinstance(value, str) or _CONTROL_CHARACTER.search(value):
-        raise InvalidResponseError(f"header {name} has no valid value")
+        raise InvalidResponse(f"header {name} has no valid value")
     return value.strip()
 
 
@@ -98,8 +98,8 @@ def _body(answer: dict[str, Any]) -> bytes:
     if body is None:
         return b""
     if not isinstance(body, str):
-        raise InvalidResponseError("body is not a string")
+        raise InvalidResponse("body is not a string")
     try:
         return base64.b64decode(body, validate=True) if answer.get("isBase64Encoded") else body.encode()
     except ValueError as error:
-        raise InvalidResponseError(f"body cannot be decoded: {error}") from error
+        raise InvalidResponse(f"body cannot be decoded: {error}") from error

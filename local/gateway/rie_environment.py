@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 
 from local.gateway.invocation import (
-    EnvironmentStartError,
+    EnvironmentNotStarted,
     Invocation,
     Outcome,
     exited,
@@ -73,7 +73,7 @@ class RieEnvironment:
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
-        """Start the emulator and wait until it listens; raises EnvironmentStartError."""
+        """Start the emulator and wait until it listens; raises EnvironmentNotStarted."""
         try:
             for _ in range(_START_ATTEMPTS):
                 # Free now, taken by another by the time the emulator binds: then it ends, and other ports are
@@ -83,8 +83,8 @@ class RieEnvironment:
                     return
                 await self.stop()
         except OSError as error:
-            raise EnvironmentStartError(failure("Sandbox.Failure", f"Error: {self._binary}: {error}")) from error
-        raise EnvironmentStartError(failure("Sandbox.Failure", f"Error: {self._binary} does not start"))
+            raise EnvironmentNotStarted(failure("Sandbox.Failure", f"Error: {self._binary}: {error}")) from error
+        raise EnvironmentNotStarted(failure("Sandbox.Failure", f"Error: {self._binary} does not start"))
 
     async def invoke(self, invocation: Invocation) -> Outcome:
         """Run one invoke over the emulator's HTTP interface."""

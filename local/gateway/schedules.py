@@ -18,18 +18,18 @@ _RATE = re.compile(r"rate\((\d+) (second|minute|hour|day)s?\)")
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
 
-class UnsupportedScheduleError(ValueError):
+class UnsupportedSchedule(ValueError):
     """The expression is not one that runs here."""
 
 
 def parse_rate(expression: str) -> float:
     """Seconds between two invokes of a `rate(n minutes|hours|days)`; also of seconds, which EventBridge has not.
 
-    Raises UnsupportedScheduleError for the rest.
+    Raises UnsupportedSchedule for the rest.
     """
     match = _RATE.fullmatch(expression.strip())
     if match is None or int(match[1]) == 0:
-        raise UnsupportedScheduleError(f"{expression} is not a rate(<n> minutes|hours|days)")
+        raise UnsupportedSchedule(f"{expression} is not a rate(<n> minutes|hours|days)")
     return int(match[1]) * _SECONDS[match[2]]
 
 

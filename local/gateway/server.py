@@ -29,21 +29,20 @@ from local.gateway.process_environment import ProcessEnvironment
 from local.gateway.protocol import Patience, UnambiguousRequests, patient_protocol
 from local.gateway.rie_environment import RieEnvironment
 from local.gateway.schedules import run_schedule
-from local.gateway.settings import Settings, SettingsError
-from local.gateway.sockets import listen
 from local.gateway.worker_processes import WorkerProcesses
+from local.serving.sockets import LOOPBACK, Port, listen
+from local.serving.variables import SettingsUnusable
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Generator, Iterator
 
     from local.gateway.asgi import Application
+    from local.gateway.settings import Settings
     from local.gateway.stack import Function, Stack
 
 # Seconds that requests and invokes have to finish when the gateway stops (contract §8.6).
 GRACE = 5.0
-
-LAMBDA_HOST = "127.0.0.1"
 
 
 def lambda_service(
@@ -55,7 +54,7 @@ def lambda_service(
     stdout: int | None = None,
 ) -> LambdaService:
     """The service that runs the functions of `stack` in environments of the kind that `settings` want."""
-    url = f"http://{LAMBDA_HOST}:{lambda_port}"
+    url = f"http://{LOOPBACK}:{lambda_port}"
     variables = {name: function_variables(each, stack, os.environ, url) for name, each in stack.functions.items()}
     emulator = settings.emulator
     if emulator is not None:
@@ -77,22 +76,12 @@ async def serve(stack: Stack, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then let what runs finish, for 5 s at most, and stop every environment.
 
     Prints one line of JSON, `{"message": "ready", "http_port", "lambda_port"}`, when both interfaces answer.
-    Raises PortTakenError, HostError and SettingsError before that.
+    Raises PortUnusable and SettingsUnusable before that.
     """
     with ExitStack() as resources:
-        http_sockets = _listening(
-            resources,
-            listen(
-                settings.http_host,
-                settings.http_port,
-                host_variable="MG_USERS_HTTP_HOST",
-                port_variable="MG_USERS_HTTP_PORT",
-            ),
-        )
-        lambda_sockets = _listening(
-            resources,
-            listen(LAMBDA_HOST, settings.lambda_port, host_variable="", port_variable="MG_LOCAL_LAMBDA_PORT"),
-        )
+        http = Port("MG_USERS_HTTP_PORT", settings.http_port, settings.http_host, "MG_USERS_HTTP_HOST")
+        http_sockets = _listening(resources, http)
+        lambda_sockets = _listening(resources, Port("MG_LOCAL_LAMBDA_PORT", settings.lambda_port))
         http_port, lambda_port = (bound[0].getsockname()[1] for bound in (http_sockets, lambda_sockets))
         service = lambda_service(stack, settings, lambda_port)
         http_server = _Server(_http_config(HttpApi(service, settings.read_timeout, settings.proxies), settings))
@@ -163,7 +152,7 @@ def _http_config(application: Application, settings: Settings) -> uvicorn.Config
             config.load()
     except OSError as error:  # ssl.SSLError is one
         variables = "MG_USERS_HTTP_SERVER_CERT, MG_USERS_HTTP_SERVER_KEY"
-        raise SettingsError(f"{variables}: the certificate or key cannot be used: {error}") from error
+        raise SettingsUnusable(f"{variables}: the certificate or key cannot be used: {error}") from error
     return config
 
 
@@ -174,10 +163,10 @@ def _pem_file(variable: str, value: str) -> Iterator[str]:
     An inline one exists only for as long as it is read.
     """
     if not value:
-        raise SettingsError(f"{variable} is unset, but its counterpart is set: TLS needs both")
+        raise SettingsUnusable(f"{variable} is unset, but its counterpart is set: TLS needs both")
     if "-----BEGIN" not in value:
         if not Path(value).is_file():
-            raise SettingsError(f"{variable}: there is no file {value}")
+            raise SettingsUnusable(f"{variable}: there is no file {value}")
         yield value
         return
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
@@ -200,10 +189,8 @@ async def _stop_idle(service: LambdaService, seconds: float) -> None:
         await service.stop_idle(seconds)
 
 
-def _listening(resources: ExitStack, sockets: list[socket.socket]) -> list[socket.socket]:
-    for listener in sockets:
-        resources.enter_context(listener)
-    return sockets
+def _listening(resources: ExitStack, port: Port) -> list[socket.socket]:
+    return [resources.enter_context(listener) for listener in listen(port)]
 
 
 def _stop_event() -> asyncio.Event:

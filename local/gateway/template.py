@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from local.gateway.intrinsics import UNKNOWN, Intrinsics, as_text
-from local.gateway.schedules import UnsupportedScheduleError, parse_rate
+from local.gateway.schedules import UnsupportedSchedule, parse_rate
 from local.gateway.stack import (
     ANY_METHOD,
     DEFAULT_RETRIES,
@@ -46,14 +46,14 @@ _ANY_METHOD_KEY = "x-amazon-apigateway-any-method"
 _METHODS = {"get", "post", "put", "patch", "delete", "head", "options"}
 
 
-class TemplateError(Exception):
+class TemplateUnusable(Exception):
     """The template cannot be read or holds something that cannot be served; the text says where and what."""
 
 
 def read_stack(path: Path, *, region: str, parameters: Mapping[str, str] | None = None) -> Stack:
     """The Stack that the SAM template at `path` describes; `parameters` override the template's defaults.
 
-    Raises TemplateError.
+    Raises TemplateUnusable.
     """
     return _StackReader(_read_yaml(path), path.resolve().parent, region, dict(parameters or {})).read()
 
@@ -61,7 +61,7 @@ def read_stack(path: Path, *, region: str, parameters: Mapping[str, str] | None 
 def translated(path: Path, *, region: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The SAM template at `path` as CloudFormation; code folders are addresses that lead nowhere.
 
-    Raises TemplateError.
+    Raises TemplateUnusable.
     """
     template = _read_yaml(path)
     _LocalPaths(path).hide(template)
@@ -75,11 +75,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         template = yaml_parse(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise TemplateError(f"template {path}: {error.strerror}") from error
+        raise TemplateUnusable(f"template {path}: {error.strerror}") from error
     except YAMLError as error:
-        raise TemplateError(f"template {path}: {error}") from error
+        raise TemplateUnusable(f"template {path}: {error}") from error
     if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):
-        raise TemplateError(f"template {path}: it has no Resources")
+        raise TemplateUnusable(f"template {path}: it has no Resources")
     return template
 
 
@@ -98,7 +98,7 @@ def _translate(template: dict[str, Any], region: str, parameters: dict[str, str]
         translated = translator.translate(template, {"AWS::Region": region, **parameters}, get_managed_policy_map=dict)
     except InvalidDocumentException as error:
         causes = "; ".join(str(cause.message) for cause in error.causes)
-        raise TemplateError(f"SAM cannot translate the template: {causes}") from error
+        raise TemplateUnusable(f"SAM cannot translate the template: {causes}") from error
     return cast("dict[str, Any]", translated)
 
 
@@ -130,10 +130,10 @@ class _LocalPaths:
     def folder(self, owner: str, code: Any) -> Path:
         """The folder that `code` (Code or Content of the translated resource) stands for."""
         if not isinstance(code, dict) or code.get("S3Bucket") != _CODE_BUCKET:
-            raise TemplateError(f"{owner}: its code must be a local folder")
+            raise TemplateUnusable(f"{owner}: its code must be a local folder")
         folder = self.root / self.paths[int(code["S3Key"])]
         if not folder.is_dir():
-            raise TemplateError(f"{owner}: there is no folder {folder}")
+            raise TemplateUnusable(f"{owner}: there is no folder {folder}")
         return folder
 
     def _hide_in(self, properties: dict[str, Any], name: str) -> None:
@@ -174,7 +174,7 @@ class _StackReader:
         schedules = tuple(self._schedules())
         for function in (*(route.function for route in routes), *(each.function for each in schedules)):
             if function not in functions:
-                raise TemplateError(f"a route or schedule names {function}, which is no function of the template")
+                raise TemplateUnusable(f"a route or schedule names {function}, which is no function of the template")
         return Stack(
             region=self._region,
             account_id=ACCOUNT_ID,
@@ -224,7 +224,7 @@ class _StackReader:
         properties = self._intrinsics.resolve({key: value for key, value in raw.items() if key != "Environment"})
         runtime = properties.get("Runtime", "")
         if not str(runtime).startswith("python"):
-            raise TemplateError(f"{name}: only Python functions run here, not {runtime or 'an image'}")
+            raise TemplateUnusable(f"{name}: only Python functions run here, not {runtime or 'an image'}")
         known_as = properties.get("FunctionName", name)
         return Function(
             logical_id=name,
@@ -283,15 +283,15 @@ class _StackReader:
     def _route(self, method: str, path: str, operation: dict[str, Any]) -> Route:
         where = f"route {method} {path}"
         if path.endswith("/") and path != "/":
-            raise TemplateError(f"{where}: API Gateway makes no such route, a path must not end in a slash")
+            raise TemplateUnusable(f"{where}: API Gateway makes no such route, a path must not end in a slash")
         if any(requirement for requirement in operation.get("security", [])):
-            raise TemplateError(f"{where}: authorizers cannot be evaluated locally")
+            raise TemplateUnusable(f"{where}: authorizers cannot be evaluated locally")
         integration = operation.get("x-amazon-apigateway-integration", {})
         if integration.get("payloadFormatVersion", "2.0") != "2.0":
-            raise TemplateError(f"{where}: only payload format 2.0 is served")
+            raise TemplateUnusable(f"{where}: only payload format 2.0 is served")
         function = _FUNCTION_IN_ARN.search(as_text(integration.get("uri", "")))
         if function is None:
-            raise TemplateError(f"{where}: its integration is not a function of this template")
+            raise TemplateUnusable(f"{where}: its integration is not a function of this template")
         any_method = method == _ANY_METHOD_KEY or path == DEFAULT_ROUTE
         return Route(
             method=ANY_METHOD if any_method else method.upper(),
@@ -301,11 +301,11 @@ class _StackReader:
         )
 
     def _check_route_settings(self, keys: set[str]) -> None:
-        """Raise TemplateError for settings of a route that no API has: CloudFormation cannot make such a stage."""
+        """Raise TemplateUnusable for settings of a route that no API has: CloudFormation cannot make such a stage."""
         for _, resource in self._of("AWS::ApiGatewayV2::Stage"):
             for key in resource["Properties"].get("RouteSettings", {}):
                 if key not in keys:
-                    raise TemplateError(f"RouteSettings of {key}: the API has no such route")
+                    raise TemplateUnusable(f"RouteSettings of {key}: the API has no such route")
 
     def _cors(self) -> Cors | None:
         for _, resource in self._of("AWS::ApiGatewayV2::Api"):
@@ -333,7 +333,7 @@ class _StackReader:
                 continue
             try:
                 period = parse_rate(as_text(expression))
-            except UnsupportedScheduleError as error:
+            except UnsupportedSchedule as error:
                 self._warnings.append(f"schedule {name} is not run locally: {error}")
                 continue
             scheduler = resource["Type"] == "AWS::Scheduler::Schedule"
@@ -354,7 +354,7 @@ def _parameter_values(definitions: dict[str, Any], overrides: dict[str, str]) ->
     """Values of the template's parameters; one with neither an override nor a default has none."""
     unused = overrides.keys() - definitions.keys()
     if unused:
-        raise TemplateError(f"MG_LOCAL_PARAMETERS names unknown parameters: {', '.join(sorted(unused))}")
+        raise TemplateUnusable(f"MG_LOCAL_PARAMETERS names unknown parameters: {', '.join(sorted(unused))}")
     values: dict[str, Any] = {}
     for name, definition in definitions.items():
         kind = definition.get("Type", "String")

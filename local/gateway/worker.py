@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _LENGTHS = struct.Struct(">II")
 
 
-class _HandlerError(Exception):
+class _HandlerFailed(Exception):
     """The handler cannot be found; `error_type` is Lambda's name for why."""
 
     def __init__(self, error_type: str, message: str) -> None:
@@ -74,20 +74,20 @@ def _load(name: str) -> Handler:
     """The handler function, with Lambda's own words for what can go wrong (awslambdaric.bootstrap)."""
     module_name, _, function_name = name.rpartition(".")
     if not module_name:
-        raise _HandlerError("Runtime.MalformedHandlerName", f"Bad handler '{name}'")
+        raise _HandlerFailed("Runtime.MalformedHandlerName", f"Bad handler '{name}'")
     try:
         module = importlib.import_module(module_name.replace("/", "."))
     except ImportError as error:
         message = f"Unable to import module '{module_name}': {error}"
-        raise _HandlerError("Runtime.ImportModuleError", message) from error
+        raise _HandlerFailed("Runtime.ImportModuleError", message) from error
     except SyntaxError as error:
         message = f"Syntax error in module '{module_name}': {error}"
-        raise _HandlerError("Runtime.UserCodeSyntaxError", message) from error
+        raise _HandlerFailed("Runtime.UserCodeSyntaxError", message) from error
     try:
         return cast("Handler", getattr(module, function_name))
     except AttributeError:
         message = f"Handler '{function_name}' missing on module '{module_name}'"
-        raise _HandlerError("Runtime.HandlerNotFound", message) from None
+        raise _HandlerFailed("Runtime.HandlerNotFound", message) from None
 
 
 def _handle(handler: Handler, header: dict[str, Any], event: bytes) -> tuple[str, bytes]:
@@ -104,13 +104,13 @@ def _handle(handler: Handler, header: dict[str, Any], event: bytes) -> tuple[str
         return "ok", to_json(result).encode()
     except (TypeError, ValueError, RecursionError) as error:
         message = f"Unable to marshal response: {error}"
-        return "error", _describe(_HandlerError("Runtime.MarshalError", message), request_id)
+        return "error", _describe(_HandlerFailed("Runtime.MarshalError", message), request_id)
 
 
 def _describe(error: Exception, request_id: str) -> bytes:
     """The error object of the Lambda runtime, also written to the log as the runtime does."""
-    own = isinstance(error, _HandlerError)
-    error_type = error.error_type if isinstance(error, _HandlerError) else type(error).__name__
+    own = isinstance(error, _HandlerFailed)
+    error_type = error.error_type if isinstance(error, _HandlerFailed) else type(error).__name__
     cause = error.__cause__ if own else error
     frames = [] if cause is None else traceback.extract_tb(cause.__traceback__)
     stack = traceback.format_list([frame for frame in frames if frame.filename != __file__])

@@ -1,7 +1,7 @@
 // The SES endpoint and its page of mails (aws-ses-v2-local): node server.js PORT [OWN_NAME [DIRECTORY]]
 //
 // The program trusts whoever asks it, so that every web page could send mails and read links out of them. Here it gets
-// no request that a page of another site can send. The rule is that of local/other_sites.py; one test holds both.
+// no request that a page of another site can send. The rule is that of local/serving/other_sites.py; one test holds both.
 "use strict";
 
 const net = require("node:net");

@@ -1,7 +1,7 @@
 """The real programs that the service talks to, each as a class: start(), wait_ready(), stop(), restart(), kill().
 
 For `make run` (local/supervisor.py) and for tests alike: each is also a context manager that starts and stops it. Start
-a part from a thread that lives as long as it shall: Linux ends it together with the thread (local/parts/bound.py).
+a part from a thread that lives as long as it shall: Linux ends it together with the thread (local/serving/bound.py).
 """
 
 from local.parts.auth import AuthPorts, AuthServer

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from local.parts import bound
+from local.serving import bound
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 30.0

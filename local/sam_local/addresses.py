@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from functools import partial
 
-# Host names that mean this machine alone are all that the mail page and the Lambda Invoke API let in
-# (local/other_sites.py). samconfig.toml lets containers resolve this one to the address that the relay listens on.
+# The mail page and the Lambda Invoke API accept only host names of this machine (local/serving/other_sites.py).
+# samconfig.toml lets containers resolve this name to the address that the relay listens on.
 MACHINE = "make-run.localhost"
 
 # What carries `host:port`, alone or in a URL. Links in mails are not among them: a browser on this machine opens those.

@@ -20,7 +20,6 @@ import yaml
 from local import environment, install, ports
 from local.gateway.settings import read_settings
 from local.gateway.template import read_stack
-from local.other_sites import refusal
 from local.parts.process import ROOT
 from local.sam_local.addresses import MACHINE, as_containers_reach_them, ports_of_this_machine
 from local.sam_local.engine import Bridge, EngineUnusable
@@ -28,6 +27,7 @@ from local.sam_local.filled_events import function_of, write_events
 from local.sam_local.relay import Relay
 from local.sam_local.serving import RunningPlace
 from local.sam_local.template import local_template, values
+from local.serving.other_sites import refusal
 from tests.system import ADMIN_EMAIL, ADMIN_PASSWORD, System
 
 OPERATIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))

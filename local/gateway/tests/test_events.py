@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local.gateway.events import ApiIdentity, HttpRequest, MalformedPathError, build_event, decode_path
+from local.gateway.events import ApiIdentity, HttpRequest, MalformedPath, build_event, decode_path
 from local.gateway.routing import Match
 from local.gateway.stack import Route
 from local.gateway.tests.gateway_process import FIXTURES
@@ -157,7 +157,7 @@ def test_path(sent: str, raw_path: str) -> None:
 @pytest.mark.parametrize("sent", ["/users/100%25", "/users/a%25zz", "/users/%", "/users/%4"])
 def test_malformed_path(sent: str) -> None:
     """An escape that is none, also after the first decoding."""
-    with pytest.raises(MalformedPathError):
+    with pytest.raises(MalformedPath):
         decode_path(sent)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.gateway.responses import InvalidResponseError, error_response, to_response
+from local.gateway.responses import InvalidResponse, error_response, to_response
 
 _JSON = [("content-type", "application/json")]
 _TEXT = [("content-type", "text/plain;charset=UTF-8")]
@@ -77,13 +77,13 @@ def test_answer(answer: Any, status: int, headers: list[tuple[str, str]], body: 
 )
 def test_invalid_answer(answer: Any) -> None:
     """What is no response."""
-    with pytest.raises(InvalidResponseError):
+    with pytest.raises(InvalidResponse):
         to_response(json.dumps(answer).encode())
 
 
 def test_answer_that_is_not_json() -> None:
     """Bytes that a function returned."""
-    with pytest.raises(InvalidResponseError):
+    with pytest.raises(InvalidResponse):
         to_response(b"\xff")
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local.gateway.schedules import UnsupportedScheduleError, parse_rate, run_schedule, scheduled_event
+from local.gateway.schedules import UnsupportedSchedule, parse_rate, run_schedule, scheduled_event
 from local.gateway.stack import Schedule, Stack
 
 _STACK = Stack(region="eu-west-1", account_id="123456789012", functions={})
@@ -37,7 +37,7 @@ def test_rate(expression: str, seconds: int) -> None:
 @pytest.mark.parametrize("expression", ["cron(0 3 * * ? *)", "at(2026-01-01T00:00:00)", "rate(0 minutes)", "rate(1 s)"])
 def test_other_expressions(expression: str) -> None:
     """Refused with the expression in the text."""
-    with pytest.raises(UnsupportedScheduleError, match="is not a rate"):
+    with pytest.raises(UnsupportedSchedule, match="is not a rate"):
         parse_rate(expression)
 
 

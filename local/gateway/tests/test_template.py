@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local.gateway.stack import Route, Stack
-from local.gateway.template import TemplateError, read_stack
+from local.gateway.template import TemplateUnusable, read_stack
 from local.gateway.tests.gateway_process import FIXTURES
 
 _MINIMAL = """
@@ -160,8 +160,8 @@ def test_a_function_added_is_served(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_served_is_named(tmp_path: Path, text: str, told: str) -> None:
-    """A TemplateError says what is wrong."""
-    with pytest.raises(TemplateError, match=told):
+    """A TemplateUnusable says what is wrong."""
+    with pytest.raises(TemplateUnusable, match=told):
         _read(tmp_path, text)
 
 
@@ -178,7 +178,7 @@ def test_an_authorizer_is_not_ignored(tmp_path: Path) -> None:
             IdentitySource: $request.header.Authorization
             JwtConfiguration: {issuer: 'https://issuer.example.com', audience: [me]}
 """
-    with pytest.raises(TemplateError, match="authorizers cannot"):
+    with pytest.raises(TemplateUnusable, match="authorizers cannot"):
         _read(tmp_path, _MINIMAL.format(code=".", more=", ApiId: !Ref Api") + authorizer)
 
 
@@ -193,17 +193,17 @@ def test_settings_need_their_route(tmp_path: Path) -> None:
 """
     text = _MINIMAL.format(code=".", more=", ApiId: !Ref Api") + api
     assert _read(tmp_path, text).routes[0].key == "GET /hello"
-    with pytest.raises(TemplateError, match="RouteSettings of POST /hello: the API has no such route"):
+    with pytest.raises(TemplateUnusable, match="RouteSettings of POST /hello: the API has no such route"):
         _read(tmp_path, text.replace("GET /hello:", "POST /hello:"))
 
 
 def test_no_template(tmp_path: Path) -> None:
     """A missing file is named."""
-    with pytest.raises(TemplateError, match="nowhere"):
+    with pytest.raises(TemplateUnusable, match="nowhere"):
         read_stack(tmp_path / "nowhere.yaml", region="eu-west-1")
 
 
 def test_unknown_parameter() -> None:
     """A misspelt override does not go unnoticed."""
-    with pytest.raises(TemplateError, match="Stagee"):
+    with pytest.raises(TemplateUnusable, match="Stagee"):
         read_stack(FIXTURES / "template.yaml", region="eu-west-1", parameters={"Stagee": "prod"})

@@ -1,6 +1,4 @@
-"""The gateway's own log: one JSON object per line on stdout, beside the lines of the functions."""
-
-from __future__ import annotations
+"""A log of JSON objects, one a line, with the keys that the functions' log has."""
 
 import json
 import logging
@@ -12,13 +10,18 @@ _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskN
 
 
 class _JsonFormatter(logging.Formatter):
-    """`level`, `message`, `timestamp`, `logger`, and whatever was given as `extra`."""
+    """Writes level, message, timestamp, service, logger, and every key that was passed as `extra`."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "level": record.levelname,
             "message": record.getMessage(),
-            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "service": self._service,
             "logger": record.name,
             **{name: value for name, value in vars(record).items() if name not in _STANDARD},
         }
@@ -27,8 +30,8 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure_log(level: str, stream: TextIO = sys.stdout) -> None:
-    """Send everything from `level` on to `stream`."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(_JsonFormatter())
+def configure_log(service: str, level: str, stream: TextIO | None = None) -> None:
+    """Write every record of `level` and above to `stream`, which is stderr by default."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler])
