@@ -15,7 +15,7 @@ from local.serving.variables import SettingsUnusable
 if TYPE_CHECKING:
     from pathlib import Path
 
-# PKCS #8 of an Ed25519 private key (RFC 8410, section 7) is this prefix and the 32-byte seed. PyNaCl reads only the seed.
+# An Ed25519 key in PKCS #8 (RFC 8410, section 7) is this prefix and the seed of 32 bytes. PyNaCl reads only the seed.
 _PKCS8_PREFIX = bytes.fromhex("302e020100300506032b657004220420")
 _PEM_BEGIN, _PEM_END = "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"
 

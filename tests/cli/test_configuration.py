@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from local.environment import write_environment
+from local.environment_file import write_environment
 from local.parts.postgres import PostgresServer, free_port
 from operations.cli.application import cli
 from operations.cli.configuration import configure

@@ -564,7 +564,7 @@ def test_it_serves_what_make_run_runs(database: tuple[dict[str, str], str], star
     nothing = start({"MG_LOCAL_DIR": str(tmp_path / "nothing")}, wait=False)
     assert "or start `make run`." in nothing.refusal()
     assert "--" not in nothing.refusal(), "it takes no options"
-    from local.environment import ENVIRONMENT_FILE, write_environment
+    from local.environment_file import ENVIRONMENT_FILE, write_environment
 
     write_environment(tmp_path / ENVIRONMENT_FILE, database[0])
     server = start({"MG_LOCAL_DIR": str(tmp_path)})

@@ -176,7 +176,7 @@ def test_expired_api_key_is_unauthenticated(auth: AuthProcess, member: str) -> N
 def test_api_key_without_a_role_is_refused_by_its_own_service(
     auth: AuthProcess, strict: AuthProcess, member: str
 ) -> None:
-    """The real service signs role 0 at `POST /keys`, and refuses it wherever it reads tokens (tokenizer/util/jwt.go)."""
+    """The real service signs role 0 at `POST /keys`, and refuses it at every reading (tokenizer/util/jwt.go)."""
     for service, code in ((auth, grpc.StatusCode.UNAUTHENTICATED), (strict, grpc.StatusCode.OK)):
         token = service.command("api-key", member, "--role", "none").stdout.strip()
         assert claims(token)["role"] == 0
