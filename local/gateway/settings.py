@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.gateway.client_address import HEADERS, Proxies, read_networks
@@ -13,12 +12,9 @@ from local.serving.variables import Variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 _DAY = 86400
-
-# Set-up installs aws-sam-cli here, below the directory that the gateway is started in. It contains the emulator.
-_SAM_ENVIRONMENT = Path(".local/tools/sam")
-_EMULATORS = {"x86_64": "aws-lambda-rie-x86_64", "aarch64": "aws-lambda-rie-arm64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +76,6 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     return settings
 
 
-def find_emulator(given: str) -> Path | None:
-    """Return the Runtime Interface Emulator: the file `given`, else the one of aws-sam-cli in .local/tools/sam."""
-    if given:
-        return Path(given) if Path(given).is_file() else None
-    name = _EMULATORS.get(os.uname().machine, "")
-    found = sorted(_SAM_ENVIRONMENT.glob(f"lib/python3*/site-packages/samcli/local/rapid/{name}"))
-    return found[0].resolve() if name and found else None
-
-
 def _seconds(given: Variables, name: str, default: str) -> float:
     return given.duration(name, default, ("1ms", "24h")).total_seconds()
 
@@ -104,9 +91,11 @@ def _parameters(text: str) -> dict[str, str]:
 
 
 def _emulator(given: Variables) -> Path | None:
+    from local.gateway.emulator import SAM_ENVIRONMENT, find_emulator
+
     name = given.text("MG_LOCAL_RIE")
     found = find_emulator(name)
     if found is None:
-        where = f"MG_LOCAL_RIE={name} is no file" if name else f"MG_LOCAL_RIE is unset, {_SAM_ENVIRONMENT} has none"
+        where = f"MG_LOCAL_RIE={name} is no file" if name else f"MG_LOCAL_RIE is unset, {SAM_ENVIRONMENT} has none"
         given.problems.append(f"RUNTIME=rie needs the Lambda Runtime Interface Emulator: {where}")
     return found

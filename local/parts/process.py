@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,10 +66,9 @@ def spawn(launch: Launch) -> subprocess.Popen[bytes]:
 
     It gets its `death_signal` when the *thread* that calls this ends, so call it from a thread that lives as long.
     """
-    binding = [str(os.getpid()), str(int(launch.death_signal)), str(launch.account or "-")]
     with launch.log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", bound.__file__, *binding, *launch.command],
+            [*bound.launcher(launch.death_signal, str(launch.account or "-")), *launch.command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

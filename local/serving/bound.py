@@ -1,10 +1,10 @@
-"""Become another program, bound to the life of the process that started this one (run as a script, by path).
+"""Become another program that ends with the process that started this one (run as a script, by path).
 
     python -I -S bound.py PARENT_PID DEATH_SIGNAL UID:GID|- PROGRAM [ARGUMENT...]
 
-Linux sends DEATH_SIGNAL to the program when its starter is gone, also after kill -9: no orphan keeps a port.
-A script of its own, and not a `preexec_fn`, because that is unsafe in a process that has threads; the user is switched
-here, and not by `Popen(user=)`, because Python itself may lie where that user cannot read.
+Linux sends DEATH_SIGNAL to the program when its starter is gone, also after kill -9, so that no orphan keeps a port.
+This is a script and not a `preexec_fn`, because a `preexec_fn` is unsafe in a process that has threads. The script also
+switches the user, because `Popen(user=)` would start Python as a user who may not be able to read it.
 """
 
 import contextlib
@@ -14,6 +14,14 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+
+
+def launcher(death_signal: signal.Signals, account: str = "-") -> list[str]:
+    """Return the command that becomes the program whose command follows it, bound to the calling thread's life.
+
+    `account` is UID:GID of the user that the program runs as; - is the user of this process.
+    """
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(int(death_signal)), account]
 
 
 def bind_to_parent(death_signal: int, parent: int) -> None:
@@ -41,7 +49,7 @@ def _switch_user(account: str) -> None:
 
 
 def main() -> None:
-    """Switch the user, ask for the signal (a change of user clears that request), become the program."""
+    """Switch the user, then ask for the signal (a change of user clears that request), then become the program."""
     parent, death_signal, account, program, *arguments = sys.argv[1:]
     if account != "-":
         _switch_user(account)

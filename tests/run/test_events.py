@@ -8,14 +8,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local import install
+from local.gateway.emulator import find_emulator
 from local.parts.gateway import Gateway
 from local.parts.postgres import PostgresServer
 from local.parts.process import ROOT
 
+EMULATOR = find_emulator()
+
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(not install.rie_program().exists(), reason="no emulator: `make test-all` installs it"),
+    pytest.mark.skipif(EMULATOR is None, reason="no emulator: `make test-all` installs it"),
 ]
 
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
@@ -29,7 +31,7 @@ def gateway(
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_"))}
     own = {
         "RUNTIME": "rie",
-        "MG_LOCAL_RIE": str(install.rie_program()),
+        "MG_LOCAL_RIE": str(EMULATOR),
         "MG_LOCAL_WORKERS": "1",
         "MG_USERS_DB_NAME": "rie",
         "MG_LOCAL_SCHEDULES": "off",
