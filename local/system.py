@@ -10,7 +10,7 @@ from local import environment as local_environment
 from local import logs
 from local.environment_file import ENVIRONMENT_FILE, write_environment
 from local.parts import AuthPorts, AuthServer, Gateway, MailServer, NatsServer, Part, PartFailed, PostgresServer
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
 from local.private_files import kept_secret
 from local.screen import say
 from local.serving.sockets import Port

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from local import environment as local_environment
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
 from local.private_files import write_private
 
 PASSWORD = "changeMe123"  # noqa: S105 - as the events have it

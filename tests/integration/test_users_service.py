@@ -26,8 +26,9 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
-from local.parts.postgres import PostgresServer, free_port, temporary_postgres
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
+from local.parts.postgres import PostgresServer, temporary_postgres
+from local.serving.sockets import free_port
 from operations.proto.users_pb2 import RetrieveUsersReq, RetrieveUsersRes
 from operations.users_service.certificates import server_credentials
 from tests.conftest import AS_OWNER, database_variables
