@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import psutil
 
-from local.gateway import emulator
+from local.gateway.environments import emulator
 
 _SECONDS = 60
 _IMPORT = "import time; t = time.perf_counter(); import app; print(time.perf_counter() - t)"

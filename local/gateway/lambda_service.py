@@ -6,14 +6,14 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from local.gateway.pool import EnvironmentPool
+from local.gateway.environments.pool import EnvironmentPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from local.gateway.environments.worker_processes import WorkerProcesses
     from local.gateway.invocation import ExecutionEnvironment, Invocation, Outcome
     from local.gateway.stack import Function, Stack
-    from local.gateway.worker_processes import WorkerProcesses
 
 _log = logging.getLogger("gateway.lambda")
 

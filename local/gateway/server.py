@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from local.gateway.function_environment import function_variables
-from local.gateway.http_api import HttpApi
+from local.gateway.environments.process import ProcessEnvironment
+from local.gateway.environments.rie import RieEnvironment
+from local.gateway.environments.variables import function_variables
+from local.gateway.environments.worker_processes import WorkerProcesses
+from local.gateway.http.http_api import HttpApi
+from local.gateway.http.lambda_api import LambdaApi
+from local.gateway.http.protocol import Patience, UnambiguousRequests, patient_protocol
 from local.gateway.invocation import ExecutionEnvironment, Invocation
-from local.gateway.lambda_api import LambdaApi
 from local.gateway.lambda_service import SURPLUS_SECONDS, LambdaService
-from local.gateway.process_environment import ProcessEnvironment
-from local.gateway.protocol import Patience, UnambiguousRequests, patient_protocol
-from local.gateway.rie_environment import RieEnvironment
 from local.gateway.schedules import run_schedule
-from local.gateway.worker_processes import WorkerProcesses
 from local.serving.sockets import LOOPBACK, Port, listen
 from local.serving.variables import SettingsUnusable
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Generator, Iterator
 
-    from local.gateway.asgi import Application
+    from local.gateway.http.asgi import Application
     from local.gateway.settings import Settings
     from local.gateway.stack import Function, Stack
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from local.gateway.client_address import HEADERS, Proxies, read_networks
+from local.gateway.http.client_address import HEADERS, Proxies, read_networks
 from local.serving.variables import Variables
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _parameters(text: str) -> dict[str, str]:
 
 
 def _emulator(given: Variables) -> Path | None:
-    from local.gateway.emulator import SAM_ENVIRONMENT, find_emulator
+    from local.gateway.environments.emulator import SAM_ENVIRONMENT, find_emulator
 
     name = given.text("MG_LOCAL_RIE")
     found = find_emulator(name)

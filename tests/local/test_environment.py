@@ -8,7 +8,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from local import environment, install, ports
-from local.gateway.function_environment import function_variables
+from local.gateway.environments.variables import function_variables
 from local.gateway.settings import read_settings
 from local.gateway.template import read_stack
 from local.private_files import kept_secret

@@ -7,9 +7,9 @@ import sys
 from functools import cache
 from typing import Any
 
-from local.gateway.function_environment import function_variables
+from local.gateway.environments.variables import function_variables
+from local.gateway.environments.worker_processes import shared_by
 from local.gateway.template import read_stack
-from local.gateway.worker_processes import shared_by
 from tests.service import ROOT
 
 # Imports what is shared as the fork server does, and prints which variables were read on the way, and what came of it.
@@ -49,7 +49,7 @@ def _told() -> tuple[dict[str, Any], list[dict[str, str]]]:
         function_variables(each, stack, {"PATH": os.environ["PATH"]}, "http://127.0.0.1:1") for each in functions
     ]
     modules, common = shared_by(functions, variables)
-    program = ROOT / "local" / "gateway" / "fork_server.py"
+    program = ROOT / "local" / "gateway" / "environments" / "fork_server.py"
     command = [sys.executable, "-P", "-c", _PROGRAM, json.dumps(modules), str(program)]
     done = subprocess.run(command, env=common, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

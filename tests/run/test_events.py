@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local.gateway.emulator import find_emulator
+from local.gateway.environments.emulator import find_emulator
 from local.parts.gateway import Gateway
 from local.parts.launch import ROOT
 from local.parts.postgres import PostgresServer

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local.gateway.client_address import HEADERS, Proxies, read_networks
+from local.gateway.http.client_address import HEADERS, Proxies, read_networks
 from local.gateway.settings import read_settings
 from local.parts.gateway import Gateway
 from local.parts.postgres import PostgresServer

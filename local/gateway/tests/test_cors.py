@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from local.gateway.asgi import Response
-from local.gateway.cors import preflight, with_cors
+from local.gateway.http.asgi import Response
+from local.gateway.http.cors import preflight, with_cors
 from local.gateway.stack import Cors
 
 _CORS = Cors(

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from local.gateway.events import ApiIdentity, HttpRequest, MalformedPath, build_event, decode_path
-from local.gateway.routing import Match
+from local.gateway.http.events import ApiIdentity, HttpRequest, MalformedPath, build_event, decode_path
+from local.gateway.http.routing import Match
 from local.gateway.stack import Route
 from local.gateway.tests.gateway_process import FIXTURES
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.gateway.responses import InvalidResponse, error_response, to_response
+from local.gateway.http.responses import InvalidResponse, error_response, to_response
 
 _JSON = [("content-type", "application/json")]
 _TEXT = [("content-type", "text/plain;charset=UTF-8")]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped, unused-ignore]
 import pytest
 
-from local.gateway.emulator import find_emulator
+from local.gateway.environments.emulator import find_emulator
 from local.gateway.tests.gateway_process import DEADLINE, ROOT, GatewayProcess, command, environment
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from local.gateway.routing import RouteTable
+from local.gateway.http.routing import RouteTable
 from local.gateway.stack import Route
 
 

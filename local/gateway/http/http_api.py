@@ -13,7 +13,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from local.gateway.asgi import (
+from local.gateway.http.asgi import (
     BodyTooLarge,
     ClientGone,
     Receive,
@@ -24,12 +24,12 @@ from local.gateway.asgi import (
     read_body,
     send_response,
 )
-from local.gateway.client_address import Proxies
-from local.gateway.cors import preflight, with_cors
-from local.gateway.events import ApiIdentity, HttpRequest, MalformedPath, build_event
+from local.gateway.http.client_address import Proxies
+from local.gateway.http.cors import preflight, with_cors
+from local.gateway.http.events import ApiIdentity, HttpRequest, MalformedPath, build_event
+from local.gateway.http.responses import InvalidResponse, error_response, to_response
+from local.gateway.http.routing import Match, RouteTable
 from local.gateway.invocation import SYNCHRONOUS_PAYLOAD_LIMIT, Invocation
-from local.gateway.responses import InvalidResponse, error_response, to_response
-from local.gateway.routing import Match, RouteTable
 
 if TYPE_CHECKING:
     from local.gateway.lambda_service import LambdaService

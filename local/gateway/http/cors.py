@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from local.gateway.asgi import Response
+from local.gateway.http.asgi import Response
 
 if TYPE_CHECKING:
     from local.gateway.stack import Cors

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
-from local.gateway.asgi import (
+from local.gateway.http.asgi import (
     BodyTooLarge,
     ClientGone,
     Receive,

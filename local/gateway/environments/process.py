@@ -27,8 +27,8 @@ from local.gateway.invocation import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from local.gateway.environments.worker_processes import WorkerProcess, WorkerProcesses
     from local.gateway.stack import Function
-    from local.gateway.worker_processes import WorkerProcess, WorkerProcesses
 
 _LENGTHS = struct.Struct(">II")
 

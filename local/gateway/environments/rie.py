@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from local.gateway.emulator import Emulator, EmulatorNotStarted
+from local.gateway.environments.emulator import Emulator, EmulatorNotStarted
 from local.gateway.invocation import EnvironmentNotStarted, Outcome, exited, failure, limited, timed_out
 from local.serving import bound
 

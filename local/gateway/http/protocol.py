@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from local.gateway.asgi import send_response
-from local.gateway.responses import error_response
+from local.gateway.http.asgi import send_response
+from local.gateway.http.responses import error_response
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from local.gateway.asgi import Application, Receive, Scope, Send
+    from local.gateway.http.asgi import Application, Receive, Scope, Send
 
 # Seconds that the answer to a late body (408) has, before the connection is dropped.
 _ANSWER = 1.0

@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any
 
-from local.gateway.asgi import Response
+from local.gateway.http.asgi import Response
 
 _DEFAULT_TYPE = "text/plain;charset=UTF-8"
 

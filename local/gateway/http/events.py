@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
 if TYPE_CHECKING:
-    from local.gateway.routing import Match
+    from local.gateway.http.routing import Match
 
 # Bodies of these types (and text/*) are passed as text, all others in base64: also forms, and bodies without
 # a type.
