@@ -1,4 +1,4 @@
-"""A function in Lambda's Runtime Interface Emulator with awslambdaric, started anew for each measurement."""
+"""A function in Lambda's Runtime Interface Emulator with awslambdaric. Each measurement starts a new one."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ _IMPORT = "import time; t = time.perf_counter(); import app; print(time.perf_cou
 
 @dataclass(frozen=True)
 class Code:
-    """What a function consists of: its folder, what is unpacked to /opt, and its variables."""
+    """A function: its interpreter, its folder, the packages that Lambda unpacks to /opt, and its variables."""
 
     python: Path
     folder: Path
@@ -30,11 +30,11 @@ class Code:
 
     @property
     def log(self) -> Path:
-        """Where the function writes."""
+        """The file for the function's output."""
         return self.folder.with_suffix(self.suffix)
 
     def environment(self) -> dict[str, str]:
-        """The variables as Lambda sets them. Code on Lambda lies on a read-only disk: no bytecode is written."""
+        """Return the variables that Lambda sets. Lambda's disk is read-only, so Python writes no bytecode."""
         path = [self.folder, *(packages / "python" for packages in self.packages)]
         return {
             "PATH": os.environ["PATH"],
@@ -55,7 +55,7 @@ class Code:
         }
 
     def import_seconds(self) -> float:
-        """How long a new process takes to import the function."""
+        """Return the seconds in which a new process imports the function."""
         done = subprocess.run(
             [self.python, "-S", "-s", "-c", _IMPORT],
             env=self.environment(), cwd=self.folder, capture_output=True, text=True, check=False,
@@ -66,7 +66,7 @@ class Code:
 
 
 class Emulator:
-    """One execution environment of a function; ``started`` is when its process was asked for."""
+    """Runs one execution environment of a function. ``started`` is the time before its process starts."""
 
     def __init__(self, code: Code) -> None:
         program = emulator.find_emulator()
@@ -88,16 +88,16 @@ class Emulator:
             self._loop.run(self._emulator.start())
 
     def __enter__(self) -> Self:
-        """Nothing more: it starts with its making."""
+        """Return the environment, which the constructor has started."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it, and the function with it."""
+        """End the environment."""
         with self._loop:
             self._loop.run(self._emulator.stop())
 
     def invoke(self, event: Mapping[str, Any]) -> Any:
-        """The answer to an event; the first one starts the function."""
+        """Return the answer to an event. The first one starts the function."""
         call = self._emulator.invoke(json.dumps(event).encode())
         try:
             _, body = self._loop.run(asyncio.wait_for(call, _SECONDS))
@@ -107,14 +107,14 @@ class Emulator:
         return json.loads(body or b"null")
 
     def succeed(self, event: Mapping[str, Any]) -> None:
-        """Invoke it; RuntimeError, with what it wrote, for an answer that is no success."""
+        """Invoke the function. Raise RuntimeError with its log if the answer is no success."""
         answer = self.invoke(event)
         status = answer.get("statusCode", 200) if isinstance(answer, dict) else 500
         if status >= 300 or "errorType" in answer:
             raise RuntimeError(f"{self._log.stem} answers {answer}\n{self._log.read_text()[-3000:]}")
 
     def peak_memory(self) -> float:
-        """MiB that the function's own process has held at most."""
+        """Return the most MiB that the function's own process has used."""
         (child,) = psutil.Process(self._emulator.pid).children()
         status = Path(f"/proc/{child.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024

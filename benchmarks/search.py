@@ -2,9 +2,10 @@
 
     make benchmark        or: python benchmarks/search.py [--users 1000000] [--runs 15], with the layers in PYTHONPATH
 
-Upstream's statement is contract §3 and §6: ILIKE infixes, `COUNT(*) OVER()`, its own indexes only; it runs on a copy of
-the same rows in the table that upstream's migrations make. Ours is what the repository sends, with everything that its
-answer holds: for the login, that includes counting the attempt against its limits. Times are the server's and the driver's together, in milliseconds; quote the ratios.
+Upstream's statements are those of contract §3 and contract §6, with ILIKE infixes and `COUNT(*) OVER()`. They run on a
+copy of the same rows, in the table and with the indexes of upstream's migrations. Our statements are those of the
+repository, with everything that they do: a login also counts the attempt against its limits. Times are in milliseconds,
+of server and driver together. Quote the ratios.
 """
 
 import argparse
@@ -49,7 +50,7 @@ ANALYZE public.users"""
 
 
 def _median(run: Callable[[], Any], runs: int) -> float:
-    """Milliseconds; NaN when the statement was refused by the role's time limit."""
+    """Return the median in milliseconds, or NaN if the time limit of the role ends the statement."""
     from users.errors import BadRequest
 
     times = []
@@ -59,7 +60,7 @@ def _median(run: Callable[[], Any], runs: int) -> float:
             run()
         except BadRequest:
             return float("nan")
-        if number >= 2:  # the first two warm caches and plans
+        if number >= 2:  # the first two fill caches and plans
             times.append((time.perf_counter() - started) * 1000)
         if time.perf_counter() - started > 1 and number >= 2:
             break
@@ -67,7 +68,7 @@ def _median(run: Callable[[], Any], runs: int) -> float:
 
 
 def _cases(users: int, admin: str) -> list[tuple[str, str, int, Callable[[], Any]]]:
-    """Name, upstream's condition and offset, and our call."""
+    """Return name, upstream's condition and offset, and our call of each case."""
     from users.listing import read_listing, read_search
     from users.query import Query
     from users.repository import logins, pages
@@ -119,7 +120,7 @@ def _cases(users: int, admin: str) -> list[tuple[str, str, int, Callable[[], Any
 
 
 def main() -> None:
-    """Build the tables, run every case on both, print a table."""
+    """Make the tables, run every case on both, and print the results."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--users", type=int, default=1_000_000)
     arguments.add_argument("--runs", type=int, default=15)
@@ -140,7 +141,7 @@ def _run(server: PostgresServer, users: int, runs: int) -> None:
     }
     from operations.schema import migrate
 
-    migrate("0005")  # the indexes of search are built over the rows: that takes less than feeding them row by row
+    migrate("0005")  # later migrations make the indexes of search: that is faster after the rows than before
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
         connection.execute(ROWS, {"users": users})
