@@ -13,7 +13,7 @@ from pathlib import Path
 LAYER = Path(__file__).parents[1] / "layers" / "common" / "python"
 sys.path.insert(0, str(LAYER))
 
-from users.common_passwords import is_common  # noqa: E402
+from users.rules.common_passwords import is_common  # noqa: E402
 
 _READ = """
 import time

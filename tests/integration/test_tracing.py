@@ -205,7 +205,7 @@ with invocation.invocation("view_profile", "my-id", {}, "GET /users/profile"):
         database.query("SELECT 1", {}, read_only=True)
     except Unavailable:
         pass
-print([name for name in sys.modules if name.startswith(("opentelemetry", "requests", "users.otlp"))])
+print([name for name in sys.modules if name.startswith(("opentelemetry", "requests", "users.telemetry.otlp"))])
 """
     environment = {"PYTHONPATH": str(ROOT / "layers/common/python"), "MG_USERS_DB_HOST": "/nowhere"}
     environment["POWERTOOLS_METRICS_DISABLED"] = "true"
