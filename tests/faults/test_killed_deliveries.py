@@ -27,7 +27,7 @@ ACCOUNTS = 500
 # What the schedule does, without its pauses: until nothing is left. A claim that a killed relay held ends soon.
 RELAY = """
 import time
-from operations import relay
+from background.delivery import relay
 from background.delivery.event_stream import event_channel
 from users.errors import Unavailable
 relay.LEASE, relay._TURN = 4.0, 2.0

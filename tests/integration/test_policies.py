@@ -503,10 +503,11 @@ def test_a_login_while_the_policy_store_is_away(service: Service, faults: Faults
 def test_without_a_policy_store_grpc_is_not_imported(service: Service, tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from users import granting, policies\n"
-        "policies.grant('a', 1)\n"
+        "from users.peers import spicedb\n"
+        "from users.steps import granting\n"
+        "spicedb.grant('a', 1)\n"
         "granting.grant_or_repair('a', 1)\n"
-        "policies.revoke_everything('a')\n"
+        "spicedb.revoke_everything('a')\n"
         "print([name for name in ('grpc', 'authzed', 'google.protobuf') if name in sys.modules])"
     )
     environment = {**os.environ, **service.environment, "MG_SPICEDB_HOST": "", "MG_JAEGER_URL": ""}

@@ -198,7 +198,9 @@ def test_a_collector_that_is_away_or_refuses(
 def test_nothing_is_imported_without_the_variable() -> None:
     code = """
 import sys
-from users import database, invocation, policies
+from users.peers import spicedb
+from users.repository import database
+from users.telemetry import invocation
 from users.errors import Unavailable
 with invocation.invocation("view_profile", "my-id", {}, "GET /users/profile"):
     try:

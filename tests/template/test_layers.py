@@ -211,7 +211,7 @@ def test_psycopg_need_not_look_for_its_version(python313: Callable[..., str], la
 def test_bytecode_is_what_runs(python313: Callable[..., str], layers: Path, tmp_path: Path) -> None:
     """A source that was changed behind its bytecode is not noticed: neither read nor compared."""
     shutil.copytree(layers / "CommonLayer" / "python" / "users", tmp_path / "users")
-    (tmp_path / "users" / "contrast.py").write_text("raise AssertionError('the source was read')")
+    (tmp_path / "users" / "rules" / "contrast.py").write_text("raise AssertionError('the source was read')")
     assert python313("import users.rules.contrast; print(users.rules.contrast.__file__)", tmp_path).startswith(
         str(tmp_path)
     )
