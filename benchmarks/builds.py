@@ -34,7 +34,7 @@ class Builds:
         python = interpreter(LAMBDA_PYTHON)
         version = LAMBDA_PYTHON if python else f"{sys.version_info.major}.{sys.version_info.minor}"
         architecture = next(name for name, machine in MACHINES.items() if machine == platform.machine())
-        for name in ("dependencies", "common", "operations"):
+        for name in ("dependencies", "common", "background"):
             build(ROOT / "layers" / name, folder / name, architecture, version)
             shutil.copytree(folder / name, folder / "opt", dirs_exist_ok=True)  # as on Lambda
         for name in ("monolith", "runtime"):

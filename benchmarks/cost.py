@@ -28,7 +28,9 @@ MEASURED = {
     "registration": (HASHING_MEMORY, 17.7),
 }
 RELAY, IDLE_RELAY = 16.8, 2.0  # deliver_outbox with one event for EventBridge, and with none
-WOKEN = 100  # milliseconds that a woken run waits for further changes, in which it delivers (operations.lookout)
+WOKEN = (
+    100  # milliseconds that a woken run waits for further changes, in which it delivers (background.delivery.lookout)
+)
 # While more changes come, a run waits on. So many runs and milliseconds belong to each change, by the changes a second
 # (benchmarks/relay.py).
 WAITING = {10: (0.14, 95), 80: (0.001, 14)}

@@ -21,7 +21,7 @@ _PRINT_HEAVY = f"import sys; print(*[name for name in {_HEAVY!r} if name in sys.
 def _seconds(code: str, folder: Path) -> tuple[float, str]:
     """Return the fastest run of ``code`` in seconds, and the output of the last one."""
     path = os.pathsep.join(
-        [str(folder), *(str(ROOT / "layers" / name / "python") for name in ("common", "operations"))]
+        [str(folder), *(str(ROOT / "layers" / name / "python") for name in ("common", "background"))]
     )
     environment = {**os.environ, "PYTHONPATH": path, "AWS_LAMBDA_FUNCTION_NAME": folder.name}
     fastest, printed = float("inf"), ""

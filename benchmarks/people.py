@@ -81,10 +81,10 @@ class People:
         answer = self._call(self._register, "register_user", account)
         if admin:
             self._connection.execute("UPDATE users SET role = 1 WHERE id = %s", [answer["id"]])
-            from users import policies
             from users.models import Role
+            from users.peers import spicedb
 
-            policies.grant(answer["id"], Role.ADMIN)
+            spicedb.grant(answer["id"], Role.ADMIN)
         login = {"identity": account["email"], "secret": SECRET}
         return {"id": answer["id"], "email": account["email"], **self._call(self._log_in, "issue_token", login)}
 

@@ -35,9 +35,9 @@ BACKLOG = 10_000
 
 def change(first: int, rate: float, seconds: float) -> None:
     """Make changes and wake the relay. At the end, print each event's number and the moment of its commit."""
-    from users.outbox import Record
     from users.repository.outbox import record
-    from users.wake import wake_delivery
+    from users.rules.outbox_records import Record
+    from users.steps.wake import wake_delivery
 
     chance = random.Random(first)
     committed = {}
@@ -158,7 +158,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, temporary_postgres() as server, bus.served() as bus_url:
         conninfo = server.create_database("users")
         os.environ |= variables(server, bus_url) | {"MG_USERS_LOG_LEVEL": "warn"}  # only for this process
-        from operations.schema import migrate
+        from background.setup.schema import migrate
 
         migrate()
         log = Path(folder) / "gateway.log"

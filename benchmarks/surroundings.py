@@ -65,7 +65,7 @@ def surroundings(server: PostgresServer, folder: Path) -> Iterator[dict[str, str
             }
             server.create_database("users")
             os.environ |= variables | {"MG_USERS_LOG_LEVEL": "warn"}  # only for this process
-            from operations.schema import migrate
+            from background.setup.schema import migrate
 
             migrate()
             yield variables
