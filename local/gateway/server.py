@@ -1,10 +1,10 @@
 """Runs the gateway: both HTTP interfaces, the schedules, and an orderly end.
 
-Limits of contract §8.6 at the HTTP API, by MG_USERS_HTTP_SERVER_*: READ_HEADER_TIMEOUT (protocol.py),
-READ_TIMEOUT (time for a body; here 408), IDLE_TIMEOUT (keep-alive connections), MAX_HEADER_BYTES, and the 5 s
-grace at the end. uvicorn has nothing for WRITE_TIMEOUT; an answer comes at the latest after the route's
-integration timeout (30 s), as with API Gateway. The real service also limits request line and headers to
-10 240 bytes; here MAX_HEADER_BYTES (1 MiB) stands.
+The HTTP API has the limits of contract §8.6, set by MG_USERS_HTTP_SERVER_*: READ_HEADER_TIMEOUT (http/protocol.py),
+READ_TIMEOUT (the time for a body, then 408), IDLE_TIMEOUT (keep-alive connections) and MAX_HEADER_BYTES. At the end,
+requests have 5 s. uvicorn has no WRITE_TIMEOUT, but an answer comes after the route's integration timeout (30 s) at the
+latest, as with API Gateway. API Gateway also limits request line and headers to 10 240 bytes. Here the limit is
+MAX_HEADER_BYTES (1 MiB).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def lambda_service(
     workers: int | None = None,
     stdout: int | None = None,
 ) -> LambdaService:
-    """The service that runs the functions of `stack` in environments of the kind that `settings` want."""
+    """Return the service that runs the functions of `stack`, in environments of the kind that `settings` name."""
     url = f"http://{LOOPBACK}:{lambda_port}"
     variables = {name: function_variables(each, stack, os.environ, url) for name, each in stack.functions.items()}
     emulator = settings.emulator
@@ -73,10 +73,10 @@ def lambda_service(
 
 
 async def serve(stack: Stack, settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then let what runs finish, for 5 s at most, and stop every environment.
+    """Serve until SIGTERM or SIGINT, then let requests finish for at most 5 s, and stop every environment.
 
-    Prints one line of JSON, `{"message": "ready", "http_port", "lambda_port"}`, when both interfaces answer.
-    Raises PortUnusable and SettingsUnusable before that.
+    Print one line of JSON, `{"message": "ready", "http_port", "lambda_port"}`, when both interfaces answer.
+    Raise PortUnusable and SettingsUnusable before that.
     """
     with ExitStack() as resources:
         http = Port("MG_USERS_HTTP_PORT", settings.http_port, settings.http_host, "MG_USERS_HTTP_HOST")
@@ -101,7 +101,7 @@ async def serve(stack: Stack, settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to `serve` and tells when it listens."""
+    """A uvicorn server that leaves signals to `serve` and sets `listening` once it listens."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -127,7 +127,7 @@ def _config(application: Application, settings: Settings, **options: object) -> 
         log_level="warning",
         access_log=False,
         server_header=False,
-        # Else a client on this machine could choose its own address by X-Forwarded-For: client_address.py reads it.
+        # Otherwise a client on this machine could choose its address by X-Forwarded-For. client_address.py reads it.
         proxy_headers=False,
         timeout_graceful_shutdown=int(GRACE),
         **options,  # type: ignore[arg-type]
@@ -158,9 +158,9 @@ def _http_config(application: Application, settings: Settings) -> uvicorn.Config
 
 @contextmanager
 def _pem_file(variable: str, value: str) -> Iterator[str]:
-    """A file with the PEM text that `value` is or names.
+    """Yield a file with the PEM text; `value` is the text or the path of a file.
 
-    An inline one exists only for as long as it is read.
+    The file of an inline text exists only while the context is open.
     """
     if not value:
         raise SettingsUnusable(f"{variable} is unset, but its counterpart is set: TLS needs both")
@@ -208,9 +208,9 @@ async def _end(
     http_server: _Server,
     lambda_server: _Server,
 ) -> None:
-    """End in the order in which parts need each other.
+    """End the HTTP API first, then the functions, then the Invoke API.
 
-    A request that finishes may still invoke a function.
+    A function of a running request may still invoke another one.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + GRACE

@@ -1,5 +1,6 @@
-"""Worker processes, forked from one that has imported what the functions share (fork_server.py, which tells what is
-spoken with it).
+"""Worker processes, forked from a process that has imported the modules that all functions share.
+
+fork_server.py is that process. It describes the packets on its socket.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ _log = logging.getLogger("gateway.workers")
 
 
 class WorkerProcess:
-    """A started worker; its number is its fork server's name for it."""
+    """A started worker. Orders to its fork server contain its number."""
 
     def __init__(self, server: _ForkServerProcess, number: int, pid: int) -> None:
-        """Made by WorkerProcesses."""
+        """Called by _ForkServerProcess."""
         self.number = number
         self.pid = pid
         self._server = server
@@ -39,40 +40,40 @@ class WorkerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether its end is not known of."""
+        """Whether its fork server has not yet reported its end."""
         return not self._ended.done()
 
     async def wait(self) -> int | None:
-        """Wait until it has ended: its exit status, negative for a signal, None when nobody can say."""
+        """Wait until it has ended. Return its exit status, negative for a signal, or None if it is not known."""
         return await asyncio.shield(self._ended)
 
     async def end(self) -> None:
-        """Kill it with whatever its handler started, and wait until it is gone."""
+        """Kill it with every process that its handler started, and wait until it is gone."""
         if not self.end_ordered:
             self.end_ordered = True
             self._server.end(self)
         await self.wait()
 
     def has_ended(self, status: int | None) -> None:
-        """Take note of its end; called by its server."""
+        """Record its end. Called by its fork server."""
         if self.alive:
             self._ended.set_result(status)
 
 
 class WorkerProcesses:
-    """Starts workers for the functions of a stack; a fork server that has ended, or is out of date, is replaced."""
+    """Starts workers for the functions of a stack. Replaces a fork server that has ended or is out of date."""
 
     def __init__(
         self, functions: Iterable[Function], variables: Iterable[Mapping[str, str]], *, stdout: int | None = None
     ) -> None:
-        """`variables` are those of every function; `stdout` is a descriptor for the output of all workers."""
+        """`variables` has the variables of each function. `stdout` is a descriptor for the output of all workers."""
         self._shared, self._variables = shared_by(list(functions), list(variables))
         self._stdout = stdout
         self._server: _ForkServerProcess | None = None
         self._one_at_a_time = asyncio.Lock()
 
     async def start(self, function: Function, variables: Mapping[str, str], connection: socket.socket) -> WorkerProcess:
-        """Start a worker that serves `function` over `connection`; raises OSError when no process can be had."""
+        """Start a worker that serves `function` over `connection`. Raise OSError when no process can be started."""
         order = {
             "name": function.logical_id,
             "cwd": str(function.code_dir),
@@ -85,11 +86,11 @@ class WorkerProcesses:
                 try:
                     worker = await server.start(order, connection)
                 except ConnectionError:
-                    _log.warning("the fork server has ended, another is started")
+                    _log.warning("the fork server has ended, starting another")
                     continue
                 if worker is not None:
                     return worker
-                _log.info("a shared module has changed, it is imported anew")
+                _log.info("a shared module has changed, starting a fork server with the new one")
                 server.retire()
                 self._server = None
             raise OSError("the fork server does not stay alive")
@@ -100,7 +101,7 @@ class WorkerProcesses:
             await self._running()
 
     async def close(self) -> None:
-        """End the fork server; its workers have been ended before."""
+        """End the fork server. Its workers must have ended before."""
         async with self._one_at_a_time:
             if self._server is not None:
                 await self._server.close()
@@ -112,7 +113,7 @@ class WorkerProcesses:
 
 
 class _ForkServerProcess:
-    """One fork server, and the workers that it has not yet told the end of."""
+    """One fork server, and its workers whose end it has not yet reported."""
 
     def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
         self._process = process
@@ -127,10 +128,10 @@ class _ForkServerProcess:
     async def launch(
         cls, shared: dict[str, list[str]], variables: Mapping[str, str], stdout: int | None
     ) -> _ForkServerProcess:
-        """Start it; it takes orders once it has imported what is shared."""
+        """Start it. It obeys orders once it has imported the shared modules."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            # A session of its own: Ctrl-C in the terminal is for the gateway, which lets requests finish first.
+            # A session of its own, so that Ctrl-C reaches only the gateway, which lets requests finish first.
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", str(_FORK_SERVER), str(theirs.fileno()),
                 env=variables, pass_fds=[theirs.fileno()],
@@ -141,13 +142,13 @@ class _ForkServerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it takes orders, as far as is known."""
+        """Whether it obeys orders. Its end may not be noticed yet."""
         return self._control.fileno() >= 0
 
     async def start(self, order: dict[str, Any], connection: socket.socket) -> WorkerProcess | None:
-        """A new worker; None when what is shared has changed.
+        """Return a new worker, or None when a shared module has changed.
 
-        Raises ConnectionError when it has ended, other OSErrors when the system has no further process.
+        Raise ConnectionError when the fork server has ended, and another OSError when the system has no more processes.
         """
         self._last += 1
         self._starting = asyncio.get_running_loop().create_future()
@@ -161,17 +162,17 @@ class _ForkServerProcess:
     def end(self, worker: WorkerProcess) -> None:
         """Order the end of a worker, once."""
         if worker.number not in self._workers:
-            return  # it went with a server that was lost
+            return  # it ended with its fork server
         self._send_end(worker.number)
         self._forget_if_ended(worker)
 
     def retire(self) -> None:
-        """End once no worker is left."""
+        """End the fork server once it has no worker."""
         self._retired = True
         self._hang_up_if_unused()
 
     async def close(self) -> None:
-        """End now."""
+        """End the fork server now."""
         self._hang_up()
         await self._process.wait()
 
@@ -183,26 +184,26 @@ class _ForkServerProcess:
         if not packet:
             self._lost()
             return
-        told = json.loads(packet)
-        if "status" not in told:
-            self._started(told)
-        elif (worker := self._workers.get(told["worker"])) is not None:
-            worker.has_ended(told["status"])
-            if not worker.end_ordered:  # what its handler has started is left, and the process itself as a zombie
+        report = json.loads(packet)
+        if "status" not in report:
+            self._started(report)
+        elif (worker := self._workers.get(report["worker"])) is not None:
+            worker.has_ended(report["status"])
+            if not worker.end_ordered:  # processes of its handler may be left, and the worker itself is a zombie
                 worker.end_ordered = True
                 self._send_end(worker.number)
             self._forget_if_ended(worker)
 
-    def _started(self, told: dict[str, Any]) -> None:
-        wanted = self._starting is not None and not self._starting.done() and told["worker"] == self._last
-        worker = WorkerProcess(self, told["worker"], told["pid"]) if "pid" in told else None
+    def _started(self, report: dict[str, Any]) -> None:
+        wanted = self._starting is not None and not self._starting.done() and report["worker"] == self._last
+        worker = WorkerProcess(self, report["worker"], report["pid"]) if "pid" in report else None
         if worker is not None and wanted:
             self._workers[worker.number] = worker
         elif worker is not None:
-            self._send_end(worker.number)  # whoever wanted it has given up
+            self._send_end(worker.number)  # its caller was cancelled
         if wanted and self._starting is not None:
-            if "error" in told:
-                self._starting.set_exception(OSError(told["error"]))
+            if "error" in report:
+                self._starting.set_exception(OSError(report["error"]))
             else:
                 self._starting.set_result(worker)
 
@@ -222,7 +223,7 @@ class _ForkServerProcess:
             self._hang_up()
 
     def _lost(self) -> None:
-        """It has ended by itself: no worker of it can be waited for, and none may be left."""
+        """Kill all workers: the fork server has ended by itself, so nobody reports their end."""
         self._hang_up()
         if self._starting is not None and not self._starting.done():
             self._starting.set_exception(ConnectionResetError("the fork server has ended"))
@@ -242,9 +243,9 @@ class _ForkServerProcess:
 def shared_by(
     functions: Sequence[Function], variables: Sequence[Mapping[str, str]]
 ) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """What a fork server for these functions is told to import, and the variables that it has meanwhile.
+    """Return the modules that a fork server of these functions imports, and its variables.
 
-    A module that reads a variable when it is imported finds it if it is the same for all functions.
+    It has the variables that are the same for all functions, for modules that read a variable when they are imported.
     """
     folders = [[str(layer / "python") for layer in function.layer_dirs] for function in functions]
     shared = {

@@ -48,7 +48,7 @@ _SIGNED = "AWS4-HMAC-SHA256 "
 
 @dataclass
 class _Refused(Exception):
-    """An answer that the service itself gives; `kind` is the exception's name in the SDKs."""
+    """The service refuses a request. `kind` is the name of this exception in the SDKs."""
 
     status: int
     kind: str
@@ -64,7 +64,7 @@ class LambdaApi:
     """The ASGI application."""
 
     def __init__(self, service: LambdaService, own_name: str = "") -> None:
-        """Serve the functions of `service`; `own_name` is a name of this machine beside localhost."""
+        """Serve the functions of `service`. `own_name` is a name of this machine beside localhost."""
         self._service = service
         self._own_name = own_name
 
@@ -112,7 +112,7 @@ class LambdaApi:
             raise _Refused(400, "ValidationException", f"'{text}' is not a function name")
         function = self._service.find(name["name"])
         qualifier = qualifier or name["qualifier"] or "$LATEST"
-        # Versions are not kept here: each number is the code as it is.
+        # There are no versions here: every version number stands for the code as it is.
         if function is None or not (qualifier in ("$LATEST", *function.aliases) or qualifier.isdigit()):
             arn = self._service.stack.function_arn(name["name"])
             suffix = "" if qualifier == "$LATEST" else f":{qualifier}"
