@@ -20,7 +20,8 @@ from load_clients import Operation, ask, request
 from process_tree import ProcessTree
 
 from layers.build import MACHINES, build
-from local.parts.postgres import PostgresServer, free_port
+from local.parts.postgres import PostgresServer
+from local.serving.sockets import free_port
 
 ROOT = Path(__file__).parents[1]
 SECRET = "correct horse 7 battery"

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from local import environment as local_environment
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
+from local.private_files import write_private
 
 PASSWORD = "changeMe123"  # noqa: S105 - as the events have it
 _ACCOUNT_ID = "4f2b5b0a-6f0e-4c0e-9a34-0b9a3f1f7d11"  # as the events have it
@@ -162,7 +163,7 @@ def write_events(environment: Mapping[str, str], folder: Path) -> None:
         if path.stem in _CHANGES_FOR_OTHERS:
             person = system.register(administrator, verified=path.stem not in _OF_UNVERIFIED)
         event = _filled(path.stem, system, person, administrator)
-        local_environment.write_private(folder / path.name, json.dumps(event, indent=2) + "\n")
+        write_private(folder / path.name, json.dumps(event, indent=2) + "\n")
 
 
 def function_of(operation: str) -> str:

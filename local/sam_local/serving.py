@@ -13,10 +13,11 @@ from pathlib import Path
 import yaml
 from dotenv import dotenv_values
 
-from local import environment as local_environment
 from local import install
+from local.environment_file import ENVIRONMENT_FILE
 from local.gateway.settings import read_settings
 from local.gateway.template import read_stack
+from local.private_files import write_private
 from local.sam_local import engine
 from local.sam_local.addresses import as_containers_reach_them, ports_of_this_machine
 from local.sam_local.filled_events import write_events
@@ -42,7 +43,7 @@ class RunningPlace:
     def of(cls, variables: dict[str, str]) -> "RunningPlace":
         """Take `.local`, or what MG_LOCAL_DIR names; NotReady unless `make run` runs there."""
         data = Path(variables.get("MG_LOCAL_DIR") or install.ROOT / ".local").resolve()
-        place = cls(data / local_environment.ENVIRONMENT_FILE, data / "sam")
+        place = cls(data / ENVIRONMENT_FILE, data / "sam")
         if not place.environment_file.exists():
             raise NotReady(f"`make run` does not run here ({place.environment_file} is missing): start it first.")
         return place
@@ -150,8 +151,8 @@ def _write_template(place: RunningPlace, variables: dict[str, str]) -> None:
     settings = read_settings(variables)
     stack = read_stack(place.folder / "build" / "template.yaml", region=settings.region, parameters=settings.parameters)
     template = local_template(stack, variables, engine.architecture())
-    local_environment.write_private(place.template, yaml.safe_dump(template, sort_keys=False))
-    local_environment.write_private(place.variables, json.dumps(values(template), indent=2))
+    write_private(place.template, yaml.safe_dump(template, sort_keys=False))
+    write_private(place.variables, json.dumps(values(template), indent=2))
 
 
 _READY = """

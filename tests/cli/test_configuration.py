@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 import pytest
 
-from local.environment import write_environment
-from local.parts.postgres import PostgresServer, free_port
+from local.environment_file import write_environment
+from local.parts.postgres import PostgresServer
+from local.serving.sockets import free_port
 from operations.cli.application import cli
 from operations.cli.configuration import configure
 from tests.cli.command_line import CommandLine

@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
 from operations import lookout
 from operations.lookout import Lookout
 from operations.relay import DestinationUnavailable, Outcome, Row, deliver_due

@@ -22,9 +22,9 @@ import pytest
 import trustme
 from nats.js import JetStreamContext
 
+from local.parts.launch import ROOT
 from local.parts.nats import NatsServer
-from local.parts.postgres import free_port
-from local.parts.process import ROOT
+from local.serving.sockets import free_port
 from operations import kept_channel, nats_stream
 from operations.nats_stream import NatsChannel
 from operations.relay import DestinationUnavailable, Row

@@ -11,6 +11,7 @@ from local import environment, install, ports
 from local.gateway.environments.variables import function_variables
 from local.gateway.settings import read_settings
 from local.gateway.template import read_stack
+from local.private_files import kept_secret
 from users.settings import Settings
 
 PORTS = ports.read({})
@@ -196,8 +197,8 @@ def test_the_address_of_the_api(user: dict[str, str], url: str) -> None:
 
 def test_a_secret_is_kept_and_private(tmp_path: Path) -> None:
     path = tmp_path / "secret-key"
-    secret = environment.kept_secret(path)
+    secret = kept_secret(path)
     assert len(secret) >= 32
-    assert environment.kept_secret(path) == secret
-    assert environment.kept_secret(tmp_path / "another") != secret
+    assert kept_secret(path) == secret
+    assert kept_secret(tmp_path / "another") != secret
     assert path.stat().st_mode & 0o777 == 0o600

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from local.keeper import HEALTHY_SECONDS, MOST_ENDS, Keeper
-from local.parts.process import Launch, Part, PartFailed, spawn
+from local.parts.launch import Launch, PartFailed, spawn
+from local.parts.process import Part
 from tests.local.processes import eventually
 
 

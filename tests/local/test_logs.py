@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local import logs
-from local.parts.process import Launch, spawn
+from local.parts.launch import Launch, spawn
 from tests.local.processes import eventually
 
 

@@ -19,8 +19,8 @@ import psycopg
 import pytest
 
 from local.parts import MailServer, NatsServer, PartFailed, PostgresServer, postgres_home, temporary_postgres
-from local.parts.postgres_orphans import end_orphans
-from local.parts.process import ROOT, Account
+from local.parts.launch import ROOT, Account
+from local.parts.postgres_remains import end_orphans
 from tests.local.processes import eventually, processes_of
 
 pytestmark = pytest.mark.long

@@ -20,7 +20,7 @@ import yaml
 from local import environment, install, ports
 from local.gateway.settings import read_settings
 from local.gateway.template import read_stack
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
 from local.sam_local.addresses import MACHINE, as_containers_reach_them, ports_of_this_machine
 from local.sam_local.engine import Bridge, EngineUnusable
 from local.sam_local.filled_events import function_of, write_events

@@ -16,8 +16,9 @@ import pytest
 from dotenv import dotenv_values
 
 from local import install, ports
-from local.parts.postgres import free_port, temporary_postgres
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
+from local.parts.postgres import temporary_postgres
+from local.serving.sockets import free_port
 from tests.local.processes import eventually, processes_of
 
 ACCOUNT = {

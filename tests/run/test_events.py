@@ -10,8 +10,8 @@ import pytest
 
 from local.gateway.environments.emulator import find_emulator
 from local.parts.gateway import Gateway
+from local.parts.launch import ROOT
 from local.parts.postgres import PostgresServer
-from local.parts.process import ROOT
 
 EMULATOR = find_emulator()
 

@@ -17,11 +17,11 @@ import pytest
 from botocore.config import Config
 
 from local import install
-from local.parts.postgres import free_port
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
 from local.sam_local import engine
 from local.sam_local.filled_events import function_of
 from local.sam_local.serving import RunningPlace
+from local.serving.sockets import free_port
 from tests.local.processes import eventually
 from tests.local.test_supervisor import running
 

@@ -10,8 +10,8 @@ import pytest
 
 from local.parts.auth import AuthServer
 from local.parts.gateway import Gateway
+from local.parts.launch import ROOT
 from local.parts.mail import MailServer
-from local.parts.process import ROOT
 from local.serving.other_sites import is_loopback, refusal
 from tests.deliveries import mails_to
 

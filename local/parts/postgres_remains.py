@@ -1,7 +1,7 @@
-"""The server processes of PostgreSQL whose postmaster was killed.
+"""The processes that a killed PostgreSQL leaves behind.
 
-An idle one sees at once that the postmaster is gone, and ends. One that computes goes on until its statement is done,
-and no new server can start meanwhile: both would write the same data.
+An idle server process notices at once that its postmaster is gone, and ends. A busy one ends after its statement. No
+new server can start before, because both would write the same data.
 """
 
 import os
@@ -15,9 +15,19 @@ _PATIENCE = 5.0  # seconds between the request to end and the end by force
 _POLL_SECONDS = 0.02
 
 
+def postmaster(pid_file: Path) -> int | None:
+    """Return the process in `pid_file`, or None if this number belongs to another program now."""
+    try:
+        pid = int(pid_file.read_text().split("\n", 1)[0])
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return pid if os.fsencode(pid_file.parent) in command else None
+
+
 def end_orphans(data_dir: Path) -> None:
-    """End the server processes on `data_dir` that have no postmaster any more; return when they are gone."""
-    number = signal.SIGQUIT  # for a server process: leave at once, without a word to the client
+    """End the server processes on `data_dir` that have no postmaster any more. Return when they are gone."""
+    number = signal.SIGQUIT  # a server process exits at once, without a message to the client
     deadline = time.monotonic() + _PATIENCE
     while orphans := list(_orphans(data_dir)):
         if time.monotonic() > deadline:
@@ -29,7 +39,7 @@ def end_orphans(data_dir: Path) -> None:
 
 
 def _orphans(data_dir: Path) -> Iterator[int]:
-    """A postmaster and its processes work in the data directory: an orphan is one whose parent does not."""
+    """Return the orphans. A postmaster and its processes work in the data directory, but not an orphan's parent."""
     processes = [int(place.name) for place in Path("/proc").glob("[0-9]*")]
     at_work = {pid for pid in processes if _works_in(pid, data_dir)}
     for pid in at_work:
@@ -40,7 +50,7 @@ def _orphans(data_dir: Path) -> Iterator[int]:
 def _works_in(pid: int, data_dir: Path) -> bool:
     try:
         return Path(f"/proc/{pid}/cwd").readlink() == data_dir.resolve()
-    except OSError:  # it has ended, or belongs to somebody else
+    except OSError:  # the process has ended, or belongs to another user
         return False
 
 
@@ -53,7 +63,7 @@ def _parent(pid: int) -> int | None:
 
 
 def _is_server_process(pid: int) -> bool:
-    """A server process calls itself `postgres: …`; a postmaster's command line is the one that started it."""
+    """Return whether the process is titled `postgres: …`, unlike a postmaster."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"postgres: ")
     except OSError:
