@@ -22,10 +22,11 @@ from local.gateway.settings import read_settings
 from local.gateway.template import read_stack
 from local.parts.launch import ROOT
 from local.sam_local.addresses import MACHINE, as_containers_reach_them, ports_of_this_machine
+from local.sam_local.committed_events import function_of
 from local.sam_local.engine import Bridge, EngineUnusable
-from local.sam_local.filled_events import function_of, write_events
+from local.sam_local.filled_events import write_events
+from local.sam_local.place import Place
 from local.sam_local.relay import Relay
-from local.sam_local.serving import RunningPlace
 from local.sam_local.template import local_template, values
 from local.serving.other_sites import refusal
 from tests.system import ADMIN_EMAIL, ADMIN_PASSWORD, System
@@ -123,7 +124,7 @@ def test_no_value_leads_a_container_to_itself(template: dict[str, Any]) -> None:
 
 
 def test_sam_takes_what_is_written_by_plain_commands() -> None:
-    place = RunningPlace(ROOT / ".local" / "environment", ROOT / ".local" / "sam")
+    place = Place(ROOT / ".local" / "environment", ROOT / ".local" / "sam")
     commands = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]
     for command in ("local_invoke", "local_start_api", "local_start_lambda"):
         told = commands[command]["parameters"]

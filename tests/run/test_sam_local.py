@@ -19,8 +19,8 @@ from botocore.config import Config
 from local import install
 from local.parts.launch import ROOT
 from local.sam_local import engine
-from local.sam_local.filled_events import function_of
-from local.sam_local.serving import RunningPlace
+from local.sam_local.committed_events import function_of
+from local.sam_local.place import Place
 from local.serving.sockets import free_port
 from tests.local.processes import eventually
 from tests.local.test_supervisor import running
@@ -48,19 +48,19 @@ pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[RunningPlace]:
+def place() -> Iterator[Place]:
     """A system of `make run`, and `make sam-local` beside it."""
     with tempfile.TemporaryDirectory(prefix="mg-sam-", dir="/tmp") as folder:
         Path(folder).chmod(0o711)  # PostgreSQL's user can enter it
         with running(Path(folder)) as run:
             run.read_until("Ctrl-C stops everything")
-            place = RunningPlace.of({"MG_LOCAL_DIR": folder})
+            place = Place.of({"MG_LOCAL_DIR": folder})
             with ready(place):
                 yield place
 
 
 @contextmanager
-def ready(place: RunningPlace) -> Iterator[None]:
+def ready(place: Place) -> Iterator[None]:
     """`make sam-local`, which takes away what it wrote."""
     command = [sys.executable, "-m", "local.sam_local", "serve"]
     environment = {**os.environ, "MG_LOCAL_DIR": str(place.folder.parent)}
@@ -77,7 +77,7 @@ def ready(place: RunningPlace) -> Iterator[None]:
     assert not {place.template, place.variables, place.events} & set(place.folder.iterdir())
 
 
-def sam_local(place: RunningPlace, *arguments: str | Path) -> list[str | Path]:
+def sam_local(place: Place, *arguments: str | Path) -> list[str | Path]:
     """`sam local` with what samconfig.toml names, in another place than `.local`."""
     named = ["--template", place.template, "--env-vars", place.variables, "--config-file", ROOT / "samconfig.toml"]
     return [SAM, "local", *arguments, *named]
@@ -91,7 +91,7 @@ def shell() -> dict[str, str]:
 
 
 @contextmanager
-def serving(place: RunningPlace, command: str) -> Iterator[str]:
+def serving(place: Place, command: str) -> Iterator[str]:
     """`sam local start-api` or `start-lambda`; where it listens."""
     port = free_port()
     log = place.folder / f"{command}.log"
@@ -116,7 +116,7 @@ def patiently(call: Callable[[], Answer], status: Callable[[Answer], int]) -> An
     return call()
 
 
-def test_a_function_is_invoked_by_the_documented_command(place: RunningPlace) -> None:
+def test_a_function_is_invoked_by_the_documented_command(place: Place) -> None:
     command = sam_local(place, "invoke", "HealthFunction", "--event", ROOT / "events" / "health.json")
 
     def invoke() -> dict[str, Any]:
@@ -132,7 +132,7 @@ def test_a_function_is_invoked_by_the_documented_command(place: RunningPlace) ->
 
 
 @pytest.fixture(scope="module")
-def client(place: RunningPlace) -> Iterator[Any]:
+def client(place: Place) -> Iterator[Any]:
     """An SDK's client of `sam local start-lambda`."""
     with serving(place, "start-lambda") as url:
         yield boto3.client(
@@ -141,7 +141,7 @@ def client(place: RunningPlace) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_the_function_answers_its_event(client: Any, place: RunningPlace, operation: str) -> None:
+def test_the_function_answers_its_event(client: Any, place: Place, operation: str) -> None:
     event = (place.events / f"{operation}.json").read_text()
 
     def invoke() -> dict[str, Any]:
@@ -159,7 +159,7 @@ def status(answer: httpx.Response) -> int:
     return answer.status_code
 
 
-def test_the_api_takes_headers_as_clients_write_them(place: RunningPlace) -> None:
+def test_the_api_takes_headers_as_clients_write_them(place: Place) -> None:
     login = json.loads(json.loads((place.events / "issue_token.json").read_text())["body"])
     with serving(place, "start-api") as url, httpx.Client(timeout=_CONTAINER_SECONDS, trust_env=False) as client:
         as_json = {"Content-Type": "application/json"}
