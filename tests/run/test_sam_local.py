@@ -1,4 +1,4 @@
-"""`sam local` beside `make run`, in containers, as its page tells (docs/sam-local.md)."""
+"""`sam local` beside `make run`, in containers, by the commands of docs/sam-local.md."""
 
 import json
 import os
@@ -28,11 +28,11 @@ from tests.local.test_supervisor import running
 Answer = TypeVar("Answer")
 SAM = install.SAM.place / "bin" / "sam"
 OPERATIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
-_CONTAINER_SECONDS = 300  # SAM makes an image of the layers at a function's first call
+_CONTAINER_SECONDS = 300  # SAM builds an image of the layers at a function's first call
 
 
 def missing() -> str:
-    """What is not there of an engine, the image and SAM; "" where all are."""
+    """Return which of engine, image and SAM is missing, or an empty text."""
     if not SAM.exists():
         return "no SAM here: `make build` installs it"
     try:
@@ -49,7 +49,7 @@ pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Place]:
-    """A system of `make run`, and `make sam-local` beside it."""
+    """Yield the place of a `make run` with `make sam-local` beside it."""
     with tempfile.TemporaryDirectory(prefix="mg-sam-", dir="/tmp") as folder:
         Path(folder).chmod(0o711)  # PostgreSQL's user can enter it
         with running(Path(folder)) as run:
@@ -61,14 +61,14 @@ def place() -> Iterator[Place]:
 
 @contextmanager
 def ready(place: Place) -> Iterator[None]:
-    """`make sam-local`, which takes away what it wrote."""
+    """Run `make sam-local`. At the end it must remove its files."""
     command = [sys.executable, "-m", "local.sam_local", "serve"]
     environment = {**os.environ, "MG_LOCAL_DIR": str(place.folder.parent)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as serving:
         try:
             assert serving.stdout is not None
-            said = next((line for line in serving.stdout if "Ctrl-C ends this" in line), "")
-            assert said, "it ended without saying that it is ready"
+            ready_line = next((line for line in serving.stdout if "Ctrl-C ends this" in line), "")
+            assert ready_line, "it ended before it was ready"
             yield
         finally:
             serving.send_signal(signal.SIGINT)
@@ -78,21 +78,21 @@ def ready(place: Place) -> Iterator[None]:
 
 
 def sam_local(place: Place, *arguments: str | Path) -> list[str | Path]:
-    """`sam local` with what samconfig.toml names, in another place than `.local`."""
+    """Return a command of `sam local` with the files of `place`, which samconfig.toml expects in `.local`."""
     named = ["--template", place.template, "--env-vars", place.variables, "--config-file", ROOT / "samconfig.toml"]
     return [SAM, "local", *arguments, *named]
 
 
 def shell() -> dict[str, str]:
-    """A shell in which somebody has sourced `.local/environment`, and without AWS credentials."""
+    """Return the variables of a shell that has sourced `.local/environment`, and has no AWS credentials."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_"))}
-    told = {"SAM_CLI_TELEMETRY": "0", "AWS_EC2_METADATA_DISABLED": "true"}
-    return inherited | told | {"MG_USERS_DB_HOST": "/nowhere", "MG_AUTH_GRPC_URL": "127.0.0.1:1"}
+    quiet = {"SAM_CLI_TELEMETRY": "0", "AWS_EC2_METADATA_DISABLED": "true"}
+    return inherited | quiet | {"MG_USERS_DB_HOST": "/nowhere", "MG_AUTH_GRPC_URL": "127.0.0.1:1"}
 
 
 @contextmanager
 def serving(place: Place, command: str) -> Iterator[str]:
-    """`sam local start-api` or `start-lambda`; where it listens."""
+    """Run `sam local start-api` or `start-lambda`. Yield its address."""
     port = free_port()
     log = place.folder / f"{command}.log"
     arguments = sam_local(place, command, "--port", str(port))
@@ -105,9 +105,10 @@ def serving(place: Place, command: str) -> Iterator[str]:
 
 
 def patiently(call: Callable[[], Answer], status: Callable[[Answer], int]) -> Answer:
-    """What is answered at last: on a busy machine a function that starts may not wait for Auth, and asks to come again.
+    """Repeat a call that is answered with 503. Return the last answer.
 
-    Where a function cannot reach Auth or the database at all, the last answer is a 503 too.
+    On a busy machine a function that starts may time out while it waits for Auth, and then answers 503. If a function
+    cannot reach Auth or the database at all, the last answer is also a 503.
     """
     for _ in range(4):
         answer = call()
@@ -133,7 +134,7 @@ def test_a_function_is_invoked_by_the_documented_command(place: Place) -> None:
 
 @pytest.fixture(scope="module")
 def client(place: Place) -> Iterator[Any]:
-    """An SDK's client of `sam local start-lambda`."""
+    """Yield an SDK's client of `sam local start-lambda`."""
     with serving(place, "start-lambda") as url:
         yield boto3.client(
             "lambda", endpoint_url=url, region_name="eu-central-1", aws_access_key_id="x", aws_secret_access_key="x",
