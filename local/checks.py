@@ -10,8 +10,8 @@ from local.environment import ADMIN_PASSWORD, DATABASE_PASSWORD, Parts, exposing
 from local.gateway.settings import read_settings as read_gateway_settings
 from local.serving.sockets import Port
 from local.serving.variables import SettingsUnusable
-from users.passwords import compiled_pattern
-from users.secret_key import check_secret_key
+from users.rules.passwords import compiled_pattern
+from users.rules.secret_key import check_secret_key
 from users.settings import Settings, SettingsError
 
 # These are in the documentation of upstream and of this project, and in upstream's compose file and chart.

@@ -79,14 +79,14 @@ def test_what_functions_use_is_shared() -> None:
         "nacl",
         "psycopg",
         "pydantic",
-        "users.edge",
-        "users.jwt",
+        "users.edge.http",
+        "users.peers.jwt",
         "authzed.api.v1",
     }
     assert heavy <= set(report["modules"])
 
 
-def test_functions_without_the_operations_layer_do_not_get_it() -> None:
+def test_functions_without_the_background_layer_do_not_get_it() -> None:
     """On Lambda too, not all functions have the modules of that layer."""
     report, _ = _shared()
-    assert not [name for name in report["modules"] if name.partition(".")[0] in {"operations", "local", "app"}]
+    assert not [name for name in report["modules"] if name.partition(".")[0] in {"background", "local", "app"}]
