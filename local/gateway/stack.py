@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Lambda: maximum number of retries of an asynchronous invoke, unless an EventInvokeConfig says otherwise.
+# Lambda: maximum number of retries of an asynchronous invoke, unless an EventInvokeConfig sets another.
 DEFAULT_RETRIES = 2
 
 # API Gateway: the longest, and the default, time an HTTP API waits for its integration, in seconds.

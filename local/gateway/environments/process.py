@@ -27,7 +27,8 @@ from local.gateway.invocation import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from local.gateway.environments.worker_processes import WorkerProcess, WorkerProcesses
+    from local.gateway.environments.fork_server_process import WorkerProcess
+    from local.gateway.environments.worker_processes import WorkerProcesses
     from local.gateway.stack import Function
 
 _LENGTHS = struct.Struct(">II")

@@ -36,6 +36,16 @@ class Response:
     headers: list[tuple[str, str]] = field(default_factory=list)
 
 
+def headers_of(scope: Scope) -> dict[str, str]:
+    """Return the headers by their names in lower case. Of a repeated header the last one counts."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def media_type(content_type: str) -> str:
+    """Return the media type in a content-type header, in lower case and without parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
 def has_body(scope: Scope) -> bool:
     """Return whether the request announces a body, which may be empty (RFC 9112, 6.3)."""
     return any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])

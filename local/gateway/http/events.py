@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
+from local.gateway.http.asgi import media_type
+
 if TYPE_CHECKING:
     from local.gateway.http.routing import Match
 
@@ -146,8 +148,8 @@ def _context(
 def _body(body: bytes, content_type: str) -> dict[str, Any]:
     if not body:
         return {"isBase64Encoded": False}
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type.startswith("text/") or media_type in _TEXT_TYPES:
+    kind = media_type(content_type)
+    if kind.startswith("text/") or kind in _TEXT_TYPES:
         try:
             return {"body": body.decode(), "isBase64Encoded": False}
         except UnicodeDecodeError:

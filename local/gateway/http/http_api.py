@@ -26,6 +26,7 @@ from local.gateway.http.asgi import (
     Scope,
     Send,
     has_body,
+    headers_of,
     read_body,
     send_response,
 )
@@ -68,7 +69,7 @@ class HttpApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = headers_of(scope)
         try:
             response = await self._answer(scope, headers, receive)
         except ClientGone:

@@ -1,4 +1,4 @@
-"""HTTP responses of what functions return.
+"""HTTP responses made of functions' answers.
 
 AWS documents the format ("Create AWS Lambda proxy integrations for HTTP APIs", Lambda function response for format
 2.0): an object with statusCode is the response, and any other value is the body of a 200 `application/json`. AWS does

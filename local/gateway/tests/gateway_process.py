@@ -45,6 +45,22 @@ def command(name: str, *arguments: str, template: str = "template.yaml") -> list
     return [sys.executable, "-m", "local.gateway", name, *arguments, "--template", str(FIXTURES / template)]
 
 
+def run(
+    name: str, *arguments: str, template: str = "template.yaml", stdin: str = "", **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the gateway to its end."""
+    return subprocess.run(
+        command(name, *arguments, template=template),
+        cwd=ROOT,
+        env=environment(**settings),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
 class GatewayProcess:
     """A started gateway; `lines` is the output of it and its functions so far."""
 

@@ -45,7 +45,7 @@ def test_a_package_imports_only_what_goes_with_it(package: str, allowed: tuple[s
 # Each may import those before it.
 _ORDER = [
     *("stack", "invocation", "schedules", "template", "environments"),
-    *("lambda_service", "http", "settings", "server", "__main__"),
+    *("lambda_service", "http", "settings", "http_servers", "server", "__main__"),
 ]
 
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,24 +15,12 @@ import httpx
 import psutil  # type: ignore[import-untyped, unused-ignore]
 import pytest
 
-from local.gateway.tests.gateway_process import DEADLINE, FIXTURES, ROOT, command, environment
+from local.gateway.tests.gateway_process import DEADLINE, run
 
 if TYPE_CHECKING:
     from local.gateway.tests.conftest import StartGateway
     from local.gateway.tests.gateway_process import GatewayProcess
     from local.gateway.tests.peer import Peer
-
-
-def _run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments),
-        cwd=ROOT,
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
 
 
 def _children(gateway: GatewayProcess) -> list[psutil.Process]:
@@ -160,7 +147,7 @@ def test_taken_port(variable: str) -> None:
     """The gateway names the port and its variable."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        result = _run("serve", **{variable: port})
+        result = run("serve", **{variable: port})
     assert result.returncode == 1
     assert port in result.stderr
     assert variable in result.stderr
@@ -228,7 +215,7 @@ def test_tls(start_gateway: StartGateway, certificate: Path, *, inline: bool) ->
 )
 def test_bad_settings(settings: dict[str, str], expected: str) -> None:
     """The gateway names the variable, without a traceback."""
-    result = _run("serve", **settings)
+    result = run("serve", **settings)
     assert result.returncode == 1
     assert expected in result.stderr
     assert "Traceback" not in result.stderr
@@ -264,7 +251,7 @@ def test_invoke(tmp_path: Path) -> None:
     """stdout has the answer only. stderr has the output of the function."""
     event = tmp_path / "event.json"
     event.write_text('{"a": 1}')
-    result = _run("invoke", "DescribeFunction", "-e", str(event))
+    result = run("invoke", "DescribeFunction", "-e", str(event))
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["event"] == {"a": 1}
     assert "describe was here" in result.stderr
@@ -273,23 +260,15 @@ def test_invoke(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_invoke_from_stdin() -> None:
     """`-e -` reads stdin. A FunctionName may replace the logical id."""
-    result = subprocess.run(
-        command("invoke", "described", "-e", "-"),
-        cwd=ROOT,
-        env=environment(),
-        input='{"b": 2}',
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=True,
-    )
+    result = run("invoke", "described", "-e", "-", stdin='{"b": 2}')
+    assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["event"] == {"b": 2}
 
 
 @pytest.mark.long
 def test_invoke_of_a_function_that_fails() -> None:
     """The exit status is 1, and stdout has the error object."""
-    result = _run("invoke", "RaisesFunction")
+    result = run("invoke", "RaisesFunction")
     assert result.returncode == 1
     assert json.loads(result.stdout)["errorType"] == "ValueError"
 
@@ -301,7 +280,7 @@ def test_invoke_of_a_function_that_fails() -> None:
 )
 def test_invoke_of_nothing(arguments: list[str], expected: str) -> None:
     """The gateway names what is missing."""
-    result = _run("invoke", *arguments)
+    result = run("invoke", *arguments)
     assert result.returncode == 1
     assert expected in result.stderr
     assert result.stdout == ""
@@ -310,15 +289,7 @@ def test_invoke_of_nothing(arguments: list[str], expected: str) -> None:
 @pytest.mark.long
 def test_missing_template() -> None:
     """The gateway names what is missing."""
-    result = subprocess.run(
-        [sys.executable, "-m", "local.gateway", "serve", "--template", str(FIXTURES / "nowhere.yaml")],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    result = run("serve", template="nowhere.yaml")
     assert result.returncode == 1
     assert "nowhere.yaml" in result.stderr
     assert "Traceback" not in result.stderr

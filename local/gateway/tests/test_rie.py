@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ import psutil  # type: ignore[import-untyped, unused-ignore]
 import pytest
 
 from local.gateway.environments.emulator import find_emulator
-from local.gateway.tests.gateway_process import DEADLINE, ROOT, GatewayProcess, command, environment
+from local.gateway.tests.gateway_process import DEADLINE, GatewayProcess, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,15 +103,8 @@ def test_many_clients(rie_gateway: GatewayProcess) -> None:
 
 def test_invoke_command() -> None:
     """With RUNTIME=rie too, stdout has the answer of `invoke` only."""
-    result = subprocess.run(
-        command("invoke", "DescribeFunction"),
-        cwd=ROOT,
-        env=environment(**_SETTINGS),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=True,
-    )
+    result = run("invoke", "DescribeFunction", **_SETTINGS)
+    assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["event"] == {}
 
 
