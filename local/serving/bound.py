@@ -34,7 +34,7 @@ def bind_to_parent(death_signal: int, parent: int) -> None:
 
 
 def _default_signals() -> None:
-    """Undo what the starter or this interpreter ignores: an ignored signal stays ignored in the new program."""
+    """Reset the signals that the starter or this interpreter ignores, because the new program would ignore them too."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         with contextlib.suppress(OSError, ValueError):  # the C library keeps some for itself

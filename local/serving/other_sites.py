@@ -1,9 +1,10 @@
-"""What pages of other sites may not do with the ports of this machine.
+"""The rule that keeps pages of other sites away from the ports of this machine.
 
-A browser lets every page send requests to localhost. A page whose name leads to 127.0.0.1 (DNS rebinding) can read the
-answers too. A port that is for programs of this machine therefore takes a request only when `Host` names this machine,
-and when `Origin` and `Sec-Fetch-Site`, which browsers set and pages cannot change, name no other site.
-local/mail/server.js has the same rule for the page of mails; one test holds both.
+A browser lets every page send requests to localhost. A page whose host name resolves to 127.0.0.1 (DNS rebinding) can
+also read the answers. A port for programs of this machine therefore accepts a request only if `Host` names this
+machine, and if `Origin` and `Sec-Fetch-Site` name no other site. Browsers set these two headers, and pages cannot
+change them.
+local/mail/server.js has the same rule for the page of mails. One test compares both.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HOST = re.compile(r"(?:(?P<name>[a-z0-9._-]+)|\[(?P<ipv6>[0-9a-f:.]+)\])(?::[0-9]{1,5})?")
-_OWN_SITE = ("same-origin", "none")  # none: a person typed the address
+_OWN_SITE = ("same-origin", "none")  # none: a person has typed the address
 
 
 def refusal(headers: Mapping[str, str], own_name: str = "") -> str | None:
-    """Return why a request is refused, or None for one that no page of another site can send.
+    """Return why a request is refused, or None for a request that no page of another site can send.
 
     The names of `headers` are in lower case. `own_name` is a name of this machine beside the loopback's.
     """
@@ -36,7 +37,7 @@ def refusal(headers: Mapping[str, str], own_name: str = "") -> str | None:
 
 
 def is_loopback(name: str) -> bool:
-    """Say whether a host is this machine's alone: localhost, a name below it, or an address of the loopback."""
+    """Return whether a host is only this machine: localhost, a name below it, or an address of the loopback."""
     name = name.lower().removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -55,7 +56,7 @@ def _names_this_machine(host: str, own_name: str) -> bool:
 
 
 def _is_any_address(name: str) -> bool:
-    """0.0.0.0 and :: name whatever machine the browser runs on, so that a page of any site may use them."""
+    """Return whether a name is 0.0.0.0 or ::, which name the browser's own machine in a page of any site."""
     try:
         return ipaddress.ip_address(name).is_unspecified
     except ValueError:

@@ -40,7 +40,7 @@ class Variables:
         return self._variables.get(name) or default
 
     def parsed(self, name: str, parse: Callable[[str], Value], default: Value) -> Value:
-        """Return what `parse` makes of a text; the text of its ValueError is the problem."""
+        """Return the result of `parse` for a text. The text of its ValueError is the problem."""
         text = self.text(name)
         try:
             return parse(text) if text else default

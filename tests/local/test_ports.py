@@ -1,4 +1,4 @@
-"""Which port each part gets, and what is said about one that cannot be had."""
+"""The port of each part, and the message about one that is not free."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Every function under the Lambda Runtime Interface Emulator, with the event that `sam local invoke` takes."""
+"""Every function in the Lambda Runtime Interface Emulator, with its event of events/."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from local.gateway.environments.emulator import find_emulator
 from local.parts.gateway import Gateway
 from local.parts.launch import ROOT
 from local.parts.postgres import PostgresServer
+from local.sam_local.committed_events import function_of
 
 EMULATOR = find_emulator()
 
@@ -42,11 +43,10 @@ def gateway(
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_function_answers_its_event(gateway: Gateway, function: str) -> None:
-    logical_id = "".join(word.title() for word in function.split("_")) + "Function"
     event = json.loads((ROOT / "events" / f"{function}.json").read_text())
-    if function == "check_version":  # its event names a deployment of CodeDeploy, which is not here
+    if function == "check_version":  # its event names a deployment of CodeDeploy, which does not exist here
         event = {"check": "readiness"}
-    url = f"http://127.0.0.1:{gateway.lambda_port}/2015-03-31/functions/{logical_id}/invocations"
+    url = f"http://127.0.0.1:{gateway.lambda_port}/2015-03-31/functions/{function_of(function)}/invocations"
     answer = httpx.post(url, json=event, timeout=120, trust_env=False)
     assert answer.status_code == 200
     assert "x-amz-function-error" not in answer.headers, answer.text

@@ -1,17 +1,21 @@
 """The process that worker processes are forked from: `python -P fork_server.py <socket fd>`.
 
-It imports once what the functions share, so that a worker is there at once, and shares this memory with all others. It
-never runs a function's own code and starts no thread: a fork copies only the thread that calls it (fork(2)).
+It imports the modules that all functions share once, so that a worker starts at once and all workers share this memory.
+It never runs a function's own code and starts no thread, because a fork copies only the thread that calls it (fork(2)).
 
-Packets of JSON on the socket (SOCK_SEQPACKET). The first one says what is shared: `{"path", "handlers"}`, the layers'
-folders that all functions have and the files of their handlers. Then it is told `{"start", "cwd", "path", "variables"}`
-with the descriptor of the worker's own socket, or `{"end"}`, both with a worker's number. It tells `{"worker", "pid"}`,
-`{"worker", "error"}` when there can be no further process, or `{"worker", "stale"}` when a shared module's file has
-changed since it was imported; and `{"worker", "status"}` once the process has ended. A worker that has ended stays a
-zombie until it is ended: its number and its process group are nobody else's until then. When the gateway is gone, the
-fork server ends, and Linux ends its workers.
+The socket (SOCK_SEQPACKET) carries packets of JSON. The first one describes the shared modules: `{"path", "handlers"}`
+are the folders of the layers that all functions have, and the files of their handlers. Then the gateway sends orders,
+each with the number of a worker:
 
-It runs as a file, outside the `local` package, as worker.py does.
+- `{"start", "cwd", "path", "variables"}`, with the descriptor of the worker's own socket. The fork server reports
+  `{"worker", "pid"}`, or `{"worker", "error"}` when the system has no more processes, or `{"worker", "stale"}` when the
+  file of a shared module has changed since its import.
+- `{"end"}`. The fork server reports `{"worker", "status"}` as soon as the process has ended, also without this order.
+
+A worker that ends by itself stays a zombie until the order `end`, so that no other process gets its process group. When
+the gateway is gone, the fork server ends, and Linux ends its workers.
+
+Like worker.py, this file runs by its path, outside the `local` package.
 """
 
 from __future__ import annotations
@@ -41,21 +45,21 @@ _NAME_LENGTH = 15  # of a process: TASK_COMM_LEN without its NUL
 
 
 class ForkServer:
-    """Forks workers at the gateway's word; `serve` returns in a worker only."""
+    """Forks workers when the gateway orders it. `serve` returns only in a worker."""
 
     def __init__(self, control: socket.socket) -> None:
-        """Take orders from `control`."""
+        """Read orders from `control`."""
         self._control = control
         self._base_path = list(sys.path)
         self._pid = os.getpid()
         self._libc = ctypes.CDLL(None)
         self._sources: dict[str, int] = {}
-        # The workers that have not been ended, and whether their end was told.
+        # The pids of workers whose end was not ordered, and the numbers of those whose end was reported.
         self._workers: dict[int, int] = {}
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
 
     def share(self, path: list[str], handlers: list[str]) -> None:
-        """Import what the handlers import of the layers in `path`, and what those modules import late, in functions."""
+        """Import the modules of the layers in `path` that handlers import, and the imports in functions of those."""
         folders = tuple(path)
         sys.path[:] = [*path, *self._base_path]
         for name in _imported_names(handlers):
@@ -64,12 +68,12 @@ class ForkServer:
             self._sources.update((file, _changed_at(file)) for file in new)
             for name in _imported_names(new):
                 _import(name)
-        # What is here now is not looked through for garbage again: that would write to, and so copy, all of it.
+        # The collector writes to every object that it examines, and a worker would then copy the memory of all these.
         gc.collect()
         gc.freeze()
 
     def serve(self) -> tuple[socket.socket, dict[str, Any]]:
-        """Fork at every order; the worker's socket and order, in the worker. Ends the process with the gateway."""
+        """Obey orders until the gateway is gone. In a new worker, return its socket and its order."""
         woken, wake = socket.socketpair()
         wake.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
@@ -81,14 +85,14 @@ class ForkServer:
                 for key, _ in selector.select():
                     if key.fileobj is woken:
                         woken.recv(4096)
-                        self._tell_ended()
+                        self._report_ended()
                     elif (started := self._obey()) is not None:
                         signal.set_wakeup_fd(-1)
                         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                         return started
 
     def _obey(self) -> tuple[socket.socket, dict[str, Any]] | None:
-        """Do what the next order says; not None in a new worker."""
+        """Obey the next order. Return socket and order in a new worker, None in the fork server."""
         packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET, 1)
         if not packet:
             sys.exit(0)
@@ -99,50 +103,50 @@ class ForkServer:
         connection = socket.socket(fileno=descriptors[0])
         if any(_changed_at(file) != then for file, then in self._sources.items()):
             connection.close()
-            self._tell({"worker": order["start"], "stale": True})
+            self._report({"worker": order["start"], "stale": True})
             return None
         try:
             pid = os.fork()
         except OSError as error:
             connection.close()
-            self._tell({"worker": order["start"], "error": f"fork: {error.strerror}"})
+            self._report({"worker": order["start"], "error": f"fork: {error.strerror}"})
             return None
         if pid == 0:
             return connection, order
         connection.close()
         self._workers[order["start"]] = pid
-        self._tell({"worker": order["start"], "pid": pid})
+        self._report({"worker": order["start"], "pid": pid})
         return None
 
     def _end(self, number: int) -> None:
-        """Kill a worker with whatever its handler started, and tell how it ended."""
+        """Kill a worker with every process that its handler started, and report its end."""
         pid = self._workers.pop(number)
         for kill in (os.killpg, os.kill):  # it may not have a group of its own yet
             with suppress(ProcessLookupError):
                 kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
-        if number not in self._told:
-            self._tell({"worker": number, "status": os.waitstatus_to_exitcode(status)})
-        self._told.discard(number)
+        if number not in self._reported:
+            self._report({"worker": number, "status": os.waitstatus_to_exitcode(status)})
+        self._reported.discard(number)
 
-    def _tell_ended(self) -> None:
+    def _report_ended(self) -> None:
         for number, pid in self._workers.items():
-            if number in self._told:
+            if number in self._reported:
                 continue
             ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if ended is not None:
-                self._told.add(number)
+                self._reported.add(number)
                 by_itself = ended.si_code == os.CLD_EXITED
-                self._tell({"worker": number, "status": ended.si_status if by_itself else -ended.si_status})
+                self._report({"worker": number, "status": ended.si_status if by_itself else -ended.si_status})
 
-    def _tell(self, message: dict[str, Any]) -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):  # the next order will be the end
+    def _report(self, message: dict[str, Any]) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # the gateway is gone: the next read returns nothing
             self._control.send(json.dumps(message).encode())
 
     def become(self, order: dict[str, Any]) -> None:
-        """Make this process, a new worker, one of the function that the order names."""
+        """Turn this process, a new worker, into one of the function that the order names."""
         self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != self._pid:  # it ended before the request
+        if os.getppid() != self._pid:  # the fork server ended before the request
             os._exit(1)
         os.setsid()
         os.chdir(order["cwd"])
@@ -154,16 +158,16 @@ class ForkServer:
 
 
 def _imported_names(files: Iterable[str]) -> Iterator[str]:
-    """The names that modules import, in functions too: of `from a import b` both `a` and `a.b`, which may be a module.
+    """Yield the names that modules import, also in functions. Skip other blocks (`if TYPE_CHECKING`, `try`).
 
-    Other blocks (`if TYPE_CHECKING`, `try`) are left out.
+    `from a import b` yields both `a` and `a.b`, which may be a module.
     """
     seen: set[str] = set()
     for file in files:
         try:
             module = ast.parse(Path(file).read_bytes())
         except (OSError, SyntaxError, ValueError):
-            continue  # the worker will say so
+            continue  # the worker reports it
         functions = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)]
         for statement in [*module.body, *(inner for function in functions for inner in ast.walk(function))]:
             names: list[str] = []
@@ -176,21 +180,21 @@ def _imported_names(files: Iterable[str]) -> Iterator[str]:
 
 
 def _import(name: str, folders: tuple[str, ...] = ("",)) -> None:
-    """Import a module if it lies in one of `folders`; one that cannot be imported is left to the workers."""
-    with suppress(Exception):  # whatever a module raises when it is imported, the worker that needs it will tell
+    """Import a module if it lies in one of `folders`. Ignore one that cannot be imported."""
+    with suppress(Exception):  # a module may raise anything, and the worker that needs it reports it
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.origin is not None and spec.origin.startswith(folders):
             importlib.import_module(name)
 
 
 def _files_of_modules(folders: tuple[str, ...]) -> list[str]:
-    """The source files of all modules from `folders`."""
+    """Return the source files of all modules from `folders`."""
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     return [file for file in files if file and folders and file.startswith(folders)]
 
 
 def _changed_at(file: str) -> int:
-    """When a file was written last, in nanoseconds; 0 when it is gone."""
+    """Return when a file was written last, in nanoseconds, or 0 when it is gone."""
     try:
         return os.stat(file).st_mtime_ns  # noqa: PTH116 - called for every shared module at every start
     except OSError:
@@ -198,7 +202,7 @@ def _changed_at(file: str) -> int:
 
 
 def _worker_module() -> ModuleType:
-    """worker.py, by its path: it is in nobody's sys.modules."""
+    """Return worker.py as a module, loaded by its path, so that no function finds it in sys.modules."""
     spec = importlib.util.spec_from_file_location("worker", Path(__file__).with_name("worker.py"))
     assert spec is not None
     assert spec.loader is not None
@@ -208,7 +212,7 @@ def _worker_module() -> ModuleType:
 
 
 def main() -> None:
-    """Serve the gateway; each worker continues here with its own function."""
+    """Serve the gateway. Each worker returns here from `serve` and continues with its own function."""
     control = socket.socket(fileno=int(sys.argv[1]))
     gc.disable()
     worker = _worker_module()

@@ -1,7 +1,4 @@
-"""The execution environments of one function.
-
-As many as needed, up to a limit, each serving one invoke at a time.
-"""
+"""The execution environments of one function: as many as it needs, up to a limit, each with one invoke at a time."""
 
 from __future__ import annotations
 
@@ -17,14 +14,13 @@ if TYPE_CHECKING:
 
 
 class EnvironmentPool:
-    """Gives each invoke a free environment, starts one when none is free, and queues (FIFO) beyond `size`.
+    """Gives each invoke a free environment, starts one when none is free, and queues invokes (FIFO) beyond `size`.
 
-    An invoke that waits takes whatever comes first: the environment started for it or one that another invoke
-    frees.
+    A waiting invoke takes the first environment that becomes free, even if another one is being started for it.
     """
 
     def __init__(self, new_environment: Callable[[], ExecutionEnvironment], size: int) -> None:
-        """`new_environment` makes an environment, not yet started; `size` is how many there may be."""
+        """`new_environment` makes an environment that is not yet started; `size` is the most that there may be."""
         self._new_environment = new_environment
         self._size = size
         self._environments: set[ExecutionEnvironment] = set()
@@ -34,10 +30,7 @@ class EnvironmentPool:
         self._closed = False
 
     async def invoke(self, invocation: Invocation) -> Outcome:
-        """Run one invoke.
-
-        Must not be cancelled half-way (an environment would be left in the middle of it).
-        """
+        """Run one invoke. It must not be cancelled, because its environment would stay in the middle of it."""
         try:
             environment = await self._acquire()
         except EnvironmentNotStarted as error:
@@ -50,7 +43,7 @@ class EnvironmentPool:
         return outcome
 
     async def stop_idle(self, seconds: float, surplus_seconds: float) -> None:
-        """Stop the environments that have not served for `seconds`, all but the newest after `surplus_seconds`."""
+        """Stop the environments that have been idle for `seconds`; all but one stop after `surplus_seconds`."""
         now = time.monotonic()
         kept: list[tuple[ExecutionEnvironment, float]] = []
         old: list[tuple[ExecutionEnvironment, float]] = []
@@ -62,10 +55,7 @@ class EnvironmentPool:
             await self._discard(environment)
 
     async def close(self) -> None:
-        """Stop every environment.
-
-        An invoke that still runs ends as a crash, one that waits as a failed start.
-        """
+        """Stop every environment. A running invoke then ends as a crash, a waiting one as a failed start."""
         self._closed = True
         for task in self._starting:
             task.cancel()
@@ -78,7 +68,7 @@ class EnvironmentPool:
         if self._closed:
             raise _stopping()
         while self._idle:
-            # The one used last: the others grow old and are stopped.
+            # The environment that was used last, so that the others grow old and are stopped.
             environment, _ = self._idle.pop()
             if environment.alive:
                 return environment
@@ -89,7 +79,7 @@ class EnvironmentPool:
         return await waiting
 
     def _grow(self) -> None:
-        """Start environments for those who wait, as far as the limit allows."""
+        """Start environments for the waiting invokes, up to the limit."""
         while len(self._starting) < len(self._waiting) and len(self._environments) < self._size:
             environment = self._new_environment()
             self._environments.add(environment)
@@ -107,7 +97,7 @@ class EnvironmentPool:
         else:
             self._offer(environment)
         finally:
-            # Not the done callback alone: the next invoke may come before it runs.
+            # The done callback would do this too, but the next invoke may arrive before it runs.
             task = asyncio.current_task()
             if task is not None:
                 self._starting.discard(task)
@@ -127,7 +117,7 @@ class EnvironmentPool:
             self._grow()
 
     def _next_waiting(self) -> asyncio.Future[ExecutionEnvironment] | None:
-        """The invoke that has waited longest, off the queue; those that were cancelled are skipped."""
+        """Take the invoke that has waited longest from the queue. Cancelled ones are skipped."""
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():

@@ -1,6 +1,6 @@
 """An execution environment that is a worker process (RUNTIME=process).
 
-See worker_processes.py for where it comes from, and worker.py for what is spoken with it.
+worker_processes.py starts the process. worker.py describes the frames on its socket.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from local.gateway.invocation import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from local.gateway.environments.worker_processes import WorkerProcess, WorkerProcesses
+    from local.gateway.environments.fork_server_process import WorkerProcess
+    from local.gateway.environments.worker_processes import WorkerProcesses
     from local.gateway.stack import Function
 
 _LENGTHS = struct.Struct(">II")
@@ -37,7 +38,7 @@ INIT_TIMEOUT = 30.0
 
 
 class ProcessEnvironment:
-    """One worker process of one function. A timeout or a crash ends it; the pool then starts another."""
+    """One worker process of one function. After a timeout or a crash it has ended, and the pool starts another."""
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class ProcessEnvironment:
         function_arn: str,
         workers: WorkerProcesses,
     ) -> None:
-        """`variables` is the whole environment of the process, which `workers` starts."""
+        """`variables` is the whole environment of the process. `workers` starts it."""
         self._function = function
         self._variables = variables
         self._function_arn = function_arn
@@ -57,16 +58,16 @@ class ProcessEnvironment:
 
     @property
     def alive(self) -> bool:
-        """Whether the worker process runs; asked while no invoke does, when it has nothing to say."""
+        """Whether the worker process runs. Only valid while no invoke runs, because then the worker sends nothing."""
         if self._worker is None or not self._worker.alive or self._socket.fileno() < 0:
             return False
-        # The kernel knows of its end before the event loop does.
+        # The kernel reports its end before the event loop does.
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return not poll.poll(0)
 
     async def start(self) -> None:
-        """Start the worker and wait until its handler is loaded; raises EnvironmentNotStarted."""
+        """Start the worker and wait until its handler is loaded. Raise EnvironmentNotStarted."""
         try:
             async with asyncio.timeout(INIT_TIMEOUT):
                 status, payload = await (await self._spawn()).answer()
@@ -82,7 +83,7 @@ class ProcessEnvironment:
                 await self._give_up(Outcome(payload, function_error=True, environment_usable=False))
 
     async def invoke(self, invocation: Invocation) -> Outcome:
-        """Run one invoke; the worker is killed when the function's Timeout passes."""
+        """Run one invoke. Kill the worker when the function's Timeout passes."""
         try:
             async with asyncio.timeout(self._function.timeout):
                 status, payload = await self._ask(invocation)
@@ -94,7 +95,7 @@ class ProcessEnvironment:
         return limited(Outcome(payload, function_error=status != "ok"))
 
     async def stop(self) -> None:
-        """Kill the worker and whatever its handler started."""
+        """Kill the worker and every process that its handler started."""
         if self._channel is not None:
             self._channel.close()
         if self._worker is not None:
@@ -121,7 +122,7 @@ class ProcessEnvironment:
         return await self._channel.ask(json.dumps(header).encode(), invocation.payload)
 
     async def _exit_status(self) -> int | None:
-        """How the worker ended; the socket may close a moment before the process is gone."""
+        """Return the worker's exit status. The socket may close a moment before the process is gone."""
         if self._worker is None:
             return None
         with suppress(TimeoutError):
@@ -135,7 +136,7 @@ class ProcessEnvironment:
 
 
 class _Channel(asyncio.Protocol):
-    """The gateway's end of a worker's socket: one frame out, one frame in (worker.py)."""
+    """The gateway's end of a worker's socket. Each frame out is followed by one frame in (worker.py)."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
@@ -144,19 +145,19 @@ class _Channel(asyncio.Protocol):
         self._awaited: asyncio.Future[tuple[str, bytes]] | None = None
 
     async def ask(self, header: bytes, payload: bytes) -> tuple[str, bytes]:
-        """Send a frame and wait for the one that answers it; ConnectionError when the worker has ended."""
-        # A worker takes the whole frame before it works, so that the transport need not be waited for.
+        """Send a frame and return status and payload of its answer. Raise ConnectionError when the worker has ended."""
+        # A worker reads the whole frame before it works, so there is no need to wait for the transport.
         self._transport.write(_LENGTHS.pack(len(header), len(payload)) + header + payload)
         return await self.answer()
 
     async def answer(self) -> tuple[str, bytes]:
-        """The status and payload of the next frame; ConnectionError when the worker has ended."""
+        """Return status and payload of the next frame. Raise ConnectionError when the worker has ended."""
         self._awaited = asyncio.get_running_loop().create_future()
         self._settle()
         return await self._awaited
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the socket."""
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -164,17 +165,17 @@ class _Channel(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came."""
+        """Take the data."""
         self._received += data
         self._settle()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Take note that the worker has ended, or was hung up on."""
+        """Record that the worker has ended, or that the socket was closed here."""
         self._lost = True
         self._settle()
 
     def _settle(self) -> None:
-        """Give whoever waits the next frame, once it is whole, or the end."""
+        """Pass the next frame to the waiting caller once it is whole, or the end of the worker."""
         if self._awaited is None or self._awaited.done():
             return
         if len(self._received) >= _LENGTHS.size:

@@ -1,4 +1,4 @@
-"""The environment variables that a function's process sees."""
+"""The environment variables of a function's process."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
 
     from local.gateway.stack import Function, Stack
 
-# What the process needs of the machine; everything else of the gateway's environment stays outside.
+# Variables of this machine that the process needs. It gets no others of the gateway's environment.
 _INHERITED = ("PATH", "HOME", "TMPDIR", "SSL_CERT_FILE", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")
 
-# The operator's settings, which win over the template's.
+# The operator's settings, which replace those of the template.
 _OVERLAID = ("MG_", "AWS_", "POWERTOOLS_")
 
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 def function_variables(function: Function, stack: Stack, gateway: Mapping[str, str], lambda_url: str) -> dict[str, str]:
-    """All variables for one function's processes.
+    """Return all variables of one function's processes.
 
-    The template's, overlaid by every MG_*, AWS_* and POWERTOOLS_* variable of the gateway's own environment
-    (`gateway`), then what the Lambda runtime sets. `lambda_url` is this gateway's own Invoke API.
+    Every MG_*, AWS_* and POWERTOOLS_* variable of the gateway's own environment (`gateway`) replaces the template's.
+    The variables of the Lambda runtime replace both. `lambda_url` is this gateway's own Invoke API.
     """
     variables = {name: gateway[name] for name in _INHERITED if name in gateway}
     variables |= {"LANG": "C.UTF-8", "TZ": ":UTC"}
@@ -35,7 +35,7 @@ def function_variables(function: Function, stack: Stack, gateway: Mapping[str, s
 
 
 def _runtime_variables(function: Function, stack: Stack) -> dict[str, str]:
-    """What Lambda defines (AWS, "Defined runtime environment variables"), and `sam local`'s AWS_SAM_LOCAL."""
+    """Return Lambda's variables (AWS, "Defined runtime environment variables"), and AWS_SAM_LOCAL of `sam local`."""
     layers = [layer / "python" for layer in function.layer_dirs]
     code_path = [function.code_dir, *(layer for layer in layers if layer.is_dir())]
     return {

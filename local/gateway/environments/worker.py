@@ -1,14 +1,13 @@
-"""The Lambda runtime of one worker process, which fork_server.py has forked and made one of its function.
+"""The Lambda runtime of one worker process, after fork_server.py has forked the process for a function.
 
-Loads the handler named by _HANDLER, then serves invokes over the socket that it is given, one at a time. A frame, in
-both directions, is two big-endian 32-bit lengths, a JSON header and a payload (JSON as well). First the
-worker tells `{"status": "ready"}` or, when the handler cannot be loaded, `{"status": "init-error"}`; then
-each request `{"request_id", "deadline_ms", "function_arn", "client_context", "trace_id"}` + event is answered
-by `{"status": "ok" | "error"}` + result. The process ends when the gateway is gone, and when the fork server
-is, whatever the handler does.
+The worker loads the handler that _HANDLER names, then serves invokes over its socket, one at a time. A frame, in both
+directions, is two big-endian 32-bit lengths, a JSON header and a JSON payload. The worker first sends
+`{"status": "ready"}`, or `{"status": "init-error"}` when the handler cannot be loaded. Then it answers each request,
+`{"request_id", "deadline_ms", "function_arn", "client_context", "trace_id"}` and the event, with
+`{"status": "ok" | "error"}` and the result. The process ends when the gateway or the fork server is gone, even while
+the handler runs. The gateway enforces the Timeout: it kills the process.
 
-It is loaded as a file, outside the `local` package, so that a function sees no module here that Lambda would not
-have. Timeouts are the gateway's: it kills the process.
+This file is loaded by its path, outside the `local` package, so that a function finds only modules that Lambda has.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _LENGTHS = struct.Struct(">II")
 
 
 class _HandlerFailed(Exception):
-    """The handler cannot be found; `error_type` is Lambda's name for why."""
+    """The handler cannot be loaded, or its result is not JSON. `error_type` is Lambda's name of the reason."""
 
     def __init__(self, error_type: str, message: str) -> None:
         super().__init__(message)
@@ -45,24 +44,24 @@ class _HandlerFailed(Exception):
 
 def run(connection: socket.socket) -> None:
     """Serve invokes until the gateway closes the socket."""
-    # Whole lines, so that those of several workers do not run into each other.
+    # Whole lines, so that the lines of several workers do not mix.
     cast("Any", sys.stdout).reconfigure(line_buffering=True)
     logging.basicConfig(stream=sys.stdout, format="[%(levelname)s]\t%(name)s\t%(message)s")
     try:
         handler = _load(os.environ["_HANDLER"])
-    except Exception as error:  # noqa: BLE001 - the edge: whatever the function's module raises is its init error
+    except Exception as error:  # noqa: BLE001 - the edge: any exception of the function's module is its init error
         _send(connection, "init-error", _describe(error, ""))
         return
     _send(connection, "ready", b"")
     stream = connection.makefile("rb")
-    with suppress(ConnectionError):  # a gateway that was killed with an answer unread
+    with suppress(ConnectionError):  # the gateway was killed before it read an answer
         while len(lengths := stream.read(_LENGTHS.size)) == _LENGTHS.size:
             header_length, payload_length = _LENGTHS.unpack(lengths)
             header, event = json.loads(stream.read(header_length)), stream.read(payload_length)
             status, payload = _handle(handler, header, event)
             _flush(sys.stdout, sys.stderr)
             _send(connection, status, payload)
-    os._exit(0)  # at once, whatever threads the handler has started
+    os._exit(0)  # at once, even if threads of the handler still run
 
 
 def _send(connection: socket.socket, status: str, payload: bytes) -> None:
@@ -71,7 +70,7 @@ def _send(connection: socket.socket, status: str, payload: bytes) -> None:
 
 
 def _load(name: str) -> Handler:
-    """The handler function, with Lambda's own words for what can go wrong (awslambdaric.bootstrap)."""
+    """Return the handler function. The errors have the texts of Lambda's own runtime (awslambdaric.bootstrap)."""
     module_name, _, function_name = name.rpartition(".")
     if not module_name:
         raise _HandlerFailed("Runtime.MalformedHandlerName", f"Bad handler '{name}'")
@@ -98,7 +97,7 @@ def _handle(handler: Handler, header: dict[str, Any], event: bytes) -> tuple[str
         client_context = json.loads(header["client_context"]) if header["client_context"] else None
         context = LambdaContext(request_id, client_context, None, header["deadline_ms"], header["function_arn"])
         result = handler(json.loads(event), context)
-    except Exception as error:  # noqa: BLE001 - the edge: whatever the handler raises is the invoke's answer
+    except Exception as error:  # noqa: BLE001 - the edge: any exception of the handler is the invoke's answer
         return "error", _describe(error, request_id)
     try:
         return "ok", to_json(result).encode()
@@ -108,7 +107,7 @@ def _handle(handler: Handler, header: dict[str, Any], event: bytes) -> tuple[str
 
 
 def _describe(error: Exception, request_id: str) -> bytes:
-    """The error object of the Lambda runtime, also written to the log as the runtime does."""
+    """Return the error object of the Lambda runtime, and write it to the log as the runtime does."""
     own = isinstance(error, _HandlerFailed)
     error_type = error.error_type if isinstance(error, _HandlerFailed) else type(error).__name__
     cause = error.__cause__ if own else error

@@ -1,78 +1,38 @@
-"""Worker processes, forked from one that has imported what the functions share (fork_server.py, which tells what is
-spoken with it).
-"""
+"""Worker processes, forked from a process that has imported the modules that all functions share."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
-import signal
-import socket
-import sys
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from local.gateway.environments.fork_server_process import ForkServerProcess, WorkerProcess
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterable, Mapping, Sequence
 
     from local.gateway.stack import Function
 
-_FORK_SERVER = Path(__file__).with_name("fork_server.py")
-_PACKET = 1 << 16
-
 _log = logging.getLogger("gateway.workers")
 
 
-class WorkerProcess:
-    """A started worker; its number is its fork server's name for it."""
-
-    def __init__(self, server: _ForkServerProcess, number: int, pid: int) -> None:
-        """Made by WorkerProcesses."""
-        self.number = number
-        self.pid = pid
-        self._server = server
-        self.end_ordered = False
-        self._ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-
-    @property
-    def alive(self) -> bool:
-        """Whether its end is not known of."""
-        return not self._ended.done()
-
-    async def wait(self) -> int | None:
-        """Wait until it has ended: its exit status, negative for a signal, None when nobody can say."""
-        return await asyncio.shield(self._ended)
-
-    async def end(self) -> None:
-        """Kill it with whatever its handler started, and wait until it is gone."""
-        if not self.end_ordered:
-            self.end_ordered = True
-            self._server.end(self)
-        await self.wait()
-
-    def has_ended(self, status: int | None) -> None:
-        """Take note of its end; called by its server."""
-        if self.alive:
-            self._ended.set_result(status)
-
-
 class WorkerProcesses:
-    """Starts workers for the functions of a stack; a fork server that has ended, or is out of date, is replaced."""
+    """Starts workers for the functions of a stack. Replaces a fork server that has ended or is out of date."""
 
     def __init__(
         self, functions: Iterable[Function], variables: Iterable[Mapping[str, str]], *, stdout: int | None = None
     ) -> None:
-        """`variables` are those of every function; `stdout` is a descriptor for the output of all workers."""
+        """`variables` has the variables of each function. `stdout` is a descriptor for the output of all workers."""
         self._shared, self._variables = shared_by(list(functions), list(variables))
         self._stdout = stdout
-        self._server: _ForkServerProcess | None = None
+        self._server: ForkServerProcess | None = None
         self._one_at_a_time = asyncio.Lock()
 
     async def start(self, function: Function, variables: Mapping[str, str], connection: socket.socket) -> WorkerProcess:
-        """Start a worker that serves `function` over `connection`; raises OSError when no process can be had."""
+        """Start a worker that serves `function` over `connection`. Raise OSError when no process can be started."""
         order = {
             "name": function.logical_id,
             "cwd": str(function.code_dir),
@@ -85,11 +45,11 @@ class WorkerProcesses:
                 try:
                     worker = await server.start(order, connection)
                 except ConnectionError:
-                    _log.warning("the fork server has ended, another is started")
+                    _log.warning("the fork server has ended, starting another")
                     continue
                 if worker is not None:
                     return worker
-                _log.info("a shared module has changed, it is imported anew")
+                _log.info("a shared module has changed, starting a fork server with the new one")
                 server.retire()
                 self._server = None
             raise OSError("the fork server does not stay alive")
@@ -100,151 +60,23 @@ class WorkerProcesses:
             await self._running()
 
     async def close(self) -> None:
-        """End the fork server; its workers have been ended before."""
+        """End the fork server. Its workers must have ended before."""
         async with self._one_at_a_time:
             if self._server is not None:
                 await self._server.close()
 
-    async def _running(self) -> _ForkServerProcess:
+    async def _running(self) -> ForkServerProcess:
         if self._server is None or not self._server.alive:
-            self._server = await _ForkServerProcess.launch(self._shared, self._variables, self._stdout)
+            self._server = await ForkServerProcess.launch(self._shared, self._variables, self._stdout)
         return self._server
-
-
-class _ForkServerProcess:
-    """One fork server, and the workers that it has not yet told the end of."""
-
-    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
-        self._process = process
-        self._control = control
-        self._retired = False
-        self._last = 0
-        self._workers: dict[int, WorkerProcess] = {}
-        self._starting: asyncio.Future[WorkerProcess | None] | None = None
-        asyncio.get_running_loop().add_reader(control, self._receive)
-
-    @classmethod
-    async def launch(
-        cls, shared: dict[str, list[str]], variables: Mapping[str, str], stdout: int | None
-    ) -> _ForkServerProcess:
-        """Start it; it takes orders once it has imported what is shared."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            # A session of its own: Ctrl-C in the terminal is for the gateway, which lets requests finish first.
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", str(_FORK_SERVER), str(theirs.fileno()),
-                env=variables, pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL, stdout=stdout, start_new_session=True,
-            )  # fmt: skip
-        ours.send(json.dumps(shared).encode())
-        return cls(process, ours)
-
-    @property
-    def alive(self) -> bool:
-        """Whether it takes orders, as far as is known."""
-        return self._control.fileno() >= 0
-
-    async def start(self, order: dict[str, Any], connection: socket.socket) -> WorkerProcess | None:
-        """A new worker; None when what is shared has changed.
-
-        Raises ConnectionError when it has ended, other OSErrors when the system has no further process.
-        """
-        self._last += 1
-        self._starting = asyncio.get_running_loop().create_future()
-        packet = json.dumps({"start": self._last, **order}).encode()
-        try:
-            socket.send_fds(self._control, [packet], [connection.fileno()])
-        except OSError:
-            self._lost()
-        return await self._starting
-
-    def end(self, worker: WorkerProcess) -> None:
-        """Order the end of a worker, once."""
-        if worker.number not in self._workers:
-            return  # it went with a server that was lost
-        self._send_end(worker.number)
-        self._forget_if_ended(worker)
-
-    def retire(self) -> None:
-        """End once no worker is left."""
-        self._retired = True
-        self._hang_up_if_unused()
-
-    async def close(self) -> None:
-        """End now."""
-        self._hang_up()
-        await self._process.wait()
-
-    def _receive(self) -> None:
-        try:
-            packet = self._control.recv(_PACKET)
-        except ConnectionError:
-            packet = b""
-        if not packet:
-            self._lost()
-            return
-        told = json.loads(packet)
-        if "status" not in told:
-            self._started(told)
-        elif (worker := self._workers.get(told["worker"])) is not None:
-            worker.has_ended(told["status"])
-            if not worker.end_ordered:  # what its handler has started is left, and the process itself as a zombie
-                worker.end_ordered = True
-                self._send_end(worker.number)
-            self._forget_if_ended(worker)
-
-    def _started(self, told: dict[str, Any]) -> None:
-        wanted = self._starting is not None and not self._starting.done() and told["worker"] == self._last
-        worker = WorkerProcess(self, told["worker"], told["pid"]) if "pid" in told else None
-        if worker is not None and wanted:
-            self._workers[worker.number] = worker
-        elif worker is not None:
-            self._send_end(worker.number)  # whoever wanted it has given up
-        if wanted and self._starting is not None:
-            if "error" in told:
-                self._starting.set_exception(OSError(told["error"]))
-            else:
-                self._starting.set_result(worker)
-
-    def _send_end(self, number: int) -> None:
-        try:
-            self._control.send(json.dumps({"end": number}).encode())
-        except OSError:
-            self._lost()
-
-    def _forget_if_ended(self, worker: WorkerProcess) -> None:
-        if worker.end_ordered and not worker.alive:
-            self._workers.pop(worker.number, None)
-            self._hang_up_if_unused()
-
-    def _hang_up_if_unused(self) -> None:
-        if self._retired and not self._workers:
-            self._hang_up()
-
-    def _lost(self) -> None:
-        """It has ended by itself: no worker of it can be waited for, and none may be left."""
-        self._hang_up()
-        if self._starting is not None and not self._starting.done():
-            self._starting.set_exception(ConnectionResetError("the fork server has ended"))
-        for worker in self._workers.values():
-            if worker.alive:
-                with suppress(ProcessLookupError):
-                    os.killpg(worker.pid, signal.SIGKILL)
-                worker.has_ended(None)
-        self._workers.clear()
-
-    def _hang_up(self) -> None:
-        if self.alive:
-            asyncio.get_running_loop().remove_reader(self._control)
-            self._control.close()
 
 
 def shared_by(
     functions: Sequence[Function], variables: Sequence[Mapping[str, str]]
 ) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """What a fork server for these functions is told to import, and the variables that it has meanwhile.
+    """Return the modules that a fork server of these functions imports, and its variables.
 
-    A module that reads a variable when it is imported finds it if it is the same for all functions.
+    It has the variables that are the same for all functions, for modules that read a variable when they are imported.
     """
     folders = [[str(layer / "python") for layer in function.layer_dirs] for function in functions]
     shared = {

@@ -1,11 +1,11 @@
-"""Whose request it is where proxies stand before the gateway: what they say in X-Forwarded-For or Forwarded.
+"""The client's address when proxies stand before the gateway, from X-Forwarded-For or Forwarded.
 
-Each proxy adds the address that it was asked from at the end, and leaves what a client sent before it. So only the
-end can be believed, as far as the proxies go that the operator trusts: the first address from the right that is none of
-theirs is the client's. A client that sends such a header itself never chooses its address.
+Each proxy appends the address of its own client, and leaves the entries before it unchanged. So an entry is only
+reliable if a trusted proxy wrote it. The first address from the right that belongs to no trusted proxy is the client's.
+A client that sends such a header itself therefore cannot choose its address.
 
-X-Forwarded-For holds addresses (the Squid project's convention, IPv6 and ports as nginx and others write them);
-Forwarded holds elements such as `for="[2001:db8::1]:4711";proto=https` (RFC 7239).
+X-Forwarded-For contains addresses (the Squid project's convention; nginx and others also write IPv6 and ports).
+Forwarded contains elements such as `for="[2001:db8::1]:4711";proto=https` (RFC 7239).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 HEADERS = ("x-forwarded-for", "forwarded")
 
-# Nobody has more proxies in a row. The limit keeps a client from having a long header read.
+# A client can send a long header, so only this many entries are read. No operator has more proxies in a row.
 _MOST_PROXIES = 20
 
 # An address, perhaps with a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1, [2001:db8::1], [2001:db8::1]:80
@@ -31,16 +31,16 @@ _NODE = re.compile(
     r"(?P<v4>[0-9.]+)(?::[0-9]{1,5})?|\[(?P<v6>[0-9a-fA-F:.]+)\](?::[0-9]{1,5})?|(?P<bare>[0-9a-fA-F:.]+)"
 )
 
-# name=value of an element of Forwarded. A quoted value with an escape or a separator in it is no address.
+# A name=value pair of an element of Forwarded. A quoted value with an escape or a separator in it is no address.
 _PAIR = re.compile(r'\s*([a-z-]+)=(?:"([^"\\,;]*)"|([^\s"\\,;=]+))\s*', re.IGNORECASE)
 
 
 class NotNetworks(ValueError):
-    """The text holds something that is no network, or one that is everybody."""
+    """A list contains an entry that is no network, or a network of all addresses."""
 
 
 def read_networks(text: str) -> tuple[Network, ...]:
-    """The networks in a list separated by commas, such as `127.0.0.1, 10.0.0.0/8, ::1`; raises NotNetworks."""
+    """Return the networks of a list with commas, such as `127.0.0.1, 10.0.0.0/8, ::1`. Raise NotNetworks."""
     found = []
     for each in filter(None, map(str.strip, text.split(","))):
         try:
@@ -48,31 +48,31 @@ def read_networks(text: str) -> tuple[Network, ...]:
         except ValueError:
             raise NotNetworks(f"{each} is no network such as 10.0.0.0/8 or ::1") from None
         if network.prefixlen == 0:
-            raise NotNetworks(f"{each} is everybody, who could then choose any address")
+            raise NotNetworks(f"{each} contains all addresses, so every client could choose its own")
         found.append(network)
     return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """The networks of the proxies that are trusted, and the one of HEADERS that all of them set."""
+    """The networks of the trusted proxies, and the one of HEADERS that all of them set."""
 
     trusted: tuple[Network, ...] = ()
     header: str = HEADERS[0]
 
     def client_of(self, peer: str, headers: Sequence[tuple[str, str]]) -> str:
-        """The client's address: `peer`, which the connection comes from, or what trusted proxies say about it.
+        """Return the client's address: `peer`, which opened the connection, or the address that trusted proxies sent.
 
-        The names of `headers` are in lower case. What a proxy says that is no address is not followed: then the
-        client is the proxy that said it.
+        The names of `headers` are in lower case. An entry that is no address ends the search. Then the proxy that wrote
+        it counts as the client.
         """
         client = _address(peer)
         if client is None or not self._trusts(client):
             return peer
-        told = ",".join(value for name, value in headers if name == self.header).split(",")[-_MOST_PROXIES:]
+        entries = ",".join(value for name, value in headers if name == self.header).split(",")[-_MOST_PROXIES:]
         read = _address if self.header == HEADERS[0] else _forwarded_for
-        while self._trusts(client) and told:
-            before = read(told.pop())
+        while self._trusts(client) and entries:
+            before = read(entries.pop())
             if before is None:
                 break
             client = before

@@ -1,10 +1,10 @@
-"""CORS as an HTTP API with a CorsConfiguration does it (AWS, "Configure CORS for HTTP APIs").
+"""CORS of an HTTP API with a CorsConfiguration (AWS, "Configure CORS for HTTP APIs").
 
-API Gateway then answers preflight requests itself, before any route but an explicit OPTIONS one, and replaces
-the function's own CORS headers.
+API Gateway then answers preflight requests itself, unless a route for OPTIONS matches, and replaces the function's own
+CORS headers.
 
-This gateway also takes an origin with any port, such as `http://localhost:*`. API Gateway does not: there, a
-front end has one address.
+Unlike API Gateway, this gateway accepts an origin with any port, such as `http://localhost:*`, because a development
+server may listen on any port.
 """
 
 from __future__ import annotations
@@ -22,10 +22,7 @@ _PORT = re.compile(r":[0-9]+$")
 
 
 def preflight(cors: Cors, headers: dict[str, str]) -> Response:
-    """The answer to an OPTIONS request.
-
-    Without CORS headers when origin, method or a header is not allowed.
-    """
+    """Return the answer to an OPTIONS request. It has no CORS headers if origin, method or a header is not allowed."""
     method = headers.get("access-control-request-method", "")
     wanted = [name.strip().lower() for name in headers.get("access-control-request-headers", "").split(",")]
     allowed = {name.lower() for name in cors.allow_headers}
@@ -42,7 +39,7 @@ def preflight(cors: Cors, headers: dict[str, str]) -> Response:
 
 
 def with_cors(cors: Cors, headers: dict[str, str], response: Response) -> Response:
-    """`response` with the API's CORS headers in place of the function's, if the request has an origin."""
+    """Return `response` with the API's CORS headers in place of the function's."""
     kept = [(name, value) for name, value in response.headers if not name.lower().startswith(_PREFIX)]
     added = _origin_headers(cors, headers) if _origin(cors, headers) else []
     if added and cors.expose_headers:
@@ -51,7 +48,7 @@ def with_cors(cors: Cors, headers: dict[str, str], response: Response) -> Respon
 
 
 def _origin(cors: Cors, headers: dict[str, str]) -> str:
-    """The value for access-control-allow-origin; empty when there is no origin or it is not allowed."""
+    """Return the value of access-control-allow-origin, or an empty one if there is no origin or it is not allowed."""
     origin = headers.get("origin", "")
     if not origin:
         return ""

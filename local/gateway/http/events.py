@@ -1,10 +1,10 @@
 """Requests as HTTP API events, payload format 2.0.
 
-Sources: AWS, "Create AWS Lambda proxy integrations for HTTP APIs" (format) and "Create routes for HTTP APIs"
-(parameters are decoded); behaviour recorded on the service by others, where AWS documents none: decoding of
-the path (middleapi/standard-server#93, hotsock/voker#8, fastify/aws-lambda-fastify#169), text and base64
-bodies (ministackorg/ministack#766). Keys whose value would be empty are left out, as the service does: body,
-cookies, pathParameters, queryStringParameters, stageVariables.
+AWS documents the format ("Create AWS Lambda proxy integrations for HTTP APIs") and that parameters are decoded ("Create
+routes for HTTP APIs"). Others have recorded behaviour of the service that AWS does not document: how it decodes the
+path (middleapi/standard-server#93, hotsock/voker#8, fastify/aws-lambda-fastify#169), and which bodies it passes as text
+or base64 (ministackorg/ministack#766). The service leaves out keys without a value: body, cookies, pathParameters,
+queryStringParameters, stageVariables.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
+from local.gateway.http.asgi import media_type
+
 if TYPE_CHECKING:
     from local.gateway.http.routing import Match
 
-# Bodies of these types (and text/*) are passed as text, all others in base64: also forms, and bodies without
-# a type.
+# Bodies of these types, and of text/*, are passed as text. All others are passed in base64, also forms and bodies
+# without a type.
 _TEXT_TYPES = {"application/json", "application/javascript", "application/xml"}
 
-# Of the connection, not of the request; cookies have their own key.
+# Headers of the connection, and cookies, which have a key of their own in the event.
 _DROPPED_HEADERS = {
     "connection", "cookie", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 }  # fmt: skip
@@ -33,12 +35,12 @@ _MALFORMED_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class MalformedPath(ValueError):
-    """The path has an escape that is none: 400 Bad Request."""
+    """A path contains a malformed escape: 400 Bad Request."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request as it came: `path` and `query` still encoded, header names in lower case, repeats kept."""
+    """A request as it arrived: `path` and `query` are encoded, header names are in lower case and may repeat."""
 
     method: str
     path: str
@@ -53,17 +55,17 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class ApiIdentity:
-    """What events say of the API itself."""
+    """The ids of the API in every event."""
 
     account_id: str
     api_id: str = "local"
 
 
 def decode_path(path: str) -> str:
-    """The event's rawPath: decoded twice, and cut at a `?` that the first decoding shows.
+    """Return the event's rawPath: decoded twice, and cut at a `?` of the first decoding, as recorded on the service.
 
-    So `%2F` is a slash in it, `%3F` ends it, and `%25` alone (`100%25`) is refused (MalformedPath), as recorded
-    on the service.
+    So `%2F` becomes a slash, and `%3F` ends the path. Raise MalformedPath for a path such as `100%25`, whose `%` has no
+    digits after the first decoding.
     """
     if _MALFORMED_ESCAPE.search(path):
         raise MalformedPath(path)
@@ -74,7 +76,7 @@ def decode_path(path: str) -> str:
 
 
 def build_event(request: HttpRequest, match: Match, api: ApiIdentity) -> dict[str, Any]:
-    """The event for a request that `match` serves; raises MalformedPath."""
+    """Return the event for a request that `match` serves. Raise MalformedPath."""
     path = decode_path(request.path)
     headers = _headers(request)
     cookies = [crumb.strip() for name, value in request.headers if name == "cookie" for crumb in value.split(";")]
@@ -103,7 +105,7 @@ def _headers(request: HttpRequest) -> dict[str, str]:
             headers[name] = f"{headers[name]},{value}" if name in headers else value
     headers["content-length"] = str(len(request.body))
     headers.setdefault("x-amzn-trace-id", f"Root=1-{int(time.time()):08x}-{os.urandom(12).hex()}")
-    # What a client claims stays visible, the address it really has comes last; sourceIp is that one only.
+    # The client's own X-Forwarded-For stays in front, and its real address comes last. sourceIp has the real one only.
     claimed = headers.get("x-forwarded-for")
     headers["x-forwarded-for"] = f"{claimed}, {request.client_ip}" if claimed else request.client_ip
     headers["x-forwarded-port"] = str(request.port)
@@ -146,15 +148,15 @@ def _context(
 def _body(body: bytes, content_type: str) -> dict[str, Any]:
     if not body:
         return {"isBase64Encoded": False}
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type.startswith("text/") or media_type in _TEXT_TYPES:
+    kind = media_type(content_type)
+    if kind.startswith("text/") or kind in _TEXT_TYPES:
         try:
             return {"body": body.decode(), "isBase64Encoded": False}
         except UnicodeDecodeError:
-            pass  # Not text, whatever its type says: base64 loses nothing.
+            pass  # the body is no text although its type is: base64 loses nothing
     return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
 
 
 def new_request_id() -> str:
-    """An id in the form of API Gateway's: 16 characters of base64."""
+    """Return an id in the form of API Gateway's: 16 characters of base64."""
     return base64.b64encode(os.urandom(11)).decode()

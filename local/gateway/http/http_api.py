@@ -1,9 +1,14 @@
 """The HTTP API: an ASGI application that turns requests into invokes.
 
-What API Gateway answers itself, always as `{"message": ...}`: 404 Not Found (no route for path and method,
-HEAD included), 400 Bad Request (malformed path), 413 Request Entity Too Large (body above 10 MB, or event
-above Lambda's 6 MB), 500 Internal Server Error (function error, its Timeout included, or an answer that is no
-response), and 503 Service Unavailable (the integration timeout of the route passed; the function runs on).
+These answers come from API Gateway itself and not from a function. All have the form `{"message": ...}`:
+
+- 400 Bad Request: the path is malformed.
+- 404 Not Found: no route has this path and method, also for HEAD.
+- 413 Request Entity Too Large: the body is above 10 MB, or the event above Lambda's 6 MB.
+- 500 Internal Server Error: a function error, also its Timeout, or an answer that is no response.
+- 503 Service Unavailable: the route's integration timeout passed. The function runs on.
+
+This gateway also answers 408 Request Timeout when a body takes too long (READ_TIMEOUT).
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from local.gateway.http.asgi import (
     Scope,
     Send,
     has_body,
+    headers_of,
     read_body,
     send_response,
 )
@@ -50,9 +56,9 @@ class HttpApi:
     """The ASGI application."""
 
     def __init__(self, service: LambdaService, read_timeout: float, proxies: Proxies | None = None) -> None:
-        """Serve the routes of the service's stack; a request's body may take `read_timeout` seconds.
+        """Serve the routes of the service's stack. A request's body may take `read_timeout` seconds.
 
-        `proxies` are those that may say whose request it is; none by default.
+        `proxies` may name the client of a request. By default there are none.
         """
         self._service = service
         self._read_timeout = read_timeout
@@ -63,7 +69,7 @@ class HttpApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = headers_of(scope)
         try:
             response = await self._answer(scope, headers, receive)
         except ClientGone:
@@ -87,7 +93,7 @@ class HttpApi:
         return response
 
     async def _event(self, scope: Scope, receive: Receive, match: Match) -> tuple[dict[str, Any], bytes]:
-        """The event, and its JSON; raises what _REFUSALS lists."""
+        """Return the event and its JSON. Raise the exceptions of _REFUSALS."""
         body = b""
         if has_body(scope):
             async with asyncio.timeout(self._read_timeout):
@@ -114,7 +120,7 @@ class HttpApi:
 
 
 def _target_path(scope: Scope) -> str:
-    """The path as sent; a target in absolute form (`GET http://host/path`) counts as its path."""
+    """Return the path as it was sent, also of a target in absolute form (`GET http://host/path`)."""
     path = str(scope["raw_path"].decode("latin-1"))
     scheme, found, rest = path.partition("://")
     return "/" + rest.partition("/")[2] if found and "/" not in scheme else path

@@ -23,6 +23,8 @@ from local.gateway.http.asgi import (
     Response,
     Scope,
     Send,
+    headers_of,
+    media_type,
     read_body,
     send_response,
 )
@@ -48,7 +50,7 @@ _SIGNED = "AWS4-HMAC-SHA256 "
 
 @dataclass
 class _Refused(Exception):
-    """An answer that the service itself gives; `kind` is the exception's name in the SDKs."""
+    """The service refuses a request. `kind` is the name of this exception in the SDKs."""
 
     status: int
     kind: str
@@ -64,7 +66,7 @@ class LambdaApi:
     """The ASGI application."""
 
     def __init__(self, service: LambdaService, own_name: str = "") -> None:
-        """Serve the functions of `service`; `own_name` is a name of this machine beside localhost."""
+        """Serve the functions of `service`. `own_name` is a name of this machine beside localhost."""
         self._service = service
         self._own_name = own_name
 
@@ -79,7 +81,7 @@ class LambdaApi:
         await send_response(response, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = headers_of(scope)
         if reason := refusal(headers, self._own_name):
             raise _Refused(403, "AccessDeniedException", reason)
         path = _PATH.fullmatch(scope["raw_path"].decode("latin-1"))
@@ -87,7 +89,8 @@ class LambdaApi:
             raise _Refused(404, "UnknownOperationException", "only Invoke is served here")
         query = parse_qs(scope["query_string"].decode("latin-1"))
         function = self._function(unquote(path[1]), query.get("Qualifier", [""])[0])
-        if not (_is_json(headers) or headers.get("authorization", "").startswith(_SIGNED)):
+        is_json = media_type(headers.get("content-type", "")) == "application/json"
+        if not (is_json or headers.get("authorization", "").startswith(_SIGNED)):
             message = "The content type of the Invoke request body is not JSON."
             raise _Refused(415, "UnsupportedMediaTypeException", message)
         kind = headers.get("x-amz-invocation-type", "RequestResponse")
@@ -112,16 +115,12 @@ class LambdaApi:
             raise _Refused(400, "ValidationException", f"'{text}' is not a function name")
         function = self._service.find(name["name"])
         qualifier = qualifier or name["qualifier"] or "$LATEST"
-        # Versions are not kept here: each number is the code as it is.
+        # There are no versions here: every version number stands for the code as it is.
         if function is None or not (qualifier in ("$LATEST", *function.aliases) or qualifier.isdigit()):
             arn = self._service.stack.function_arn(name["name"])
             suffix = "" if qualifier == "$LATEST" else f":{qualifier}"
             raise _Refused(404, "ResourceNotFoundException", f"Function not found: {arn}{suffix}")
         return function
-
-
-def _is_json(headers: dict[str, str]) -> bool:
-    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 async def _invocation(scope: Scope, receive: Receive, headers: dict[str, str], *, asynchronous: bool) -> Invocation:

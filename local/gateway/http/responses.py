@@ -1,8 +1,8 @@
-"""What a function returned, as an HTTP response.
+"""HTTP responses made of functions' answers.
 
-Source: AWS, "Create AWS Lambda proxy integrations for HTTP APIs", Lambda function response for format 2.0: an
-object with statusCode is the response; anything else is the body of a 200 `application/json`. Not documented
-but long observed: a response without a content-type has `text/plain;charset=UTF-8`.
+AWS documents the format ("Create AWS Lambda proxy integrations for HTTP APIs", Lambda function response for format
+2.0): an object with statusCode is the response, and any other value is the body of a 200 `application/json`. AWS does
+not document that a response without a content-type gets `text/plain;charset=UTF-8`, but many have observed it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from local.gateway.http.asgi import Response
 
 _DEFAULT_TYPE = "text/plain;charset=UTF-8"
 
-# Set by the server itself, or of a connection that is not the function's.
+# Headers that the server sets itself, and headers of the connection.
 _DROPPED_HEADERS = {
     "connection",
     "content-length",
@@ -32,11 +32,11 @@ _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class InvalidResponse(ValueError):
-    """The function's answer is no response: 500 Internal Server Error; the text says why, for the log."""
+    """A function's answer is no response: 500 Internal Server Error. The text is the reason, for the log."""
 
 
 def error_response(status: int, message: str) -> Response:
-    """A response that API Gateway makes itself."""
+    """Return a response of API Gateway itself."""
     return Response(status, json.dumps({"message": message}, separators=(",", ":")).encode(), [_JSON])
 
 
@@ -44,7 +44,7 @@ _JSON = ("content-type", "application/json")
 
 
 def to_response(payload: bytes) -> Response:
-    """The response for what a function returned (its JSON); raises InvalidResponse."""
+    """Return the response for the JSON that a function returned. Raise InvalidResponse."""
     try:
         answer = json.loads(payload)
     except ValueError as error:

@@ -1,13 +1,13 @@
 """Route selection of an HTTP API.
 
-Order (AWS, "Create routes for HTTP APIs", Routing API requests): full match, then a greedy path variable,
-then $default. Observed on the service, not documented: an exact method beats ANY; literal segments beat
-variables, from the left. A variable matches one non-empty segment, as sent: an encoded slash does not split
-it. A greedy variable takes what is left, which must be something.
+AWS documents the order ("Create routes for HTTP APIs", Routing API requests): a full match, then a greedy path
+variable, then $default. AWS does not document two more rules of the service: an exact method precedes ANY, and literal
+segments precede variables, from the left. A variable matches one segment that is not empty, as it was sent, so an
+encoded slash does not split it. A greedy variable matches the rest of the path, which must not be empty.
 
-A slash at the end of a request's path counts: `/users/` does not match the route `/users`. Reports differ on whether
-API Gateway matches it (powertools-lambda-python#1552 says yes, storacha/w3infra#166 no). The strict reading is served,
-so that what works here works there either way.
+A slash at the end of a path counts: `/users/` does not match the route `/users`. Reports differ on whether API Gateway
+matches it (powertools-lambda-python#1552: yes, storacha/w3infra#166: no). With the strict rule, a client that works
+here works there in both cases.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _VARIABLE = re.compile(r"\{([^}+]+)(\+?)\}")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The route that serves a request, and its decoded path variables."""
+    """The route of a request, and the decoded path variables."""
 
     route: Route
     path_parameters: dict[str, str]
@@ -41,7 +41,7 @@ class RouteTable:
         self._patterns = sorted((_Pattern(route) for route in routes), key=lambda pattern: pattern.rank)
 
     def match(self, method: str, raw_path: str) -> Match | None:
-        """The route for a request; `raw_path` is the path as sent, still percent-encoded. None = 404."""
+        """Return the route for a request, or None for 404. `raw_path` is the path as it was sent, percent-encoded."""
         segments = raw_path.split("/")[1:]
         for pattern in self._patterns:
             if pattern.route.method in (method, ANY_METHOD):
@@ -52,7 +52,7 @@ class RouteTable:
 
 
 class _Pattern:
-    """One route's path, split into segments: a literal, or the name of a variable."""
+    """The path of one route, split into segments: literals and variables."""
 
     def __init__(self, route: Route) -> None:
         self.route = route
@@ -65,7 +65,7 @@ class _Pattern:
         self.rank = (kind, route.method == ANY_METHOD, specificity)
 
     def match(self, segments: list[str]) -> dict[str, str] | None:
-        """The decoded path variables if the path matches, else None."""
+        """Return the decoded path variables if the path matches, else None."""
         if self._default:
             return {}
         if self._greedy:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Functions:
     """Reads the functions.
 
-    `unresolved` are the environment variables whose value only a deployment knows, and `warnings` the layers that are
+    `unresolved` are the environment variables whose value only a deployment has, and `warnings` the layers that are
     left out. Both may contain an entry twice.
     """
 

@@ -1,7 +1,7 @@
 """CloudFormation's intrinsic functions, evaluated without CloudFormation.
 
-What only a deployment can know (the address of a database, an API's id) becomes UNKNOWN, and so does every
-value built from it; the reader of the template decides what that means for it.
+A value that only a deployment has (the address of a database, an API's id) becomes UNKNOWN, and so does every value
+that contains it. The reader of the template decides what to do with UNKNOWN.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class Intrinsics:
         conditions: Mapping[str, Any],
         mappings: Mapping[str, Any],
     ) -> None:
-        """Take what the values may refer to.
+        """Take the values that others may refer to.
 
-        `references` holds what Ref gives for parameters, pseudo parameters and known resources; `attributes`
-        what GetAtt gives, keyed `Resource.Attribute`; what has no entry in either is UNKNOWN.
+        `references` contains the values of Ref: parameters, pseudo parameters and known resources. `attributes`
+        contains the values of GetAtt by `Resource.Attribute`. Without an entry, both are UNKNOWN.
         """
         self._references = references
         self._attributes = attributes
@@ -70,10 +70,7 @@ class Intrinsics:
         }
 
     def resolve(self, value: Any) -> Any:
-        """`value` with every intrinsic function in it evaluated.
-
-        Members that are AWS::NoValue are left out.
-        """
+        """Return `value` with every intrinsic function evaluated, and without members that are AWS::NoValue."""
         if isinstance(value, dict):
             if len(value) == 1:
                 name, argument = next(iter(value.items()))
@@ -88,14 +85,14 @@ class Intrinsics:
         return value
 
     def choose(self, value: Any) -> Any:
-        """What `Fn::If` chooses, not resolved further; `value` itself when it is none."""
+        """Return the branch that `Fn::If` chooses, unresolved; any other `value` is returned as it is."""
         while isinstance(value, dict) and "Fn::If" in value:
             name, then, otherwise = value["Fn::If"]
             value = then if self.condition(name) else otherwise
         return value
 
     def condition(self, name: str) -> bool:
-        """Whether the named condition of the template holds; one that depends on UNKNOWN does not."""
+        """Return whether the named condition of the template holds. One that depends on UNKNOWN does not hold."""
         if name not in self._evaluated:
             self._evaluated[name] = self._truth(self._conditions[name])
         return self._evaluated[name]
@@ -168,7 +165,7 @@ class Intrinsics:
 
 
 def as_text(value: Any) -> str:
-    """A scalar as CloudFormation writes it into a string: `true`, `30`, lists joined by commas."""
+    """Return a value as CloudFormation writes it into a string: `true`, `30`, a list joined by commas."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):

@@ -18,7 +18,7 @@ class Resources:
     """The resources of one template; `intrinsics` evaluates their values."""
 
     def __init__(self, template: dict[str, Any], region: str, parameters: dict[str, str]) -> None:
-        """Take what SAM's translator made of a template. `parameters` replace the defaults of its own."""
+        """Take the output of SAM's translator. `parameters` replace the defaults of the template's own parameters."""
         self._all: dict[str, Any] = template["Resources"]
         self.intrinsics = Intrinsics(
             references={
@@ -48,7 +48,7 @@ class Resources:
         return self._all.get(name)
 
     def _references(self, prefix: str) -> dict[str, str]:
-        """Return the value of `Ref` for functions and for what SAM makes beside them."""
+        """Return the value of `Ref` for functions and for the aliases and versions that SAM makes of them."""
         functions = {name: name for name, _ in self.of("AWS::Lambda::Function")}
         aliases = {
             name: f"{prefix}{function_of(resource)}:{resource['Properties']['Name']}"

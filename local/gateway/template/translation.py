@@ -58,7 +58,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _translate(template: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
-    """Return what SAM's translator makes of the template.
+    """Return the output of SAM's translator.
 
     Importing the translator takes 0.25 s, because it loads boto3, which is not used here.
     """
