@@ -17,7 +17,7 @@ _READY_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class System:
-    """A running system: its port, its processes, its operations, and the seconds of each one's first request."""
+    """A running system: its port, its processes, its operations, and the seconds of each operation's first request."""
 
     name: str
     port: int

@@ -106,7 +106,7 @@ class People:
         return person
 
     def _body(self, operation: str, person: Mapping[str, str]) -> object:
-        """Return the body of a request whose event has no suitable one."""
+        """Return the body of a request, or None if the body of its event is suitable."""
         name = new_name()
         if operation == "reset_password":
             secret = "a new horse 8 battery"

@@ -1,4 +1,4 @@
-"""What the relay talks to in relay.py: an event bus, and a Lambda API."""
+"""The peers of the relay in relay.py: an event bus, and a Lambda API."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""What `make run` checks before it starts anything: the user's variables, their secrets, and the ports."""
+"""The checks of `make run` before it starts a part: the user's variables, their secrets, and the ports."""
 
 import re
 import time
@@ -67,7 +67,7 @@ def refuse_known_secrets(user: Mapping[str, str], parts: Parts, ports: Mapping[s
 
 
 def known_secrets(user: Mapping[str, str], parts: Parts) -> list[str]:
-    """Return the variables whose secrets everybody knows, because a documentation contains them.
+    """Return the variables whose secrets everybody knows, because public documentation contains them.
 
     `make run` makes some secrets at random if the user does not set them. Nobody knows those.
     """

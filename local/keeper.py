@@ -15,7 +15,7 @@ MOST_ENDS = 8  # this takes about 30 seconds if each start fails at once
 class Keeper:
     """Keeps one part that serves now. Its ports, sockets and data stay the same.
 
-    look() never waits and does what is due at this moment. So one thread keeps all parts.
+    look() never waits: it takes the next step if its time has come. So one thread keeps all parts.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ DEFAULTS = {
 
 
 def read(environment: Mapping[str, str]) -> dict[str, Port]:
-    """Return the ports by their variables; 0 becomes a free one. Raise SettingsUnusable, which names all wrong ones."""
+    """Return the ports by their variables, and a free one for 0. Raise SettingsUnusable, which names all wrong ones."""
     given = Variables(environment)
     numbers = {variable: given.port(variable, default) for variable, default in DEFAULTS.items()}
     given.check()

@@ -1,4 +1,4 @@
-"""What `make run` prints for the person at the terminal."""
+"""The texts that `make run` prints for the person at the terminal."""
 
 import json
 from collections.abc import Mapping

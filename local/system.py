@@ -87,7 +87,7 @@ class System:
             part.start()
 
     def _independent_parts(self) -> list[Part]:
-        """Return the parts that need no other one."""
+        """Return the parts that do not need the others."""
         parts: list[Part] = []
         if self._wanted.events:
             parts.append(NatsServer(self._local / "nats", self._number("MG_LOCAL_NATS_PORT"), self._log("nats")))
@@ -135,7 +135,7 @@ class System:
         self._await(gateway)
 
     def _launch(self, part: Part) -> None:
-        """Start a part, which the final stop knows before."""
+        """Start a part. The final stop includes it from now on."""
         self.parts.append(part)
         self.begin(part)
 
@@ -144,7 +144,7 @@ class System:
         say(f"  {self.elapsed}  {part.name} is ready")
 
     def _log(self, name: str) -> Path:
-        """Return a new log file for a part. Those of the last runs stay beside it."""
+        """Return a new log file for a part. The files of the last runs stay beside it."""
         self.logs.mkdir(mode=0o700, exist_ok=True)
         path = self.logs / f"{name}.log"
         logs.set_aside(path)

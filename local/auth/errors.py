@@ -17,7 +17,7 @@ class Refused(Exception):
     text: ClassVar[str] = "internal server error"
 
     def __init__(self, text: str | None = None) -> None:
-        """Take a text that says more than the class' own."""
+        """Take a text with more details than the class' own."""
         super().__init__(text or self.text)
 
 
@@ -29,7 +29,7 @@ class MalformedRequest(Refused):
 
 
 class Unauthenticated(Refused):
-    """This service did not make the token, or not like this."""
+    """This service did not make the token, or the token was changed."""
 
     status = grpc.StatusCode.UNAUTHENTICATED
     text = "failed to perform authentication over the entity"

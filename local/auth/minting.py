@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from local.auth.settings import TokenDurations
     from local.auth.signing import Signer
 
-# The service can revoke these alone, by their id.
+# Only these types have an id, by which the service revokes a token.
 _TYPES_WITH_ID = frozenset({TokenType.REFRESH, TokenType.API_KEY})
 
 

@@ -130,5 +130,5 @@ def _bytes(segment: str) -> bytes:
 def _object(segment: str) -> dict[str, Any]:
     value = json.loads(_bytes(segment))
     if not isinstance(value, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - the caller knows bad text, not bad types
+        raise ValueError("not a JSON object")  # noqa: TRY004 - the caller handles a wrong text
     return value

@@ -1,4 +1,4 @@
-"""What tests and developers may do to the running service, if AUTH_FAULTS=1 allows it.
+"""Trials of tests and developers on the running service, if AUTH_FAULTS=1 allows them.
 
 ``/faults`` adds, lists and clears faults of gRPC methods. ``/rotations`` replaces the key that signs.
 """

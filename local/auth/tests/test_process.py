@@ -193,7 +193,7 @@ def test_logs_are_json_without_tokens(start_auth: Starter) -> None:
 
 
 def test_only_its_own_modules_are_loaded() -> None:
-    """It stands for another service, so it loads nothing of the layers, and nothing that makes the start slow."""
+    """It stands for another service, so it loads no module of the layers, and no module that slows the start."""
     code = "import sys, local.auth.__main__; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT_ROOT, check=True, capture_output=True, text=True, timeout=60
