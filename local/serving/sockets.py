@@ -72,7 +72,8 @@ def _unusable(port: Port, error: OSError) -> PortUnusable:
         return PortUnusable(f"{where} is taken", port.variable)
     if error.errno == errno.EACCES:
         return PortUnusable(f"{where} is only for root", port.variable)
-    return PortUnusable(f"{where} cannot be used ({error.strerror})", port.host_variable or port.variable)
+    problem = f"{where if port.number else port.host} cannot be used ({error.strerror})"
+    return PortUnusable(problem, port.host_variable or port.variable)
 
 
 def _addresses(port: Port) -> list[tuple[socket.AddressFamily, str]]:
