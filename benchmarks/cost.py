@@ -96,7 +96,8 @@ def requests() -> dict[str, float]:
     return {kind: 1e6 * (API_CALL + run(*size) + TRACED * TRACE) for kind, size in MEASURED.items()}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the tables."""
     parts = idle()
     fixed = {part: price for part, price in parts.items() if not part.startswith(("option", "traffic"))}
     print("| idle | USD a month |", "|---|---:|", sep="\n")
@@ -121,3 +122,7 @@ if __name__ == "__main__":
     print(f"| a mail by SES | | | {1e6 * MAIL:.2f} |")
     print(f"| CloudFront and AWS WAF before it | | | {1e6 * (EDGE_CALL + WEB_ACL_CALL):.2f} |")
     print(f"| 1 GB through the NAT gateway | | | {NETWORK_GB:.3f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -67,6 +67,20 @@ def _median(run: Callable[[], Any], runs: int) -> float:
     return statistics.median(times)
 
 
+def _cursor(position: int) -> str:
+    """Return the cursor of the page after so many rows."""
+    from users.rules.cursor import Cursor, Place
+
+    with psycopg.connect(os.environ["BENCHMARK_CONNINFO"]) as connection:
+        found = connection.execute(
+            "SELECT COALESCE(updated_at, created_at)::text, id FROM users ORDER BY 1 DESC OFFSET %s LIMIT 1",
+            (position,),
+        ).fetchone()
+    assert found is not None
+    place = Place(operation="list_users", order="updated_at", descending=True)
+    return Cursor(value=found[0], id=found[1]).encode(place)
+
+
 def _cases(users: int, admin: str) -> list[tuple[str, str, int, Callable[[], Any]]]:
     """Return name, upstream's condition and offset, and our call of each case."""
     from users.repository import logins, pages
@@ -81,21 +95,6 @@ def _cases(users: int, admin: str) -> list[tuple[str, str, int, Callable[[], Any
 
     def searched(query: str) -> Callable[[], Any]:
         return lambda: pages.search_users(admin, read_search(Query(query)))
-
-    def cursor() -> str:
-        from users.rules.cursor import Cursor, Place
-
-        moment = (
-            psycopg.connect(os.environ["BENCHMARK_CONNINFO"])
-            .execute(
-                "SELECT COALESCE(updated_at, created_at)::text, id FROM users ORDER BY 1 DESC OFFSET %s LIMIT 1",
-                (deep,),
-            )
-            .fetchone()
-        )
-        assert moment is not None
-        place = Place(operation="list_users", order="updated_at", descending=True)
-        return Cursor(value=moment[0], id=moment[1]).encode(place)
 
     with psycopg.connect(os.environ["BENCHMARK_CONNINFO"]) as connection:
         found = connection.execute("SELECT username, email FROM users ORDER BY id OFFSET 1000 LIMIT 1").fetchone()
@@ -114,7 +113,7 @@ def _cases(users: int, admin: str) -> list[tuple[str, str, int, Callable[[], Any
             listed("metadata=%7B%22site%22%3A77%7D"),
         ),
         ("list: 90 % deep, offset", "u.status = 0", deep, listed(f"offset={deep}")),
-        ("list: 90 % deep, cursor", "u.status = 0", deep, listed(f"cursor={cursor()}")),
+        ("list: 90 % deep, cursor", "u.status = 0", deep, listed(f"cursor={_cursor(deep)}")),
         ("login by e-mail", f"u.email = '{email}'", 0, lambda: logins.begin_login(email, "192.0.2.1")),
     ]
 

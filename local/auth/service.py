@@ -151,7 +151,7 @@ class Auth:
             return refresh_tokens.live(connection, user_id, time.time())
 
     def authenticate(self, token: str) -> Session:
-        """Return the owner of a token of any type (contract §9, S5).
+        """Return the owner of a token of any type (contract §9 S5).
 
         Only PATs and API keys need a record: a revoked refresh token passes. Raise Unauthenticated, or NotFound for an
         unknown PAT.

@@ -44,7 +44,7 @@ class MailServer(Part):
     def _spawn(self) -> subprocess.Popen[bytes]:
         node = install.node_program(ROOT)
         if node is None or not _PROGRAM.exists():
-            raise PartFailed(self.name, "is not installed: run `make install`", self.log)
+            raise PartFailed(self.name, "is not installed: `make run` installs it", self.log)
         command: list[str | Path] = [node, *_SMALL, _SERVER, str(self.port), self._own_name, str(self._store_dir or "")]
         return spawn(Launch(command, self.log))
 

@@ -1,4 +1,4 @@
-"""AuthService.Authenticate accepts every type of token (contract §5.6; contract §9, S5).
+"""AuthService.Authenticate accepts every type of token (contract §5.6; contract §9 S5).
 
 It refuses only revoked PATs and API keys.
 """
@@ -29,7 +29,7 @@ def either(request: pytest.FixtureRequest, auth: AuthProcess, hs512: AuthProcess
 
 @pytest.mark.parametrize("kind", _TYPES)
 def test_every_token_type_passes(either: AuthProcess, kind: str) -> None:
-    """Contract §9, S5."""
+    """Contract §9 S5."""
     user = new_user()
     token = either.command("token", user, "--type", kind, "--role", "admin", "--no-verified").stdout.strip()
     answer = either.authenticate(token)
@@ -39,7 +39,7 @@ def test_every_token_type_passes(either: AuthProcess, kind: str) -> None:
 
 
 def test_revoked_refresh_token_still_authenticates(auth: AuthProcess, member: str) -> None:
-    """Authenticate does not read the records of refresh tokens (contract §9, S9)."""
+    """Authenticate does not read the records of refresh tokens (contract §9 S9)."""
     token = auth.issue(member).refresh_token
     auth.revoke(claims(token)["jti"], member)
     assert auth.authenticate(token).user_id == member
@@ -106,7 +106,7 @@ def test_pat_has_the_form_of_the_contract(auth: AuthProcess, member: str) -> Non
 
 
 def test_pat_has_the_users_live_role(either: AuthProcess) -> None:
-    """A PAT has the role that SpiceDB grants now (contract §5.6). It is never `verified` (contract §9, S12)."""
+    """A PAT has the role that SpiceDB grants now (contract §5.6). It is never `verified` (contract §9 S12)."""
     user = new_user()
     made = either.command("pat", user)
     answer = either.authenticate(made.stdout.strip())

@@ -41,7 +41,7 @@ def test_answer_contains_the_grant(auth: AuthProcess, admin: str) -> None:
 
 
 def test_removed_relation_denies_at_once(auth: AuthProcess, admin: str) -> None:
-    """Authorize denies a demoted admin whose token still contains the role admin (contract §9, S29)."""
+    """Authorize denies a demoted admin whose token still contains the role admin (contract §9 S29)."""
     auth.write(update("DELETE", admin, "administrator"))
     assert refused(lambda: auth.authorize(admin)) is grpc.StatusCode.PERMISSION_DENIED
 

@@ -87,7 +87,7 @@ def test_administrator_alone_is_a_member_too(auth: AuthProcess) -> None:
 
 
 def test_other_roles_are_not_checked_and_make_an_unusable_token(auth: AuthProcess) -> None:
-    """Issue signs role 3 without a check, and the validation of claims refuses it (contract §9, B3)."""
+    """Issue signs role 3 without a check, and the validation of claims refuses it (contract §9 B3)."""
     token = auth.issue(new_user(), role=3).access_token
     assert claims(token)["role"] == 3
     assert refused(lambda: auth.authenticate(token)) is grpc.StatusCode.UNAUTHENTICATED

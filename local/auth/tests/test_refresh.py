@@ -1,4 +1,4 @@
-"""TokenService.Refresh, as weak as upstream, and with rotation by AUTH_STRICT=1 (contract §4.4, contract §9, S9)."""
+"""TokenService.Refresh, as weak as upstream, and with rotation by AUTH_STRICT=1 (contract §4.4, contract §9 S9)."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def test_iat_is_the_time_of_the_refresh(auth: AuthProcess, member: str) -> None:
 
 @pytest.mark.parametrize("kind", ["access", "recovery", "invitation"])
 def test_other_tokens_fail_as_upstream(auth: AuthProcess, member: str, kind: str) -> None:
-    """Refresh answers INTERNAL to a token of another type (contract §9, B13)."""
+    """Refresh answers INTERNAL to a token of another type (contract §9 B13)."""
     token = auth.command("token", member, "--type", kind).stdout.strip()
     assert refused(lambda: auth.refresh(token)) is grpc.StatusCode.INTERNAL
 
 
 def test_pat_fails_as_upstream(auth: AuthProcess, member: str) -> None:
-    """Contract §9, B13."""
+    """Contract §9 B13."""
     token = auth.command("pat", member).stdout.strip()
     assert refused(lambda: auth.refresh(token)) is grpc.StatusCode.INTERNAL
 

@@ -1,4 +1,4 @@
-"""TokenService.Revoke and ListUserRefreshTokens (contract §1.6.5, contract §4.4, contract §9, S10)."""
+"""TokenService.Revoke and ListUserRefreshTokens (contract §1.6.5, contract §4.4, contract §9 S10)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_anybody_can_revoke_anybodys_token(auth: AuthProcess, member: str) -> None:
-    """Contract §9, S10."""
+    """Contract §9 S10."""
     token = auth.issue(member).refresh_token
     auth.revoke(claims(token)["jti"], new_user())
     assert auth.list_refresh_tokens(member) == []
