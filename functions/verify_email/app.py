@@ -34,7 +34,7 @@ def lambda_handler(request: Request) -> Reply:
     return web.form_page(
         request,
         "verify_email",
-        template="verify_new_account" if holder.is_removable else "verify_email",
+        below="remove_account" if holder.is_removable else "leave_unconfirmed",
         token=token,
         email=holder.email,
         username=holder.username or "–",

@@ -28,25 +28,30 @@ _FOLDER = Path(__file__).parent
 _ON_INVALID_FIELD = 'aria-invalid="true"'
 
 
-def form_page(request: Request, texts: str, *, template: str = "", problem: str = "", **values: str) -> Reply:
-    """A form: the file ``template`` with the texts ``<texts>.<name>``, and with ``values`` put in.
+def form_page(
+    request: Request, texts: str, *, template: str = "", below: str = "", problem: str = "", **values: str
+) -> Reply:
+    """Return a form: the file ``template`` with the texts ``<texts>.<name>`` and the values.
 
-    Without ``template`` the file has the name of the texts, an operation's. ``problem`` is the code of what was wrong
-    with the last try.
+    Without ``template`` the file has the name of the texts, which is an operation's name. ``below`` is the file of the
+    lines below the form. ``problem`` is the error code of the last try.
     """
     say = _Speaker(request)
     told = problem and (f"problem.{problem}" if f"problem.{problem}" in TEXTS[say.language] else "failed")
     least, _ = lengths()
-    content = _template(f"{template or texts}.html").substitute(
-        {name: escape(value) for name, value in values.items()},
+    parts = {
+        **{name: escape(value) for name, value in values.items()},
         **say.all_of(texts, **values),
-        problem=f'<p class="problem" id="problem" role="alert">{say(told)}</p>' if told else "",
-        described_by="problem rules" if told else "rules",
-        state=f"{_ON_INVALID_FIELD} autofocus" if told else "",
-        again_state=_ON_INVALID_FIELD if told else "",
-        shortest=f'minlength="{least}"' if least else "",
-        rules="".join(f"<li>{rule}</li>" for rule in _password_rules(say)),
-    )
+        "problem": f'<p class="problem" id="problem" role="alert">{say(told)}</p>' if told else "",
+        "described_by": "problem rules" if told else "rules",
+        "state": f"{_ON_INVALID_FIELD} autofocus" if told else "",
+        "again_state": _ON_INVALID_FIELD if told else "",
+        "shortest": f'minlength="{least}"' if least else "",
+        "rules": "".join(f"<li>{rule}</li>" for rule in _password_rules(say)),
+    }
+    if below:
+        parts["below"] = _template(f"{below}.html").substitute(parts).strip()
+    content = _template(f"{template or texts}.html").substitute(parts)
     mark = say("error_mark") if told else ""
     return _page(say, 400 if told else 200, f"{texts}.title", content, mark)
 
