@@ -103,7 +103,7 @@ def explain(error: BaseException) -> Failure:
 
 def _unavailable(error: Unavailable) -> Failure:
     if isinstance(error, QueryTooExpensive):
-        return Failure(Exit.UNAVAILABLE, "database_busy", "the database did not answer in time, try again")
+        return Failure(Exit.UNAVAILABLE, "database_busy", "the database did not answer in time: try again")
     if isinstance(error.__cause__, psycopg.Error):
         return _database(error.__cause__)
     return _away(error)
@@ -130,7 +130,9 @@ def _away(error: Unavailable) -> Failure:
     }.get(error.dependency, error.dependency)
     code = getattr(error.__cause__, "code", None)
     reason = f" ({code().name})" if callable(code) else ""
-    message = f"{where} cannot be used{reason}. No change that needs it was made. Run the command again later"
+    message = (
+        f"{where} cannot be used{reason}; nothing was changed that needs it: run the command again when it is back"
+    )
     return Failure(Exit.UNAVAILABLE, f"{error.dependency}_unavailable", message)
 
 
