@@ -123,7 +123,7 @@ def functions_environment(
     defaults = {
         **_NOT_THE_TEMPLATES,
         "MG_USERS_SECRET_KEY": kept_secret(local / "secret-key"),
-        "MG_ALLOW_UNVERIFIED_USER": "true",  # decisions.md 10
+        "MG_ALLOW_UNVERIFIED_USER": "true",  # decisions 10
         "MG_PASSWORD_RESET_URL_PREFIX": f"{api}/password/reset",
         "MG_VERIFICATION_URL_PREFIX": f"{api}/verify-email",
         "MG_EMAIL_FROM_ADDRESS": "users@example.com",

@@ -1,4 +1,4 @@
-"""What the service does, without its wire (contract §4.4, §5.1-§5.6).
+"""What the service does, without its wire (contract §4.4, §5.1–§5.6).
 
 Every call that reads or writes records may also raise psycopg.Error when the database is away.
 """

@@ -26,7 +26,7 @@ def either(request: pytest.FixtureRequest, auth: AuthProcess, hs512: AuthProcess
 
 @pytest.mark.parametrize("kind", _TYPES)
 def test_every_token_type_passes(either: AuthProcess, kind: str) -> None:
-    """§9 S5."""
+    """Contract §9 S5."""
     user = new_user()
     token = either.command("token", user, "--type", kind, "--role", "admin", "--no-verified").stdout.strip()
     answer = either.authenticate(token)
@@ -36,7 +36,7 @@ def test_every_token_type_passes(either: AuthProcess, kind: str) -> None:
 
 
 def test_revoked_refresh_token_still_authenticates(auth: AuthProcess, member: str) -> None:
-    """§9 S9: Authenticate does not look at the record of refresh tokens."""
+    """Contract §9 S9: Authenticate does not look at the record of refresh tokens."""
     token = auth.issue(member).refresh_token
     auth.revoke(claims(token)["jti"], member)
     assert auth.authenticate(token).user_id == member
@@ -53,7 +53,7 @@ def test_issued_tokens_pass(either: AuthProcess) -> None:
 
 
 def test_expired_token_is_unauthenticated(either: AuthProcess) -> None:
-    """§5.4 `use of expired key`."""
+    """Contract §5.4 `use of expired key`."""
     token = either.command("token", new_user(), "--expires=-1s").stdout.strip()
     assert refused(lambda: either.authenticate(token)) is grpc.StatusCode.UNAUTHENTICATED
 
@@ -80,17 +80,17 @@ def test_token_of_another_service_is_unauthenticated(
 
 @pytest.mark.parametrize("token", ["garbage", "a.b.c", "pat", "pat_", "pat_x_y", "pat_AAAA_secret"])
 def test_garbage_is_unauthenticated(either: AuthProcess, token: str) -> None:
-    """§5.4."""
+    """Contract §5.4."""
     assert refused(lambda: either.authenticate(token)) is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_no_token_is_malformed(auth: AuthProcess) -> None:
-    """§5.4."""
+    """Contract §5.4."""
     assert refused(lambda: auth.authenticate("")) is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_pat_has_the_form_of_the_contract(auth: AuthProcess, member: str) -> None:
-    """§5.5: base64 of both ids, and 100 random characters."""
+    """Contract §5.6: base64 of both ids, and 100 random characters."""
     made = auth.command("pat", member, "--name", "ci")
     token = made.stdout.strip()
     encoded, secret = re.fullmatch(r"pat_([A-Za-z0-9+/]{43}=)_(.{100})", token).groups()  # type: ignore[union-attr]
@@ -103,7 +103,7 @@ def test_pat_has_the_form_of_the_contract(auth: AuthProcess, member: str) -> Non
 
 
 def test_pat_gives_the_users_live_role(either: AuthProcess) -> None:
-    """§5.6: admin if SpiceDB grants it now; never `verified` (§9 S12: PATs bypass that rule)."""
+    """Contract §5.6: admin if SpiceDB grants it now; never `verified` (contract §9 S12: PATs bypass that rule)."""
     user = new_user()
     made = either.command("pat", user)
     answer = either.authenticate(made.stdout.strip())
@@ -117,7 +117,7 @@ def test_pat_gives_the_users_live_role(either: AuthProcess) -> None:
 
 @pytest.mark.parametrize("by", ["id", "token"])
 def test_revoked_pat_is_unauthenticated(auth: AuthProcess, member: str, by: str) -> None:
-    """§5.4 `token is revoked`."""
+    """Contract §5.4 `token is revoked`."""
     made = auth.command("pat", member)
     token, pat_id = made.stdout.strip(), made.stderr.removeprefix("id: ").strip()
     assert auth.command("revoke-pat", pat_id if by == "id" else token).code == 0
@@ -125,7 +125,7 @@ def test_revoked_pat_is_unauthenticated(auth: AuthProcess, member: str, by: str)
 
 
 def test_expired_pat_is_unauthenticated(auth: AuthProcess, member: str) -> None:
-    """§5.4 `use of expired key`; a lifetime that has not ended is fine."""
+    """Contract §5.4 `use of expired key`; a lifetime that has not ended is fine."""
     good, expired = (auth.command("pat", member, f"--expires={expires}").stdout.strip() for expires in ("1h", "-1s"))
     assert auth.authenticate(good).user_id == member
     assert refused(lambda: auth.authenticate(expired)) is grpc.StatusCode.UNAUTHENTICATED
@@ -134,7 +134,7 @@ def test_expired_pat_is_unauthenticated(auth: AuthProcess, member: str) -> None:
 def test_pat_with_another_secret_is_unauthenticated_and_unknown_one_not_found(
     auth: AuthProcess, strict: AuthProcess, member: str
 ) -> None:
-    """§1.3: an unknown PAT surfaces as NotFound."""
+    """Contract §1.3: an unknown PAT surfaces as NotFound."""
     token = auth.command("pat", member).stdout.strip()
     assert refused(lambda: auth.authenticate(token[:-1] + "~")) is grpc.StatusCode.UNAUTHENTICATED
     assert refused(lambda: strict.authenticate(token)) is grpc.StatusCode.NOT_FOUND
@@ -148,12 +148,12 @@ def test_pat_of_one_user_cannot_name_another(auth: AuthProcess, member: str, adm
 
 
 def test_pat_needs_a_uuid(auth: AuthProcess) -> None:
-    """§5.5: the form has room for 16 bytes."""
+    """Contract §5.6: the form has room for 16 bytes."""
     assert auth.command("pat", "not-a-uuid").code == 2
 
 
 def test_api_key_passes_until_revoked(either: AuthProcess) -> None:
-    """§5.3 type 3; the issue asks for revocation by a command."""
+    """Contract §5.3 type 3."""
     user = new_user()
     made = either.command("api-key", user, "--name", "sensor")
     token, key_id = made.stdout.strip(), made.stderr.removeprefix("id: ").strip()
@@ -165,7 +165,7 @@ def test_api_key_passes_until_revoked(either: AuthProcess) -> None:
 
 
 def test_api_key_with_an_end(auth: AuthProcess, member: str) -> None:
-    """§5.4 `use of expired key`."""
+    """Contract §5.4 `use of expired key`."""
     token = auth.command("api-key", member, "--expires=-1s").stdout.strip()
     assert refused(lambda: auth.authenticate(token)) is grpc.StatusCode.UNAUTHENTICATED
 

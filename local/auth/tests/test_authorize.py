@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def test_relations_decide(
     auth: AuthProcess, relations: tuple[str, ...], permission: str, code: grpc.StatusCode
 ) -> None:
-    """§5.8: admin = administrator, membership = administrator + member."""
+    """Contract §5.8: admin = administrator, membership = administrator + member."""
     user = new_user()
     if relations:
         auth.grant(user, *relations)
@@ -36,12 +36,12 @@ def test_relations_decide(
 
 
 def test_grant_is_said_in_the_answer(auth: AuthProcess, admin: str) -> None:
-    """§5.2 AuthZRes, with the subject kind that a role change sends."""
+    """Contract §5.2 AuthZRes, with the subject kind that a role change sends."""
     assert auth.authorize(admin, subject_kind="users").authorized is True
 
 
 def test_removed_relation_denies_at_once(auth: AuthProcess, admin: str) -> None:
-    """§9 S29: a demoted admin is denied although the token still says admin."""
+    """Contract §9 S29: a demoted admin is denied although the token still says admin."""
     auth.write(update("DELETE", admin, "administrator"))
     assert refused(lambda: auth.authorize(admin)) is grpc.StatusCode.PERMISSION_DENIED
 
@@ -54,12 +54,12 @@ def test_what_the_schema_does_not_grant_is_denied(auth: AuthProcess, admin: str,
 
 @pytest.mark.parametrize("missing", ["subject_type", "subject", "permission", "object_type", "object"])
 def test_missing_part_is_malformed(auth: AuthProcess, admin: str, missing: str) -> None:
-    """§5.4."""
+    """Contract §5.4."""
     assert refused(lambda: auth.authorize(admin, **{missing: ""})) is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_pat_never_permits(auth: AuthProcess, admin: str) -> None:
-    """§5.4: PAT scopes for users cannot be created, so a role change by PAT is always denied."""
+    """Contract §5.4: PAT scopes for users cannot be created, so a role change by PAT is always denied."""
     request = wire.AuthZReq(
         policy_req=wire.PolicyReq(
             subject_type="user", subject=admin, permission="admin", object_type="platform", object="magistrala"

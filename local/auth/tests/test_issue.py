@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def test_access_token_has_exactly_the_claims_of_login(auth: AuthProcess, member: str) -> None:
-    """§5.5: no jti in an access token from login; seconds; role and verified as asked."""
+    """Contract §5.5: no jti in an access token from login; seconds; role and verified as asked."""
     before = int(time.time())
     token = auth.issue(member, verified=True).access_token
     after = int(time.time())
@@ -28,7 +28,7 @@ def test_access_token_has_exactly_the_claims_of_login(auth: AuthProcess, member:
 
 
 def test_refresh_token_has_an_id_and_is_listed_with_its_description(auth: AuthProcess, member: str) -> None:
-    """§5.5: refresh tokens carry jti; §4.4: Auth keeps id and description."""
+    """Contract §5.5: refresh tokens carry jti; contract §4.4: Auth keeps id and description."""
     token = auth.issue(member, description="my phone").refresh_token
     content = claims(token)
     assert content["exp"] - content["iat"] == 24 * 3600
@@ -37,13 +37,13 @@ def test_refresh_token_has_an_id_and_is_listed_with_its_description(auth: AuthPr
 
 
 def test_access_type_is_never_filled(auth: AuthProcess, member: str) -> None:
-    """§1.6.2."""
+    """Contract §1.6.2."""
     assert auth.issue(member).access_type == ""
 
 
 @pytest.mark.parametrize(("kind", "lifetime"), [(2, 5 * 60), (5, 168 * 3600)])
 def test_recovery_and_invitation_come_alone(auth: AuthProcess, member: str, kind: int, lifetime: int) -> None:
-    """§5.5: recovery 5 minutes, invitation 168 hours; no refresh token."""
+    """Contract §5.5: recovery 5 minutes, invitation 168 hours; no refresh token."""
     answer = auth.issue(member, kind=kind)
     content = claims(answer.access_token)
     assert content["type"] == kind
@@ -54,7 +54,7 @@ def test_recovery_and_invitation_come_alone(auth: AuthProcess, member: str, kind
 
 
 def test_api_key_has_an_id_and_no_end(auth: AuthProcess, member: str) -> None:
-    """§5.3 type 3."""
+    """Contract §5.3 type 3."""
     content = claims(auth.issue(member, kind=3).access_token)
     assert content["jti"]
     assert "exp" not in content
@@ -62,24 +62,24 @@ def test_api_key_has_an_id_and_no_end(auth: AuthProcess, member: str) -> None:
 
 @pytest.mark.parametrize("kind", [1, 4, 6, 4_294_967_295])
 def test_other_types_are_invalid(auth: AuthProcess, member: str, kind: int) -> None:
-    """§5.3: Issue accepts 0, 2, 3 and 5 only."""
+    """Contract §5.3: Issue accepts 0, 2, 3 and 5 only."""
     assert refused(lambda: auth.issue(member, kind=kind)) is grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize("kind", [0, 2, 3, 5])
 @pytest.mark.parametrize("role", [1, 2])
 def test_role_without_its_relation_is_internal(auth: AuthProcess, role: int, kind: int) -> None:
-    """§5.5, §2.4: Issue re-checks the role in SpiceDB and its failure is Internal."""
+    """Contract §5.5, §2.4: Issue re-checks the role in SpiceDB and its failure is Internal."""
     assert refused(lambda: auth.issue(new_user(), role=role, kind=kind)) is grpc.StatusCode.INTERNAL
 
 
 def test_member_cannot_get_an_admin_token(auth: AuthProcess, member: str) -> None:
-    """§5.5: role 2 needs the permission admin."""
+    """Contract §5.5: role 2 needs the permission admin."""
     assert refused(lambda: auth.issue(member, role=2)) is grpc.StatusCode.INTERNAL
 
 
 def test_administrator_alone_is_a_member_too(auth: AuthProcess) -> None:
-    """§5.8 membership = administrator + member; §4.9 the first admin has no member relation."""
+    """Contract §5.8 membership = administrator + member; contract §4.9 the first admin has no member relation."""
     user = new_user()
     auth.grant(user, "administrator")
     assert claims(auth.issue(user, role=2).access_token)["role"] == 2
@@ -87,7 +87,7 @@ def test_administrator_alone_is_a_member_too(auth: AuthProcess) -> None:
 
 
 def test_other_roles_are_not_checked_and_make_an_unusable_token(auth: AuthProcess) -> None:
-    """§9 B3: role 3 is signed without a check and refused by claim validation."""
+    """Contract §9 B3: role 3 is signed without a check and refused by claim validation."""
     token = auth.issue(new_user(), role=3).access_token
     assert claims(token)["role"] == 3
     assert refused(lambda: auth.authenticate(token)) is grpc.StatusCode.UNAUTHENTICATED

@@ -34,7 +34,7 @@ def _verify(token: str, keys: list[dict[str, str]]) -> None:
 
 
 def test_jwks_document(auth: AuthProcess) -> None:
-    """§5.6: the exact members and headers."""
+    """Contract §5.6: the exact members and headers."""
     answer = auth.jwks()
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
@@ -86,7 +86,7 @@ def test_key_file_is_private_and_lasts(start_auth: Starter) -> None:
 
 
 def test_rotation_keeps_the_retiring_keys_tokens_good(start_auth: Starter) -> None:
-    """§5.6: active, then retiring; the key id is the file's name without extension."""
+    """Contract §5.6: active, then retiring; the key id is the file's name without extension."""
     before = start_auth(MG_AUTH_KEYS_ACTIVE="2025.key")
     token = before.command("token", new_user()).stdout.strip()
     before.stop()
@@ -144,7 +144,7 @@ def test_rotation_only_where_it_is_allowed_and_possible(auth: AuthProcess, start
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 def test_shared_secret_signs(start_auth: Starter, algorithm: str) -> None:
-    """§5.5: HMAC with MG_AUTH_SECRET_KEY, no kid; no public keys."""
+    """Contract §5.5: HMAC with MG_AUTH_SECRET_KEY, no kid; no public keys."""
     auth = start_auth(MG_AUTH_KEYS_ALGORITHM=algorithm, MG_AUTH_SECRET_KEY="s3cret")  # noqa: S106
     token = auth.command("token", new_user()).stdout.strip()
     assert header(token) == {"alg": algorithm, "typ": "JWT"}

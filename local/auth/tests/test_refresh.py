@@ -19,7 +19,7 @@ _NESTED = base64.urlsafe_b64encode(b"[" * 90_000).decode() + ".a.b"  # JSON nest
 
 
 def test_same_id_and_expiry_and_the_old_token_stays_usable(auth: AuthProcess, member: str) -> None:
-    """§4.4: nothing is rotated."""
+    """Contract §4.4: nothing is rotated."""
     old = auth.issue(member).refresh_token
     new = auth.refresh(old).refresh_token
     assert claims(new)["jti"] == claims(old)["jti"]
@@ -29,7 +29,7 @@ def test_same_id_and_expiry_and_the_old_token_stays_usable(auth: AuthProcess, me
 
 
 def test_access_token_of_a_refresh_carries_the_id(auth: AuthProcess, member: str) -> None:
-    """§5.5."""
+    """Contract §5.5."""
     old = auth.issue(member).refresh_token
     answer = auth.refresh(old)
     content = claims(answer.access_token)
@@ -40,14 +40,14 @@ def test_access_token_of_a_refresh_carries_the_id(auth: AuthProcess, member: str
 
 
 def test_description_is_lost(auth: AuthProcess, member: str) -> None:
-    """§4.4."""
+    """Contract §4.4."""
     old = auth.issue(member, description="my phone").refresh_token
     auth.refresh(old)
     assert auth.list_refresh_tokens(member) == [(claims(old)["jti"], "")]
 
 
 def test_role_is_kept_and_verified_comes_from_the_request(auth: AuthProcess, admin: str) -> None:
-    """§5.5: a demoted admin keeps the role claim, because refresh does not ask the relations."""
+    """Contract §5.5: a demoted admin keeps the role claim, because refresh does not ask the relations."""
     old = auth.issue(admin, role=2, verified=True).refresh_token
     auth.write(update("DELETE", admin, "administrator"))
     unverified = auth.refresh(old, verified=False)
@@ -65,30 +65,30 @@ def test_iat_is_of_the_refresh(auth: AuthProcess, member: str) -> None:
 
 @pytest.mark.parametrize("kind", ["access", "recovery", "invitation"])
 def test_other_tokens_fail_as_upstream(auth: AuthProcess, member: str, kind: str) -> None:
-    """§9 B13: a token that is not a refresh token is Internal."""
+    """Contract §9 B13: a token that is not a refresh token is Internal."""
     token = auth.command("token", member, "--type", kind).stdout.strip()
     assert refused(lambda: auth.refresh(token)) is grpc.StatusCode.INTERNAL
 
 
 def test_pat_fails_as_upstream(auth: AuthProcess, member: str) -> None:
-    """§9 B13."""
+    """Contract §9 B13."""
     token = auth.command("pat", member).stdout.strip()
     assert refused(lambda: auth.refresh(token)) is grpc.StatusCode.INTERNAL
 
 
 @pytest.mark.parametrize("token", ["garbage", "a.b.c", "..", "é.é.é", _NESTED])
 def test_garbage_is_unauthenticated(auth: AuthProcess, token: str) -> None:
-    """§5.4."""
+    """Contract §5.4."""
     assert refused(lambda: auth.refresh(token)) is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_no_token_is_malformed(auth: AuthProcess) -> None:
-    """§5.4."""
+    """Contract §5.4."""
     assert refused(lambda: auth.refresh("")) is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_revoked_token_is_unauthenticated(auth: AuthProcess, member: str) -> None:
-    """§4.4: the id must be on record."""
+    """Contract §4.4: the id must be on record."""
     token = auth.issue(member).refresh_token
     auth.revoke(claims(token)["jti"], member)
     assert refused(lambda: auth.refresh(token)) is grpc.StatusCode.UNAUTHENTICATED

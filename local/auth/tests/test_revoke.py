@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_anybody_can_revoke_anybodys_token(auth: AuthProcess, member: str) -> None:
-    """§9 S10."""
+    """Contract §9 S10."""
     token = auth.issue(member).refresh_token
     auth.revoke(claims(token)["jti"], new_user())
     assert auth.list_refresh_tokens(member) == []
@@ -22,12 +22,12 @@ def test_anybody_can_revoke_anybodys_token(auth: AuthProcess, member: str) -> No
 
 
 def test_unknown_id_is_fine(auth: AuthProcess, member: str) -> None:
-    """§1.6.4."""
+    """Contract §1.6.4."""
     assert refused(lambda: auth.revoke("no-such-id", member)) is grpc.StatusCode.OK
 
 
 def test_no_id_is_malformed(auth: AuthProcess, member: str) -> None:
-    """§5.4."""
+    """Contract §5.4."""
     assert refused(lambda: auth.revoke("", member)) is grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -39,7 +39,7 @@ def test_revoking_one_leaves_the_others(auth: AuthProcess, member: str) -> None:
 
 
 def test_list_is_in_the_order_of_expiry_and_only_the_users_own(auth: AuthProcess, member: str) -> None:
-    """§1.6.5: ascending expiry."""
+    """Contract §1.6.5: ascending expiry."""
     for name, duration in (("second", "2h"), ("third", "3h"), ("first", "1h"), ("gone", "-1s")):
         auth.command("token", member, "--type", "refresh", "--description", name, "--expires", duration)
     assert [description for _, description in auth.list_refresh_tokens(member)] == ["first", "second", "third"]
@@ -47,7 +47,7 @@ def test_list_is_in_the_order_of_expiry_and_only_the_users_own(auth: AuthProcess
 
 
 def test_list_without_a_user_is_malformed(auth: AuthProcess) -> None:
-    """§5.4."""
+    """Contract §5.4."""
     assert refused(lambda: auth.list_refresh_tokens("")) is grpc.StatusCode.INVALID_ARGUMENT
 
 

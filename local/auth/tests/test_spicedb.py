@@ -78,7 +78,7 @@ def test_every_call_needs_the_preshared_key(auth: AuthProcess, admin: str, metad
 
 
 def test_create_refuses_an_existing_relationship_and_writes_nothing(auth: AuthProcess, member: str) -> None:
-    """§5.8: CREATE fails on existing tuples; the whole write is one transaction."""
+    """Contract §5.8: CREATE fails on existing tuples; the whole write is one transaction."""
     code = refused(lambda: auth.grant(member, "administrator", "member"))
     assert code is grpc.StatusCode.ALREADY_EXISTS
     assert not _check(auth, member, "admin")
@@ -110,7 +110,7 @@ def test_parallel_creates_let_one_pass(auth: AuthProcess) -> None:
 
 
 def test_delete_by_filter_of_a_demotion(auth: AuthProcess, admin: str) -> None:
-    """§5.8: filter (platform, magistrala, administrator, user:id)."""
+    """Contract §5.8: filter (platform, magistrala, administrator, user:id)."""
     demotion: dict[str, Any] = {
         "resource_type": "platform",
         "optional_resource_id": "magistrala",
@@ -124,7 +124,7 @@ def test_delete_by_filter_of_a_demotion(auth: AuthProcess, admin: str) -> None:
 
 
 def test_delete_by_subject_of_a_purge(auth: AuthProcess, admin: str, member: str) -> None:
-    """§5.8: any resource of one subject, by an empty resource type."""
+    """Contract §5.8: any resource of one subject, by an empty resource type."""
     assert _delete(auth, optional_subject_filter=_of(admin)) == 2
     assert not _check(auth, admin, "membership")
     assert _check(auth, member, "membership")
@@ -140,7 +140,7 @@ def test_empty_filter_is_refused(auth: AuthProcess, member: str) -> None:
 
 
 def test_permissions_of_the_schema(auth: AuthProcess) -> None:
-    """§5.8: admin = administrator; membership = administrator + member."""
+    """Contract §5.8: admin = administrator; membership = administrator + member."""
     member, administrator, stranger = new_user(), new_user(), new_user()
     auth.grant(member, "member")
     auth.grant(administrator, "administrator")

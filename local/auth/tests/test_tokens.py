@@ -60,7 +60,7 @@ def test_without_an_end_it_does_not_expire() -> None:
     ids=str,
 )
 def test_claims_that_are_refused(change: dict[str, Any]) -> None:
-    """§5.6: issuer, iat, type 0..5, role 1..2 and a boolean verified."""
+    """Contract §5.6: issuer, iat, type 0..5, role 1..2 and a boolean verified."""
     with pytest.raises(Unauthenticated):
         decode(_signed(_GOOD | change), _SIGNER, _NOW)
 

@@ -123,7 +123,7 @@ def _health(channel: grpc.Channel, service: str) -> int:
 
 
 def test_health(auth: AuthProcess) -> None:
-    """§5.1: service "auth" is SERVING, and so is SpiceDB's without a key."""
+    """Contract §5.1: service "auth" is SERVING, and so is SpiceDB's without a key."""
     serving = health_pb2.HealthCheckResponse.SERVING
     assert [_health(auth.channel, name) for name in ("auth", "")] == [serving] * 2
     names = ("authzed.api.v1.PermissionsService", "")

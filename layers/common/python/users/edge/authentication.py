@@ -1,4 +1,4 @@
-"""From the ``Authorization`` header to a session (contract §1.3; decisions.md 14, 15)."""
+"""From the ``Authorization`` header to a session (contract §1.3; decisions 14, 15)."""
 
 import re
 from collections.abc import Mapping

@@ -173,7 +173,7 @@ class Request:
         return admitted
 
     def _check_credential(self) -> None:
-        """Forbidden where a personal access token or an API key would do more than read (security.md S51)."""
+        """Forbidden where a personal access token or an API key would do more than read (S51)."""
         if self.method != "GET" and self.caller.token_type in PROGRAM_TOKENS:
             raise Forbidden("access_token_required", "this operation needs the access token of a login")
 
@@ -195,7 +195,7 @@ class Request:
         admit(self.session, account, replace(self.access, administrator=False))
 
     def _ask_policy_store(self, administrator: Account) -> None:
-        """Where SpiceDB is configured, the row alone does not make an administrator (decisions.md 15)."""
+        """Where SpiceDB is configured, the row alone does not make an administrator (decisions 15)."""
         if settings().spicedb_host:
             from users.peers.auth import authorize_administrator  # grpc, only where it is used
 
@@ -293,7 +293,7 @@ def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) ->
 
 
 def _told(error: UsersError) -> dict[str, object]:
-    """The body of an error; ``details`` where it has some (decisions.md 44)."""
+    """The body of an error; ``details`` where it has some (decisions 44)."""
     details = [detail._asdict() for detail in error.details]
     return {"message": error.message, "error": error.code} | ({"details": details} if details else {})
 

@@ -1,4 +1,4 @@
-"""Changing an expired password inside the login, so that nobody needs a mail for it (decisions.md 12; security.md S59).
+"""Changing an expired password inside the login, so that nobody needs a mail for it (decisions 12; S59).
 
 Only an expired password is changed there. A password that has not expired is changed by ``PATCH /users/secret``. That
 needs a session, so a stolen password alone is not enough.

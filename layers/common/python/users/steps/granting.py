@@ -1,4 +1,4 @@
-"""Relations that follow a change of a row, and leaving what fails to the outbox (architecture.md, "Policies").
+"""Relations that follow a change of a row, and leaving what fails to the outbox (decisions 28).
 
 SpiceDB and PostgreSQL share no transaction. What is written to SpiceDB is therefore what the row says, and the row is
 read again afterwards: whoever writes last has seen the last state. A demotion leaves an outbox row behind, so that a

@@ -1,4 +1,4 @@
-"""Whether somebody's password is taken, against the limits of wrong ones (security.md S8, S13, S47, S48).
+"""Whether somebody's password is taken, against the limits of wrong ones (S8, S13, S47, S48).
 
 The limits are asked before the password is checked, so that a blocked attempt costs no hash, and after it. Between the
 two nothing is locked. What is answered is what the second time says. Right and wrong passwords take their turns in
@@ -14,7 +14,7 @@ from users.rules.attempts import Attempt, Limits, Login
 
 
 def allowed(attempt: Attempt) -> Attempt:
-    """Return an attempt that has begun; TooManyRequests when a limit is reached (security.md S8)."""
+    """Return an attempt that has begun; TooManyRequests when a limit is reached (S8)."""
     if not attempt.limits.allowed:
         raise TooManyRequests(attempt.limits.retry_after)
     return attempt

@@ -1,4 +1,4 @@
-"""Removing an account for good (decisions.md 17; contract §4.6): its domains and relations first, then its rows."""
+"""Removing an account for good (decisions 17; contract §4.6): its domains and relations first, then its rows."""
 
 from users.errors import Unavailable
 from users.peers import domains, spicedb

@@ -1,4 +1,4 @@
-"""Beginning, renewing and ending sessions against an Auth that neither rotates nor checks owners (decisions.md 15)."""
+"""Beginning, renewing and ending sessions against an Auth that neither rotates nor checks owners (decisions 15)."""
 
 import time
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def obtain_tokens(account: Account, ask: Callable[[], auth.Tokens]) -> auth.Toke
 
 
 def discard(user_id: str, tokens: auth.Tokens) -> None:
-    """Have Auth forget the refresh token of tokens that nobody was given (security.md S45)."""
+    """Have Auth forget the refresh token of tokens that nobody was given (S45)."""
     token_id = jwt.unverified_claims(tokens.refresh_token).get("jti")
     if isinstance(token_id, str):
         record(user_id, [outbox_records.revocation([token_id])])

@@ -1,4 +1,4 @@
-"""Waking ``deliver_outbox`` after a commit: one asynchronous Lambda Invoke, signed here (architecture.md, outbox).
+"""Waking ``deliver_outbox`` after a commit: one asynchronous Lambda Invoke, signed here (decisions 28).
 
 No boto3 (see ``users.aws.signature``). The call may take a second at most, and is not repeated. Its failure is logged,
 and the next change wakes again; without one, the schedule delivers within a minute. Most changes under load need no

@@ -1,4 +1,4 @@
-"""The pages that links in mails open: plain HTML, one stylesheet, no script (contract §4; decisions.md 29).
+"""The pages that links in mails open: plain HTML, one stylesheet, no script (contract §4; decisions 29).
 
 They work without JavaScript. A form posts to its own address (``action="?"``), so that it works under whatever stage
 path or prefix it was opened. Texts and languages: ``users.edge.pages.texts``.
@@ -89,7 +89,7 @@ def error_page_of(operation: str) -> Callable[[Request, UsersError], Reply | Non
 
 
 def wants_json(request: Request) -> bool:
-    """Whether a program asks: both SDKs name ``application/json`` (decisions.md 29)."""
+    """Whether a program asks: both SDKs name ``application/json`` (decisions 29)."""
     accepted = request.headers.get("accept", "").split(",")
     return any(is_json(value) for value in (request.headers.get("content-type", ""), *accepted))
 
@@ -162,7 +162,7 @@ def _footer(say: "_Speaker") -> str:
 
 
 def _password_rules(say: _Speaker) -> list[str]:
-    """The configured rules for new passwords (decisions.md 27), as a person reads them."""
+    """The configured rules for new passwords (decisions 27), as a person reads them."""
     least, _ = lengths()
     rules = [say("rule.length", least=str(least)) if least else say("rule.pattern", pattern=settings().pass_regex)]
     if settings().pass_common_check:
