@@ -297,7 +297,7 @@ def main() -> int:
         lines = check(_git("ls-files", "--cached", "--others", "--exclude-standard", "--", *options.paths))
     for line in lines[:MOST_FINDINGS] if len(lines) > options.at_most else ():
         print(line)
-    print(f"{len(lines)} findings in prose")
+    print(f"Findings in prose: {len(lines)}")
     return 1 if len(lines) > options.at_most else 0
 
 
