@@ -1,12 +1,15 @@
-"""openapi.yaml, which people write and read, and its form as JSON, which the function `openapi` serves.
+"""openapi.yaml, which people edit, and its form as JSON, which the function `openapi` serves.
 
-The JSON is committed, because a function has no YAML parser; a test tells when it is out of date.
+The JSON is committed, because a function has no YAML parser. A test fails when it is out of date.
 """
 
 import json
+import re
 from pathlib import Path
 
 import yaml
+
+from users.release import VERSION
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "openapi.yaml"
@@ -20,5 +23,9 @@ def as_json(source: Path = SOURCE) -> str:
 
 
 def write() -> None:
-    """Bring the function's file up to date."""
+    """Write the version of the code into the document, and the document into the function's file."""
+    text = SOURCE.read_text(encoding="utf-8")
+    SOURCE.write_text(
+        re.sub(r"^  version: .*$", f"  version: {VERSION}", text, count=1, flags=re.MULTILINE), encoding="utf-8"
+    )
     TARGET.write_text(as_json(), encoding="utf-8")
