@@ -1,7 +1,7 @@
 """Pin every Python requirement with its hashes (`make lock`).
 
-The largest set is resolved first and constrains the smaller ones, so that a package has one version everywhere in the
-project. No index or host goes into a lock file: it says what is installed, not from where.
+The largest set is resolved first and constrains the smaller sets, so that a package has one version in the project.
+Lock files contain no index and no host, so every installation may use its own mirror.
 """
 
 import os
@@ -33,7 +33,7 @@ def entries(lock_text: str) -> dict[str, str]:
 
 
 def compile_set(name: str, constraint: str | None = None) -> None:
-    """Resolve `name`.in into `name`.txt; versions that the lock file already holds are kept where they still fit."""
+    """Resolve `name`.in into `name`.txt, and keep the versions of the lock file that still fit."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PIP_FIND_LINKS")}
     environment["CUSTOM_COMPILE_COMMAND"] = "make lock"
     command = [sys.executable, "-m", "piptools", "compile", "--quiet", "--generate-hashes", "--strip-extras",
@@ -47,7 +47,7 @@ def compile_set(name: str, constraint: str | None = None) -> None:
 
 
 def leave_out(name: str, present: str) -> None:
-    """Drop from `name`.txt what `present`.txt installs, because the two are always installed together."""
+    """Remove the packages of `present`.txt from `name`.txt, because the two are always installed together."""
     path = ROOT / f"{name}.txt"
     text = path.read_text()
     already = entries((ROOT / f"{present}.txt").read_text())

@@ -28,7 +28,7 @@ LONGEST_SUBJECT = 72
 # Texts of others, and files that a program writes.
 _SKIPPED = re.compile(r"(^|/)(node_modules|certificates)/|_pb2\.")
 # Files whose comments start with these characters, and that have no other prose.
-_COMMENTS = {".toml": "#", ".sh": "#", "run": "#", "Makefile": "#", ".js": "//", ".mjs": "//"}
+_COMMENTS = {".toml": "#", ".sh": "#", ".in": "#", "run": "#", "Makefile": "#", ".js": "//", ".mjs": "//"}
 _DESCRIPTIONS = ("description", "summary", "Description", "title")
 _HELP = ("help", "short_help", "description", "epilog")
 
