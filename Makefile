@@ -24,7 +24,7 @@ help:
 	@echo "make sam-image   build a substitute for Amazon's image where its registry is unreachable"
 	@echo "make test        run the tests but the long ones, in under 5 minutes. ARGS=tests/cli runs only these"
 	@echo "make test-all    run all tests. It takes ARGS too"
-	@echo "make lint        run ruff, mypy --strict, cfn-lint, sam validate --lint and checkov"
+	@echo "make lint        run ruff, mypy --strict, the prose check, cfn-lint, sam validate --lint and checkov"
 	@echo "make build       build the functions and layers for deployment, by sam build"
 	@echo "make size        build, and show the sizes of layers and packages beside Lambda's limits"
 	@echo "make benchmark   measure imports, CPU of a request, searches and removals beside upstream's, and the relay"
@@ -73,6 +73,7 @@ lint:
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy --strict $(CODE)
+	$(VENV)/python -m local.prose --at-most 1850
 	$(VENV)/cfn-lint template.yaml
 	$(SAM) validate --lint --template template.yaml
 	$(VENV)/python -m local.gateway transform > .local/cloudformation.json

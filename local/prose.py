@@ -39,7 +39,7 @@ _VERBS = r"(?:holds?|is|are|has|have|had|does?|contains?|goes|go|can|may|must|wi
 # Within a text: the pattern, and what to write instead.
 WORDS = [
     (r"\b(?:tells|told|telling)\b(?! apart)", "data and software log, report, return, show, record or send"),
-    (r"\btell\b(?! (?:apart|your?|us|me|people|them apart)\b)", "log, report, return, show, record or send"),
+    (r"\btell\b(?! (?:apart|your?|us|[a-z ]{0,12}administrators?)\b)", "log, report, return, show, record or send"),
     (r"\b(?:says|said|saying)\b", "log, report, return, raise, contain, mean or name what it is"),
     (r"\b(?:say|to say) so\b|\bnothing to say\b", "name what is returned, raised, shown or sent"),
     (r"(?<!nobody )(?<!everybody )(?<!anybody )(?<!body who )(?<!person who )\bknows\b",
@@ -106,6 +106,8 @@ def texts_of(path: Path, content: str) -> Iterator[Text]:
         yield from _markdown_texts(content)
     elif path.suffix in (".yaml", ".yml"):
         yield from _yaml_texts(content)
+    elif path.suffix == ".toml" and path.parent.name == "en":
+        yield from _mail_texts(content)
     elif prefix := _COMMENTS.get(path.suffix or path.name):
         yield from _comment_texts(content, prefix)
 
@@ -245,6 +247,12 @@ def _yaml_texts(content: str) -> Iterator[Text]:
                 if key.value in _DESCRIPTIONS and isinstance(value, yaml.ScalarNode):
                     first = value.start_mark.line + (2 if value.style in ("|", ">") else 1)
                     yield from _paragraphs(enumerate(value.value.splitlines(), start=first), "description")
+
+
+def _mail_texts(content: str) -> Iterator[Text]:
+    """Yield the values of a mail's texts, each line without its name and quotes."""
+    lines = [re.sub(r'^(?:\w+ = "*|#)|"+$', "", line) for line in content.splitlines()]
+    yield from _paragraphs(enumerate(lines, start=1), "text")
 
 
 def _comment_texts(content: str, prefix: str) -> Iterator[Text]:

@@ -86,6 +86,7 @@ def test_subjects_of_commits_are_short_and_have_no_semicolon() -> None:
         ("a.md", f"{'word ' * 46}.\n", [1]),
         ("a.yaml", "# told\na: {description: Who is asked}\nb:\n  summary: |\n    One\n    knows\n", [1, 2, 6]),
         ("Makefile", '# told\nhelp:\n\t@echo "make a  says it"\n', [1, 3]),
+        ("en/a.toml", 'subject = "Who knows"\ntext = """\nIt tells.\n\nIt works.\n"""\n', [1, 1, 3]),
         ("a.json", '"told"', []),
     ],
 )  # fmt: skip
@@ -93,6 +94,6 @@ def test_findings_have_the_line_of_their_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str, lines: list[int]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("tests").mkdir()
+    Path(name).parent.mkdir(exist_ok=True)
     Path(name).write_text(content)
     assert [int(line.split(":")[1]) for line in prose.check([name])] == lines
