@@ -1,4 +1,4 @@
-"""local/install.py: what is installed is remembered, what was interrupted is made anew, two at once take turns."""
+"""local/install.py: installed packages are remembered, interrupted environments made anew, and two runs take turns."""
 
 import fcntl
 import hashlib
