@@ -89,7 +89,7 @@ size: build
 
 lock:
 	@$(PYTHON) local/install.py install dev
-	$(VENV)/python local/lock.py --upgrade
+	$(VENV)/python -m local.lock --upgrade
 	for folder in $(NPM); do (cd $$folder && \
 		npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund) || exit; done
 

@@ -1,7 +1,8 @@
 """Pin every Python requirement with its hashes (`make lock`).
 
 The largest set is resolved first and constrains the smaller sets, so that a package has one version in the project.
-Lock files contain no index and no host, so every installation may use its own mirror.
+uv chooses versions that accept the oldest Python, whatever Python runs this program. Lock files contain no index and
+no host, so every installation may use its own mirror.
 """
 
 import os
@@ -11,7 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from local.install import OLDEST_PYTHON, ROOT
+
 DEV = "requirements-dev"
 DEPENDENCIES = "layers/dependencies/requirements"
 BACKGROUND = "layers/background/requirements"
@@ -34,16 +36,14 @@ def entries(lock_text: str) -> dict[str, str]:
 
 def compile_set(name: str, constraint: str | None = None) -> None:
     """Resolve `name`.in into `name`.txt, and keep the versions of the lock file that still fit."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PIP_FIND_LINKS")}
-    environment["CUSTOM_COMPILE_COMMAND"] = "make lock"
-    command = [sys.executable, "-m", "piptools", "compile", "--quiet", "--generate-hashes", "--strip-extras",
-               "--allow-unsafe", "--no-emit-index-url", "--no-emit-trusted-host", "--no-emit-find-links",
-               "--no-emit-options", "--output-file", f"{name}.txt", f"{name}.in"]  # fmt: skip
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--generate-hashes", "--only-binary=:all:",
+               "--python-version", ".".join(map(str, OLDEST_PYTHON)), "--custom-compile-command", "make lock",
+               "--output-file", f"{name}.txt", f"{name}.in"]  # fmt: skip
     if constraint:
         command += ["--constraint", f"{constraint}.txt"]
     if "--upgrade" in sys.argv:
         command.append("--upgrade")
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    subprocess.run(command, cwd=ROOT, env={"UV_SYSTEM_CERTS": "true", **os.environ}, check=True)
 
 
 def leave_out(name: str, present: str) -> None:
