@@ -6,11 +6,11 @@ Invoked by ``make run`` (event ``{}``), and by CloudFormation as a custom resour
 from collections.abc import Mapping
 from typing import Any
 
-from operations.bootstrap import BootstrapFailed, NewerRelease, bootstrap
-from operations.custom_resource import RESERVE, answered
-from users.internal import internal
-from users.log import logger
-from users.metrics import count
+from background.setup.bootstrap import BootstrapFailed, NewerRelease, bootstrap
+from background.setup.custom_resource import RESERVE, answered
+from users.edge.internal import internal
+from users.telemetry.log import logger
+from users.telemetry.metrics import count
 
 
 @internal("bootstrap", foreseen=BootstrapFailed)

@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from operations.aws_call import pause
-from operations.code_deploy import CodeDeployError, report, shift_of
-from operations.version_check import NoRoom, invoke_later, problem_of
-from users.internal import internal
-from users.log import logger
+from background.setup.aws_call import pause
+from background.setup.code_deploy import CodeDeployError, report, shift_of
+from background.setup.version_check import NoRoom, invoke_later, problem_of
+from users.edge.internal import internal
+from users.telemetry.log import logger
 
 # Seconds for which hooks take turns; CodeDeploy waits for an hour.
 _TURNS = 900

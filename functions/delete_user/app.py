@@ -6,15 +6,15 @@
 from datetime import timedelta
 
 from users.access import IN_PERSON
-from users.edge import Reply, Request, operation
+from users.edge.http import Reply, Request, operation
 from users.errors import Conflict, Forbidden
 from users.models import Role, Status
-from users.purge import purge
 from users.repository import changes
 from users.repository.purges import Claim, claim_deleted
-from users.sessions import revocations
 from users.settings import settings
-from users.target import Target, changed, find_target, notice, status_already_assigned
+from users.steps.purge import purge
+from users.steps.sessions import revocations
+from users.steps.target import Target, changed, find_target, notice, status_already_assigned
 
 
 @operation("delete_user", access=IN_PERSON)

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from operations.outbox_administration import count_parked
-from operations.relay import Channel, deliver_due
-from users.internal import internal
-from users.log import logger
-from users.metrics import age, count
+from background.delivery.outbox_administration import count_parked
+from background.delivery.ports import Channel
+from background.delivery.relay import deliver_due
+from users.edge.internal import internal
 from users.readiness import needed
 from users.repository.outbox import oldest_age
+from users.telemetry.log import logger
+from users.telemetry.metrics import age, count
 
 # A run stops claiming when a batch might no longer be settled before Lambda ends the function.
 _RESERVE_MILLISECONDS = 10_000
@@ -18,32 +19,32 @@ _LINGERING_MILLISECONDS = _RESERVE_MILLISECONDS + 10_000
 
 
 def _events() -> Channel:
-    from operations.event_stream import event_channel  # each destination's client only when needed
-    from operations.kept_channel import KeptChannel
+    from background.delivery.event_stream import event_channel  # each destination's client only when needed
+    from background.delivery.kept_channel import KeptChannel
 
     return KeptChannel("event", event_channel)
 
 
 def _mails() -> Channel:
-    from operations.mail_delivery import MailChannel
+    from background.mail.delivery import MailChannel
 
     return MailChannel()
 
 
 def _relations() -> Channel:
-    from operations.relations import RelationChannel
+    from background.delivery.relations import RelationChannel
 
     return RelationChannel()
 
 
 def _reset_requests() -> Channel:
-    from operations.reset_requests import ResetRequestChannel
+    from background.mail.reset_requests import ResetRequestChannel
 
     return ResetRequestChannel()
 
 
 def _revocations() -> Channel:
-    from operations.revocations import RevocationChannel
+    from background.delivery.revocations import RevocationChannel
 
     return RevocationChannel()
 

@@ -1,12 +1,12 @@
 """POST /users/{id}/disable: no more login, all sessions end; self or administrator (contract §4.5; decisions.md 16)."""
 
 from users.access import SIGNED_IN
-from users.edge import Reply, Request, operation
+from users.edge.http import Reply, Request, operation
 from users.errors import Conflict
 from users.models import Role, Status
 from users.repository import changes
-from users.sessions import revocations
-from users.target import changed, find_target, notice, status_already_assigned
+from users.steps.sessions import revocations
+from users.steps.target import changed, find_target, notice, status_already_assigned
 
 
 @operation("disable_user", access=SIGNED_IN)

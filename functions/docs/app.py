@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 
 from users.access import ANYBODY
-from users.edge import Reply, Request, operation
+from users.edge.http import Reply, Request, operation
+from users.edge.static_file import static_file
 from users.errors import NotFound
-from users.static_file import static_file
 
 _FOLDER = Path(__file__).parent
 _PAGE = "page.html"

@@ -6,9 +6,9 @@
 import uuid
 from functools import cache
 
+from dependencies import Check, checks
 from users.access import ANYBODY
-from users.dependencies import Check, checks
-from users.edge import Reply, Request, operation
+from users.edge.http import Reply, Request, operation
 from users.release import release
 from users.settings import settings
 from users.snapstart import not_in_snapshots

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from users import auth_client
 from users.access import IN_PERSON_UNVERIFIED
-from users.auth_client import RefreshToken
-from users.edge import Reply, Request, operation
+from users.edge.http import Reply, Request, operation
+from users.peers import auth
+from users.peers.auth import RefreshToken
 from users.repository.accounts import find_account
 
 # What fits into Lambda's answer of 6 MB, which is JSON in JSON: a description may double in it (security.md S50).
@@ -18,7 +18,7 @@ _DESCRIPTIONS_BYTES = 2_000_000
 def lambda_handler(request: Request) -> Reply:
     """Ids and descriptions, the next to expire first."""
     account = request.admit(find_account(request.caller.user_id))
-    body = _shown(auth_client.list_refresh_tokens(account.id))
+    body = _shown(auth.list_refresh_tokens(account.id))
     return Reply(200, body, {"Cache-Control": "no-store"})
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from users.access import ANYBODY
-from users.edge import Reply, Request, operation
-from users.static_file import static_file
+from users.edge.http import Reply, Request, operation
+from users.edge.static_file import static_file
 
 _DOCUMENT = Path(__file__).with_name("openapi.json").read_text(encoding="utf-8").rstrip("\n")
 

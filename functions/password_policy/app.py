@@ -3,9 +3,9 @@
 They are the settings of the service, which anybody meets by trying. The answer names no account, and needs no database.
 """
 
-from users import password_policy
 from users.access import ANYBODY
-from users.edge import Reply, Request, operation
+from users.edge.http import Reply, Request, operation
+from users.rules import password_policy
 from users.settings import settings
 
 _HEADERS = {"Cache-Control": "public, max-age=300"}

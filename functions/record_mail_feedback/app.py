@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from operations.mail_feedback import MalformedFeedback, final_feedback
-from operations.mail_suppressions import suppress
-from users.internal import internal
-from users.log import logger
-from users.metrics import count
+from background.mail.feedback import MalformedFeedback, final_feedback
+from background.mail.suppressions import suppress
+from users.edge.internal import internal
+from users.telemetry.log import logger
+from users.telemetry.metrics import count
 
 
 @internal("record_mail_feedback", foreseen=MalformedFeedback)

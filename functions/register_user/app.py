@@ -10,13 +10,17 @@ from typing import Any, NoReturn
 
 from pydantic import Field
 
-from users import outbox, passwords
 from users.access import ADMINISTRATOR, ADMINISTRATOR_IN_PERSON, ANYBODY
-from users.body import Body, Strings
-from users.edge import Reply, Request, operation
-from users.email_addresses import canonical_email
+from users.edge.body import Body, Strings
+from users.edge.http import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, TooManyRequests, Unauthenticated
-from users.fields import (
+from users.models import Role, Status, User
+from users.repository import accounts
+from users.repository.registrations import count_registration
+from users.rules import outbox_records, passwords
+from users.rules.broken_rules import Rules, all_rules
+from users.rules.email_addresses import canonical_email
+from users.rules.fields import (
     check_name,
     check_name_size,
     check_profile_picture,
@@ -25,15 +29,11 @@ from users.fields import (
     is_reserved,
     reserved_username,
 )
-from users.granting import grant_or_repair
-from users.mailboxes import mailbox_digest
-from users.models import Role, Status, User
-from users.outbox import Record
-from users.repository import accounts
-from users.repository.registrations import count_registration
-from users.rules import Rules, all_rules
+from users.rules.mailboxes import mailbox_digest
+from users.rules.outbox_records import Record
 from users.settings import settings
-from users.wake import wake_delivery
+from users.steps.granting import grant_or_repair
+from users.steps.wake import wake_delivery
 
 _STATUSES = {"": Status.ENABLED, "enabled": Status.ENABLED, "disabled": Status.DISABLED}
 _ROLES = {"": Role.USER, "user": Role.USER, "admin": Role.ADMIN}
@@ -106,7 +106,7 @@ def lambda_handler(request: Request) -> Reply:
         email=email,
         created_at=datetime.now(UTC),
     )
-    records = [outbox.user_created(user, request.session, request.request_id)]
+    records = [outbox_records.user_created(user, request.session, request.request_id)]
     secret = body.credentials.secret
     secret_hash = passwords.hash_password(secret) if secret else None
     mails = _mails(user, by_admin=by_admin, has_secret=bool(secret))
@@ -164,8 +164,8 @@ def _mails(user: User, *, by_admin: bool, has_secret: bool) -> list[Record]:
     """
     if by_admin:
         is_wanted = user.status == Status.ENABLED and (settings().verify_on_register or not has_secret)
-        return [outbox.invitation_mail(user.email)] if is_wanted else []
-    return [outbox.verification_mail(user.email)] if settings().verify_on_register else []
+        return [outbox_records.invitation_mail(user.email)] if is_wanted else []
+    return [outbox_records.verification_mail(user.email)] if settings().verify_on_register else []
 
 
 def _check(rules: Rules, body: Registration, *, may_lack_secret: bool) -> str:

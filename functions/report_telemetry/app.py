@@ -8,12 +8,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from operations.local import in_local_mode
-from users.http_client import send
-from users.internal import internal
-from users.log import logger
+from background.setup.local_mode import in_local_mode
+from users.aws.http_client import send
+from users.edge.internal import internal
 from users.release import release
 from users.settings import SettingsError, settings
+from users.telemetry.log import logger
 
 _TIMEOUT = 3  # seconds
 

@@ -7,21 +7,22 @@ verifies the address as well (S55, S62).
 
 from datetime import UTC, datetime
 
-from users import outbox, passwords, web
 from users.access import ANYBODY
-from users.authentication import bearer_token
-from users.body import Body
-from users.edge import Reply, Request, operation
+from users.edge import pages
+from users.edge.authentication import bearer_token
+from users.edge.body import Body
+from users.edge.http import Reply, Request, operation
 from users.errors import BadRequest
-from users.one_time_tokens import Purpose
 from users.repository import one_time_tokens
 from users.repository.outbox import record
-from users.rules import all_rules
-from users.sessions import revocations
-from users.wake import wake_delivery
+from users.rules import outbox_records, passwords
+from users.rules.broken_rules import all_rules
+from users.rules.one_time_tokens import Purpose
+from users.steps.sessions import revocations
+from users.steps.wake import wake_delivery
 
 _PURPOSES: tuple[Purpose, ...] = ("password_reset", "invitation")
-# The texts of the page (users.web.texts).
+# The texts of the page (users.edge.pages.texts).
 _TEXTS: dict[Purpose, str] = {"password_reset": "reset_password", "invitation": "invitation"}
 
 
@@ -33,7 +34,7 @@ class PasswordReset(Body):
     confirm_password: str = ""
 
 
-@operation("reset_password", access=ANYBODY, error_page=web.error_page_of("reset_password"))
+@operation("reset_password", access=ANYBODY, error_page=pages.error_page_of("reset_password"))
 def lambda_handler(request: Request) -> Reply:
     """201 with an empty object for a program; pages for a person."""
     if request.method == "PUT":
@@ -50,15 +51,15 @@ def lambda_handler(request: Request) -> Reply:
 def _post(request: Request) -> Reply:
     form = request.form()
     token = form.text("token")
-    if form.text("action") == web.RENEW:
+    if form.text("action") == pages.RENEW:
         return _renew(request, token)
     try:
         purpose = _reset(request, token, form.text("password"), form.text("confirm_password"))
     except BadRequest as error:
-        if error.code in web.UNUSABLE:
+        if error.code in pages.UNUSABLE:
             raise
         return _form(request, token, problem=error.code)
-    return web.message_page(request, 200, f"{_TEXTS[purpose]}.done")
+    return pages.message_page(request, 200, f"{_TEXTS[purpose]}.done")
 
 
 def _form(request: Request, token: str, problem: str = "") -> Reply:
@@ -67,7 +68,7 @@ def _form(request: Request, token: str, problem: str = "") -> Reply:
     if holder is None:
         raise _unusable(request, token)
     request.locale = holder.locale
-    return web.form_page(
+    return pages.form_page(
         request,
         _TEXTS[holder.purpose],
         template="reset_password",
@@ -92,9 +93,9 @@ def _reset(request: Request, token: str, password: str, confirmation: str) -> Pu
     passwords.check_changed(password, holder.secret_hash, field="password")
     at = datetime.now(UTC)
     records = [
-        outbox.secret_reset(request.request_id),
-        outbox.email_verified(holder.user_id, holder.email, request.request_id, at=at),
-        outbox.notice_mail("password_changed", holder.email, at=at, address=request.address, proven=True),
+        outbox_records.secret_reset(request.request_id),
+        outbox_records.email_verified(holder.user_id, holder.email, request.request_id, at=at),
+        outbox_records.notice_mail("password_changed", holder.email, at=at, address=request.address, proven=True),
         *revocations(holder.user_id),
     ]
     new_hash = passwords.hash_password(password)
@@ -122,9 +123,9 @@ def _renew(request: Request, token: str) -> Reply:
         raise _unusable(request, token)
     request.locale = addressee.locale
     if addressee.email:
-        record(None, [outbox.reset_request(addressee.email, request.request_id)])
+        record(None, [outbox_records.reset_request(addressee.email, request.request_id)])
         wake_delivery()
-    return web.message_page(request, 200, "reset_password.renewed")
+    return pages.message_page(request, 200, "reset_password.renewed")
 
 
 def _unusable(request: Request, token: str) -> BadRequest:

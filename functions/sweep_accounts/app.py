@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from operations.sweep import sweep
-from users.internal import internal
-from users.log import logger
-from users.metrics import count
+from background.removal.sweep import sweep
+from users.edge.internal import internal
+from users.telemetry.log import logger
+from users.telemetry.metrics import count
 
 # A run begins nothing more when a batch might no longer be finished before Lambda ends the function.
 _RESERVE_MILLISECONDS = 30_000

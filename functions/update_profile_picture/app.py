@@ -1,12 +1,12 @@
 """PATCH /users/{id}/picture: replace the picture's URL (contract §1.6.14)."""
 
 from users.access import CHANGING_PROFILE
-from users.body import Body
-from users.edge import Reply, Request, operation
-from users.fields import check_external_provider, check_profile_picture, check_sizes
+from users.edge.body import Body
+from users.edge.http import Reply, Request, operation
 from users.repository import changes
-from users.rules import all_rules
-from users.target import changed, find_target
+from users.rules.broken_rules import all_rules
+from users.rules.fields import check_external_provider, check_profile_picture, check_sizes
+from users.steps.target import changed, find_target
 
 
 class PictureUpdate(Body):

@@ -3,18 +3,18 @@
 from typing import Any
 
 from users.access import CHANGING_PROFILE
-from users.body import Body, Strings
-from users.edge import Reply, Request, operation
-from users.fields import (
+from users.edge.body import Body, Strings
+from users.edge.http import Reply, Request, operation
+from users.repository import changes
+from users.rules.broken_rules import all_rules
+from users.rules.fields import (
     check_characters,
     check_external_provider,
     check_length,
     check_profile_picture,
     check_sizes,
 )
-from users.repository import changes
-from users.rules import all_rules
-from users.target import changed, find_target
+from users.steps.target import changed, find_target
 
 
 class UserUpdate(Body):

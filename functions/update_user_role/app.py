@@ -5,15 +5,15 @@ failure leaves somebody with a right that the database says he lost (architectur
 """
 
 from users.access import ADMINISTRATOR_IN_PERSON
-from users.body import Body
-from users.edge import Reply, Request, operation
+from users.edge.body import Body
+from users.edge.http import Reply, Request, operation
 from users.errors import BadRequest, Conflict, NotFound, Unavailable
-from users.granting import grant_or_repair, revoke_administration
 from users.models import Role, Status, User
-from users.outbox import Record
 from users.repository import changes
-from users.sessions import revocations
-from users.target import Target, changed, find_target, notice
+from users.rules.outbox_records import Record
+from users.steps.granting import grant_or_repair, revoke_administration
+from users.steps.sessions import revocations
+from users.steps.target import Target, changed, find_target, notice
 
 _ROLES = {"user": Role.USER, "admin": Role.ADMIN}
 

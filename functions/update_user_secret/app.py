@@ -2,16 +2,16 @@
 
 from datetime import UTC, datetime
 
-from users import outbox, passwords
 from users.access import IN_PERSON
-from users.body import Body
-from users.edge import Reply, Request, operation
+from users.edge.body import Body
+from users.edge.http import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, Unauthenticated
-from users.password_checks import accepted, allowed
 from users.repository import changes, logins
-from users.rules import all_rules
-from users.sessions import revocations
-from users.target import changed
+from users.rules import outbox_records, passwords
+from users.rules.broken_rules import all_rules
+from users.steps.password_checks import accepted, allowed
+from users.steps.sessions import revocations
+from users.steps.target import changed
 
 
 class SecretUpdate(Body):
@@ -39,10 +39,10 @@ def lambda_handler(request: Request) -> Reply:
     passwords.check_password_rules(body.new_secret, username=login.username, email=login.email, field="new_secret")
     passwords.check_changed(body.new_secret, login.secret_hash, old=body.old_secret, field="new_secret")
     at = datetime.now(UTC)
-    event = outbox.user_changed(
+    event = outbox_records.user_changed(
         "user.update_secret", request.caller, request.request_id, at=at, super_admin=account.is_admin
     )
-    notice = outbox.notice_mail("password_changed", login.email, at=at, address=request.address)
+    notice = outbox_records.notice_mail("password_changed", login.email, at=at, address=request.address)
     records = [event, notice, *revocations(account.id)]
     new_hash = passwords.hash_password(body.new_secret)
     user = changes.update_secret(account.id, login.secret_hash, new_hash, records, at=at)

@@ -1,11 +1,11 @@
 """PATCH /users/{id}/tags: replace the tags (contract §1.6.13)."""
 
 from users.access import CHANGING_PROFILE
-from users.body import Body, Strings
-from users.edge import Reply, Request, operation
-from users.fields import check_sizes
+from users.edge.body import Body, Strings
+from users.edge.http import Reply, Request, operation
 from users.repository import changes
-from users.target import changed, find_target
+from users.rules.fields import check_sizes
+from users.steps.target import changed, find_target
 
 
 class TagsUpdate(Body):

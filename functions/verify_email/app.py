@@ -10,16 +10,17 @@ import base64
 import json
 from datetime import UTC, datetime
 
-from users import outbox, web
 from users.access import ANYBODY
-from users.edge import Reply, Request, operation
+from users.edge import pages
+from users.edge.http import Reply, Request, operation
 from users.errors import BadRequest
 from users.repository import one_time_tokens, verifications
 from users.repository.one_time_tokens import Addressee, Holder
-from users.wake import wake_delivery
+from users.rules import outbox_records
+from users.steps.wake import wake_delivery
 
 
-@operation("verify_email", access=ANYBODY, error_page=web.error_page_of("verify_email"))
+@operation("verify_email", access=ANYBODY, error_page=pages.error_page_of("verify_email"))
 def lambda_handler(request: Request) -> Reply:
     """200 with an empty body for a program; pages for a person."""
     if request.method == "POST":
@@ -27,11 +28,11 @@ def lambda_handler(request: Request) -> Reply:
     token = request.query.text("token")
     if not token:
         raise _invalid()
-    if web.wants_json(request):
+    if pages.wants_json(request):
         _verify(request, token)
         return Reply(200)
     holder = _holder(request, token)
-    return web.form_page(
+    return pages.form_page(
         request,
         "verify_email",
         template="verify_new_account" if holder.is_removable else "verify_email",
@@ -48,14 +49,14 @@ def _post(request: Request) -> Reply:
     token, action = form.text("token"), form.text("action")
     if action == "remove":
         _remove(request, token)
-        return web.message_page(request, 200, "verify_email.removed")
-    if action == web.RENEW:
+        return pages.message_page(request, 200, "verify_email.removed")
+    if action == pages.RENEW:
         _renew(request, token)
-        return web.message_page(request, 200, "verify_email.renewed")
+        return pages.message_page(request, 200, "verify_email.renewed")
     if action:
         raise _invalid()
     _verify(request, token)
-    return web.message_page(request, 200, "verify_email.done")
+    return pages.message_page(request, 200, "verify_email.done")
 
 
 def _holder(request: Request, token: str) -> Holder:
@@ -81,12 +82,14 @@ def _verify(request: Request, token: str) -> None:
     upstream = _upstream_parts(token)
     if upstream:
         user_id, email, otp = upstream
-        records = [outbox.email_verified(user_id, email, request.request_id, at=at)]
+        records = [outbox_records.email_verified(user_id, email, request.request_id, at=at)]
         done = verifications.use_upstream_link(user_id, email, otp, records, at=at)
     else:
         holder = one_time_tokens.find_holder(token, "verification")
         request.locale = holder.locale if holder else ""
-        records = [outbox.email_verified(holder.user_id, holder.email, request.request_id, at=at)] if holder else []
+        records = (
+            [outbox_records.email_verified(holder.user_id, holder.email, request.request_id, at=at)] if holder else []
+        )
         done = holder is not None and one_time_tokens.use_for_verification(token, records, at=at)
     if not done:
         raise _unusable(request, token)
@@ -98,15 +101,15 @@ def _renew(request: Request, token: str) -> None:
 
     What is answered does not tell whether it has. The limits are those of asking for the mail after a login (S12).
     """
-    from users.mailboxes import mailbox_digest  # few links expire
     from users.repository.mails import record_verification
+    from users.rules.mailboxes import mailbox_digest  # few links expire
 
     addressee = _addressee(token)
     if addressee is None:
         raise _invalid()
     request.locale = addressee.locale
     if addressee.email:
-        records = [outbox.verification_mail(addressee.email)]
+        records = [outbox_records.verification_mail(addressee.email)]
         if record_verification(addressee.user_id, mailbox_digest(addressee.email), records):
             wake_delivery()
 
@@ -121,8 +124,8 @@ def _addressee(token: str) -> Addressee | None:
 
 def _remove(request: Request, token: str) -> None:
     """Remove the token's account for good, as long as nobody has verified it; else BadRequest, and nothing changes."""
-    from users.purge import purge_now_or_later  # imports grpc, which confirming an address does not need
-    from users.sessions import revocations
+    from users.steps.purge import purge_now_or_later  # imports grpc, which confirming an address does not need
+    from users.steps.sessions import revocations
 
     holder = one_time_tokens.find_holder(token, "verification")
     if holder is None:

@@ -1,12 +1,12 @@
 """GET /users/{id}: an account, whole for itself and for administrators, a card of it for others (contract §1.6.9)."""
 
-from users import outbox
 from users.access import SIGNED_IN
-from users.edge import Reply, Request, operation
+from users.edge.http import Reply, Request, operation
 from users.errors import NotFound
 from users.models import Status, User
 from users.repository.changes import find_caller_and_target
 from users.repository.outbox import record
+from users.rules import outbox_records
 from users.settings import settings
 
 
@@ -22,7 +22,7 @@ def lambda_handler(request: Request) -> Reply:
         raise NotFound
     shown = user if sees_all else _card(user)
     if settings().read_events:
-        event = outbox.user_viewed(shown, request.caller, request.request_id, super_admin=caller.is_admin)
+        event = outbox_records.user_viewed(shown, request.caller, request.request_id, super_admin=caller.is_admin)
         record(user.id, [event])  # what it tells of the account goes with the account
     return Reply(200, shown.as_json())
 
