@@ -30,7 +30,7 @@ def routes(operation: str) -> str:
     for line in lines:
         if line.startswith("          /"):
             path = line
-        elif f"${{{operation}Function.Alias}}" in line:
+        elif f"${{{operation}Function.Arn}}:live/" in line:
             own += [line] if path in own else [path, line]
     return "".join(f"{line}\n" for line in own)
 
