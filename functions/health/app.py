@@ -1,6 +1,6 @@
-"""GET /health: how the service and its dependencies are, and which build it is (contract §1.6.25).
+"""GET /health: the state of the service and its dependencies, and the build (contract §1.6.25).
 
-``fail`` (503): the database or Auth does not answer. ``warn`` (200): what is left undone will be made up for.
+``fail`` (503): the database or Auth does not answer. ``warn`` (200): the outbox will make up for the delay.
 """
 
 import uuid

@@ -1,7 +1,7 @@
-"""How the service's dependencies are: all are asked at once, and who does not answer in time has failed.
+"""The state of the service's dependencies. All are asked at once. One without an answer in time has failed.
 
-A dependency that hangs costs a thread, and is not asked again before it answers or its connection ends. What was found
-is kept for a second, so that nobody makes the database work by asking how it is.
+A dependency that hangs costs a thread. It is not asked again before it answers or its connection ends. The result is
+kept for a second, so that frequent calls of /health do not load the database.
 """
 
 import threading
@@ -23,7 +23,7 @@ _OLD_OUTBOX = 300.0  # seconds; the schedule of deliver_outbox alone would leave
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was found: ``status`` pass, warn or fail; ``value`` in ``unit``, None where there is none.
+    """The result for one component: ``status`` is pass, warn or fail, ``value`` is in ``unit`` or None.
 
     ``name`` is ``component:measurement``, as in draft-inadarei-api-health-check.
     """
@@ -52,7 +52,7 @@ class _Question:
             self._thread.start()
 
     def wait(self, until: float) -> bool:
-        """Whether there is an answer by that moment."""
+        """Return whether there is an answer by that moment."""
         if self._thread is not None:
             self._thread.join(max(0.0, until - time.monotonic()))
         if self.milliseconds is None:
@@ -74,7 +74,7 @@ _found_at = float("-inf")
 
 
 def checks() -> list[Check]:
-    """The database, Auth, the age of the outbox and, where it is configured, SpiceDB."""
+    """Return the database, Auth, the age of the outbox and, where it is configured, SpiceDB."""
     global _found, _found_at
     if time.monotonic() - _found_at > _KEPT:
         _found, _found_at = _ask_all(), time.monotonic()
@@ -82,7 +82,7 @@ def checks() -> list[Check]:
 
 
 def forget() -> None:
-    """Ask anew at the next call."""
+    """Forget the result, so that the next call asks again."""
     global _found_at  # noqa: PLW0603 -- see checks()
     _found_at = float("-inf")
     _questions.clear()

@@ -1,7 +1,7 @@
-"""POST /users/tokens/issue: log in by e-mail address or username (contract §1.6.2, §4.3; decisions.md 6, 12, 15, 26).
+"""POST /users/tokens/issue: log in by e-mail address or username (contract §1.6.2, §4.3, decisions 6, 12, 15, 26).
 
-Read the account, verify the password, ask Auth for tokens, write one statement: no transaction is open during the hash
-or the call. Whoever cannot log in, for whatever reason, gets the same bytes for the same work (security.md S1–S3).
+Read the account, verify the password, ask Auth for tokens, write one statement. No transaction is open during the hash
+or the call. Every refused login costs the same work and gets the same bytes, whatever the reason (S1–S3).
 """
 
 from users.access import ANYBODY, Account
@@ -25,7 +25,7 @@ from users.telemetry.metrics import count
 class Credentials(Body):
     """``identity`` and ``secret`` as documented, or ``username`` and ``password`` as the SDKs send them.
 
-    ``new_secret`` replaces a password that has expired (security.md S59).
+    ``new_secret`` replaces a password that has expired (S59).
     """
 
     identity: str = ""
@@ -38,7 +38,7 @@ class Credentials(Body):
 
 @operation("issue_token", access=ANYBODY)
 def lambda_handler(request: Request) -> Reply:
-    """Answer an access and a refresh token."""
+    """Answer an access token and a refresh token."""
     credentials = request.body(Credentials)
     identity = credentials.username or credentials.identity
     password = credentials.password or credentials.secret
@@ -65,7 +65,7 @@ def _check_identity(identity: str, field: str) -> None:
 
 
 def _log_in(identity: str, password: str, new_password: str, request: Request) -> Login:
-    """The login of an enabled account with its right password. ``new_password`` replaces one that has expired."""
+    """Return the login of an enabled account with its right password. ``new_password`` replaces an expired one."""
     attempt = allowed(logins.begin_login(identity, request.address))
     right = passwords.verify_password(attempt.login.secret_hash if attempt.login else "", password)
     login = accepted(attempt, request.address, right=right)
@@ -89,13 +89,13 @@ def _log_in(identity: str, password: str, new_password: str, request: Request) -
 
 
 def _refusal() -> Unauthenticated:
-    """Return the one answer to all who cannot log in."""
+    """Return the one error of every refused login, and count it."""
     count("LoginsFailed")
     return Unauthenticated("invalid_credentials", "invalid credentials")
 
 
 def _issue_repairing(account: Account, description: str) -> auth.Tokens:
-    """Issue; where Auth misses the relation that registration could not write, write it and issue again."""
+    """Issue tokens. Where Auth misses the relation of a new account, write the relation and issue again."""
     try:
         return auth.issue(account.id, role=account.role, verified=account.verified, description=description)
     except auth.RelationMissing:

@@ -1,4 +1,4 @@
-"""GET /users: a page of accounts, for administrators (contract §3.2; decisions.md 22–24)."""
+"""GET /users: a page of accounts, for administrators (contract §3.2, decisions 22–24)."""
 
 from users.access import ADMINISTRATOR
 from users.edge.http import Reply, Request, operation
@@ -11,7 +11,7 @@ from users.settings import settings
 
 @operation("list_users", access=ADMINISTRATOR)
 def lambda_handler(request: Request) -> Reply:
-    """One query: the caller's row, the page and its total."""
+    """Answer a page. One statement reads the caller's row, the page and its total."""
     listing = read_listing(request.query)
     account, page = pages.list_users(request.caller.user_id, listing)
     admin = request.admit(account)

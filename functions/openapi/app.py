@@ -1,4 +1,4 @@
-"""GET /openapi.json: the description of this API: openapi.yaml as the JSON that ``python -m local.docs`` wrote."""
+"""GET /openapi.json: the description of this API. ``python -m local.docs`` writes it as JSON from openapi.yaml."""
 
 from pathlib import Path
 
@@ -11,5 +11,5 @@ _DOCUMENT = Path(__file__).with_name("openapi.json").read_text(encoding="utf-8")
 
 @operation("openapi", access=ANYBODY)
 def lambda_handler(request: Request) -> Reply:
-    """The document; 304 when the client's copy is this version of it."""
+    """Answer the document, or 304 for a client that has this version."""
     return static_file(request, _DOCUMENT, {})

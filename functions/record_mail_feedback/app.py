@@ -1,4 +1,4 @@
-"""Send no more mails to addresses that do not exist, or whose readers complained: SES tells of them by EventBridge."""
+"""Suppress addresses that bounced or complained. SES reports them through EventBridge."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,9 +12,9 @@ from users.telemetry.metrics import count
 
 @internal("record_mail_feedback", foreseen=MalformedFeedback)
 def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 -- Lambda's signature
-    """How many addresses get no more mails because of it.
+    """Return the number of addresses that are suppressed because of this event.
 
-    MalformedFeedback and Unavailable reach Lambda, which tries twice more and keeps the event as a dead letter.
+    MalformedFeedback and Unavailable reach Lambda. It tries twice more, then keeps the event as a dead letter.
     """
     feedback = final_feedback(event)
     if feedback is None:

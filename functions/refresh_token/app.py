@@ -14,7 +14,7 @@ from users.steps.wake import wake_delivery
 
 @operation("refresh_token", access=REFRESHING)
 def lambda_handler(request: Request) -> Reply:
-    """Auth would refresh for anybody who holds a token it knows: the account decides here, before Auth is asked."""
+    """Answer new tokens. The account decides first, because Auth refreshes any token that it issued."""
     request.check_json()
     account = request.admit(find_account(request.caller.user_id))
     token = bearer_token(request.headers)

@@ -1,7 +1,7 @@
-"""POST /users: register an account (contract §1.6.1; decisions.md 9, 11, 13, 19, 27, 35).
+"""POST /users: register an account (contract §1.6.1, decisions 9, 11, 13, 19, 27, 35).
 
-A person who registers chooses a password, and proves the address by the verification mail. For an account that an
-administrator makes, the owner does both by the link of an invitation. The administrator may leave the password out.
+A person who registers chooses a password and proves the address by the verification mail. The owner of an account that
+an administrator makes does both by the link of an invitation. The administrator may leave the password out.
 """
 
 import uuid
@@ -48,7 +48,7 @@ class Credentials(Body):
 
 
 class Registration(Body):
-    """The whole User object is taken, as SDKs send it; what a client may not choose is ignored (decisions.md 13)."""
+    """The whole User object, as SDKs send it. Fields that a client may not choose are ignored (decisions 13)."""
 
     first_name: str = ""
     last_name: str = ""
@@ -77,9 +77,9 @@ class Registration(Body):
 
 @operation("register_user", access=ANYBODY)
 def lambda_handler(request: Request) -> Reply:
-    """Check, hash, store with the events and mails it causes, then let Auth know of the new member."""
+    """Check, hash, store with events and mails, then write the relation of the new member."""
     by_admin = not settings().allow_self_register
-    if by_admin:  # there is no other way, so the bearer comes before the body (contract §1.2)
+    if by_admin:  # only administrators register here, so the bearer comes before the body (contract §1.2)
         request.require(ADMINISTRATOR)
     body = request.body(Registration)
     with all_rules() as rules:
@@ -118,10 +118,10 @@ def lambda_handler(request: Request) -> Reply:
 
 
 def _is_administrator(request: Request) -> bool:
-    """Whether the bearer is an administrator's access token, in person: no PAT, no API key.
+    """Return whether the bearer is the access token of an administrator: no PAT, no API key.
 
     Where everybody may register, any other bearer counts as none: browsers without a session send ``undefined``
-    (contract §1.2). Only what looks like an access token is looked at, so that Auth is not asked about the rest.
+    (contract §1.2). Only a bearer that looks like an access token is checked, so that Auth is not asked about others.
     """
     if request.headers.get("authorization", "").count(".") != 2:
         return False
@@ -150,7 +150,7 @@ def _not_administrator() -> Forbidden:
 
 
 def _count(request: Request) -> None:
-    """Self-registrations are limited per address, also those that find a name taken (security.md S10)."""
+    """Count the self-registration against the limit of its address, also when a name is taken (S10)."""
     limit = settings().registrations_per_hour
     wait = count_registration(request.address, limit) if limit else None
     if wait is not None:
@@ -158,9 +158,9 @@ def _count(request: Request) -> None:
 
 
 def _mails(user: User, *, by_admin: bool, has_secret: bool) -> list[Record]:
-    """The mail by which the owner proves the address; without it nobody could use an account without a password.
+    """Return the mail by which the owner proves the address. An account without a password always gets one.
 
-    An account that is not enabled gets none: its link would be of no use.
+    An account that is not enabled gets none, because its link would not work.
     """
     if by_admin:
         is_wanted = user.status == Status.ENABLED and (settings().verify_on_register or not has_secret)
@@ -169,7 +169,7 @@ def _mails(user: User, *, by_admin: bool, has_secret: bool) -> list[Record]:
 
 
 def _check(rules: Rules, body: Registration, *, may_lack_secret: bool) -> str:
-    """Check in the contract's order of rules, §1.6.1; return the address as it is stored.
+    """Check in the order of contract §1.6.1. Return the address as it is stored.
 
     An administrator may leave the password out.
     """

@@ -1,7 +1,7 @@
-"""Tell ``MG_CALLHOME_URL``, once a day, which version is in use; nobody where it is empty (decisions.md 4).
+"""Report the version in use to ``MG_CALLHOME_URL`` once a day. Nothing is sent while it is empty (decisions 4).
 
-The whole report is ``{"service": "users", "version": "<version>"}``. It holds no id of the installation either: one
-report a day is one installation.
+The whole report is ``{"service": "users", "version": "<version>"}``. It contains no id of the installation: one report
+a day is one installation.
 """
 
 import json
@@ -19,8 +19,8 @@ _TIMEOUT = 3  # seconds
 
 
 @internal("report_telemetry")
-def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, bool]:  # noqa: ARG001 -- the schedule says nothing
-    """Whether the report was taken. SettingsError for an address that is not ``https``."""
+def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, bool]:  # noqa: ARG001 -- the event is empty
+    """Send the report. Return whether it was accepted. SettingsError for an address that is not ``https``."""
     url = settings().callhome_url
     if not (url and settings().send_telemetry):
         return {"reported": False}

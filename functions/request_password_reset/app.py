@@ -1,7 +1,7 @@
-"""POST /password/reset-request: ask for a mail with a reset link (contract §1.6.22; decisions.md, "Statuses").
+"""POST /password/reset-request: ask for a mail with a reset link (contract §1.6.22).
 
-The answer and the work are the same for every address, known or not (security.md S4): one row goes to the outbox, and
-the relay finds out whether an account has that address.
+The answer and the work are the same for every address, known or not (S4). One row goes to the outbox, and the relay
+finds out whether an account has that address.
 """
 
 from users.access import ANYBODY
@@ -22,7 +22,7 @@ class ResetRequest(Body):
 
 @operation("request_password_reset", access=ANYBODY)
 def lambda_handler(request: Request) -> Reply:
-    """Write the wish down and answer."""
+    """Record the request and answer."""
     email = request.body(ResetRequest).email
     if not email:
         raise BadRequest("missing_email", "missing email", field="email")

@@ -1,7 +1,7 @@
-"""PUT /password/reset, and the page of the link in the mail (contract §1.6.23, §4.2; decisions.md 8, 14, 35).
+"""PUT /password/reset, and the page of the link in the mail (contract §1.6.23, §4.2, decisions 8, 14, 35).
 
-Only the token of a reset mail or an invitation sets a password: no session, and no token of Auth's (security.md S23). A
-reset does not log in; it ends every session and tells the account's address (S28). It proves the mailbox, so it
+Only the token of a reset mail or an invitation sets a password: no session, and no token of Auth (S23). A reset does
+not log in. It ends every session and sends a notice to the account's address (S28). It proves the mailbox, so it
 verifies the address as well (S55, S62).
 """
 
@@ -27,7 +27,7 @@ _TEXTS: dict[Purpose, str] = {"password_reset": "reset_password", "invitation": 
 
 
 class PasswordReset(Body):
-    """The token may come as bearer or here: SDKs send both."""
+    """The new password. The token may come as bearer or here, because SDKs send both."""
 
     token: str = ""
     password: str = ""
@@ -36,7 +36,7 @@ class PasswordReset(Body):
 
 @operation("reset_password", access=ANYBODY, error_page=pages.error_page_of("reset_password"))
 def lambda_handler(request: Request) -> Reply:
-    """201 with an empty object for a program; pages for a person."""
+    """Answer 201 with an empty object to a program, and a page to a person."""
     if request.method == "PUT":
         token = bearer_token(request.headers) if "authorization" in request.headers else ""
         body = request.body(PasswordReset)
@@ -63,7 +63,7 @@ def _post(request: Request) -> Reply:
 
 
 def _form(request: Request, token: str, problem: str = "") -> Reply:
-    """The form, only while the token can be used."""
+    """Return the form. BadRequest for a token that cannot be used."""
     holder = one_time_tokens.find_holder(token, *_PURPOSES)
     if holder is None:
         raise _unusable(request, token)
@@ -80,7 +80,10 @@ def _form(request: Request, token: str, problem: str = "") -> Reply:
 
 
 def _reset(request: Request, token: str, password: str, confirmation: str) -> Purpose:
-    """Check in the contract's order, then set; what the token was for. BadRequest for one that cannot be used."""
+    """Check in the contract's order, then set the password. Return the purpose of the token.
+
+    BadRequest for a token that cannot be used.
+    """
     with all_rules() as rules:
         rules.check(_check_confirmation, password, confirmation)
         rules.check(passwords.check_password_rules, password, username="", email="", field="password")
@@ -89,7 +92,7 @@ def _reset(request: Request, token: str, password: str, confirmation: str) -> Pu
         raise _unusable(request, token)
     request.locale = holder.locale
     passwords.check_password_rules(password, username=holder.username, email=holder.email, field="password")
-    # After the token: without one, nothing is told (S59).
+    # After the token, so that nobody without a token learns the old password (S59).
     passwords.check_changed(password, holder.secret_hash, field="password")
     at = datetime.now(UTC)
     records = [
@@ -117,7 +120,7 @@ def _check_confirmation(password: str, confirmation: str) -> None:
 
 
 def _renew(request: Request, token: str) -> Reply:
-    """Send another mail to the account that the token was mailed to. The answer does not tell whether one is sent."""
+    """Send another mail to the account of the token. The answer is the same whether or not a mail is sent."""
     addressee = one_time_tokens.find_addressee(token, *_PURPOSES)
     if addressee is None:
         raise _unusable(request, token)
@@ -129,7 +132,7 @@ def _renew(request: Request, token: str) -> Reply:
 
 
 def _unusable(request: Request, token: str) -> BadRequest:
-    """Return the error of a token that was used or is expired, or of one that nobody made."""
+    """Return the error of a used or expired token, or of a token that was never issued."""
     addressee = one_time_tokens.find_addressee(token, *_PURPOSES)
     if addressee is None:
         return BadRequest("invalid_verification", "invalid verification", field="token")

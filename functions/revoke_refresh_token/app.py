@@ -1,4 +1,4 @@
-"""POST /users/tokens/revoke: revoke one of the caller's own refresh tokens (contract §1.6.4; security.md S32)."""
+"""POST /users/tokens/revoke: revoke one of the caller's own refresh tokens (contract §1.6.4, S32)."""
 
 from users.access import IN_PERSON_UNVERIFIED
 from users.edge.body import Body
@@ -19,7 +19,7 @@ class Revocation(Body):
 
 @operation("revoke_refresh_token", access=IN_PERSON_UNVERIFIED)
 def lambda_handler(request: Request) -> Reply:
-    """Auth revokes whatever id it is given, so whose it is is checked here: 404 for an unknown or foreign one."""
+    """Answer 404 for an unknown or foreign id. Auth does not check the owner, so the operation does."""
     token_id = request.body(Revocation).token_id
     if not token_id:
         raise BadRequest("missing_id", "missing entity id", field="token_id")

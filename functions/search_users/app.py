@@ -11,7 +11,7 @@ from users.settings import settings
 
 @operation("search_users", access=SIGNED_IN)
 def lambda_handler(request: Request) -> Reply:
-    """One query: the caller's row, the page and its total."""
+    """Answer a page. One statement reads the caller's row, the page and its total."""
     listing = read_search(request.query)
     account, page = pages.search_users(request.caller.user_id, listing)
     caller = request.admit(account)

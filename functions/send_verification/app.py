@@ -1,4 +1,4 @@
-"""POST /users/send-verification: mail the caller a verification link (contract §1.6.6, §4.1; decisions.md 11)."""
+"""POST /users/send-verification: mail the caller a verification link (contract §1.6.6, §4.1, decisions 11)."""
 
 from users.access import IN_PERSON_UNVERIFIED
 from users.edge.http import Reply, Request, operation
@@ -12,7 +12,7 @@ from users.steps.wake import wake_delivery
 
 @operation("send_verification", access=IN_PERSON_UNVERIFIED)
 def lambda_handler(request: Request) -> Reply:
-    """409 when the address is verified. Asking again within a minute is a success that sends nothing (S12)."""
+    """Answer 409 for a verified address. A second call within a minute succeeds and sends nothing (S12)."""
     found = find_profile(request.caller.user_id)
     if found is None:
         raise Unauthenticated

@@ -10,14 +10,14 @@ from users.steps.target import changed, find_target
 
 
 class PictureUpdate(Body):
-    """An absent picture stays; ``""`` removes it."""
+    """The new picture. Without one the picture stays, and ``""`` removes it."""
 
     profile_picture: str | None = None
 
 
 @operation("update_profile_picture", access=CHANGING_PROFILE)
 def lambda_handler(request: Request) -> Reply:
-    """Self or administrator; the account must be enabled."""
+    """Change the own account or, as administrator, any account. It must be enabled."""
     picture = request.body(PictureUpdate).profile_picture
     values = {} if picture is None else {"profile_picture": picture}
     with all_rules() as rules:

@@ -1,4 +1,4 @@
-"""PATCH /users/{id}/email: a new, unverified address (contract §1.6.16; decisions.md 20)."""
+"""PATCH /users/{id}/email: a new, unverified address (contract §1.6.16, decisions 20)."""
 
 from users.access import IN_PERSON_UNVERIFIED
 from users.edge.body import Body
@@ -20,9 +20,10 @@ class EmailUpdate(Body):
 
 @operation("update_user_email", access=IN_PERSON_UNVERIFIED)
 def lambda_handler(request: Request) -> Reply:
-    """Self or administrator. The new address gets a verification mail; the old one, if it was verified, is told.
+    """Change the own address or, as administrator, any. The new address gets a verification mail.
 
-    An account changes its own address five times a day at most, so that nobody is flooded by mails of either kind.
+    The old address gets a notice if it was verified. An account changes its own address five times a day at most, so
+    that neither mail floods a mailbox.
     """
     user_id = request.user_id
     typed = request.body(EmailUpdate).email
@@ -30,7 +31,7 @@ def lambda_handler(request: Request) -> Reply:
         raise invalid_email()
     email = canonical_email(typed)
     target = find_target(request, "user.update_email")
-    if typed == target.user.email:  # as a taken-over database may spell it
+    if typed == target.user.email:  # a taken-over database may spell it so
         email = typed
     check_external_provider(target.user, {"email": email})
     if email == target.user.email:

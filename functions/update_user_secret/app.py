@@ -1,4 +1,4 @@
-"""PATCH /users/secret: change one's own password (contract §1.6.18; decisions.md 15; security.md S20, S59)."""
+"""PATCH /users/secret: change the caller's password (contract §1.6.18, decisions 15, S20, S59)."""
 
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ from users.steps.target import changed
 
 
 class SecretUpdate(Body):
-    """The password that counts now, and the new one."""
+    """The current password and the new one."""
 
     old_secret: str = ""
     new_secret: str = ""
@@ -23,7 +23,7 @@ class SecretUpdate(Body):
 
 @operation("update_user_secret", access=IN_PERSON)
 def lambda_handler(request: Request) -> Reply:
-    """Ends all sessions, this one too, and tells the account's address."""
+    """Change the password. All sessions end, this one too, and the account's address gets a notice."""
     body = request.body(SecretUpdate)
     with all_rules() as rules:
         rules.check(_check_given, body.old_secret, "old_secret")

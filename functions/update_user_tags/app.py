@@ -9,14 +9,14 @@ from users.steps.target import changed, find_target
 
 
 class TagsUpdate(Body):
-    """Absent tags stay; ``[]`` clears them."""
+    """The new tags. Without them the tags stay, and ``[]`` clears them."""
 
     tags: Strings | None = None
 
 
 @operation("update_user_tags", access=CHANGING_PROFILE)
 def lambda_handler(request: Request) -> Reply:
-    """Self or administrator; the account must be enabled."""
+    """Change the own account or, as administrator, any account. It must be enabled."""
     tags = request.body(TagsUpdate).tags
     target = find_target(request, "user.update_tags")
     values = {} if tags is None else {"tags": tags}

@@ -1,4 +1,4 @@
-"""PATCH /users/{id}/username: a new username, by the rules of registration (contract §1.6.15; decisions.md 19)."""
+"""PATCH /users/{id}/username: a new username, by the rules of registration (contract §1.6.15, decisions 19)."""
 
 from users.access import CHANGING_PROFILE
 from users.edge.body import Body
@@ -17,7 +17,7 @@ class UsernameUpdate(Body):
 
 @operation("update_username", access=CHANGING_PROFILE)
 def lambda_handler(request: Request) -> Reply:
-    """For oneself and administrators; the account must be enabled. 409 when the username is taken.
+    """Change the own account or, as administrator, any account. It must be enabled. 409 for a taken username.
 
     Only an administrator gives a reserved username.
     """

@@ -11,7 +11,7 @@ from users.settings import settings
 
 @operation("view_profile", access=SIGNED_IN_UNVERIFIED)
 def lambda_handler(request: Request) -> Reply:
-    """One query: the account, by which the caller is admitted as well."""
+    """Answer the account. The same row admits the caller."""
     found = accounts.find_profile(request.caller.user_id)
     if found is None:
         raise Unauthenticated
