@@ -10,7 +10,8 @@ import pytest
 
 from local.parts.mail import MailServer
 from operations import unverified_accounts
-from operations.due import UNVERIFIED_DUE, count_due, due_accounts
+from operations.due import count_due, due_accounts
+from operations.repository.removals import UNVERIFIED_DUE
 from operations.sweep import sweep
 from tests.cli.command_line import CommandLine
 from tests.deliveries import mails_to

@@ -9,7 +9,7 @@ from users.edge import Reply, Request
 from users.errors import Conflict, NotFound
 from users.models import User
 from users.outbox import Record
-from users.repository.changes import find_caller_and_target
+from users.repository.accounts import find_caller_and_target
 from users.wake import wake_delivery
 
 

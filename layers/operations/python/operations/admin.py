@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from operations.local import in_local_mode, is_exposed
+from operations.repository.accounts import find_administrators, find_passwords
 from users import outbox, passwords
-from users.database import query
-from users.email_addresses import canonical_email, canonical_or_typed
+from users.email_addresses import canonical_email
 from users.errors import BadRequest, Conflict, Unavailable
 from users.fields import check_name, check_username
 from users.granting import settle
@@ -33,14 +33,7 @@ def ensure_administrator() -> str:
     SettingsError when one has to be made and ``MG_USERS_ADMIN_*`` break the rules of registration, and when one that
     other machines reach has the well-known password.
     """
-    rows = query(
-        "SELECT id, lower(email) IN (lower(%(email)s), lower(%(canonical)s)) AS configured, status, role, purging_at"
-        " FROM users"
-        " WHERE role = 1 OR email = %(email)s"
-        " OR (lower(email) IN (lower(%(email)s), lower(%(canonical)s)) AND NOT case_conflict)",
-        {"email": settings().admin_email, "canonical": canonical_or_typed(settings().admin_email)},
-        read_only=True,
-    )
+    rows = find_administrators(settings().admin_email)
     administrators = [row["id"] for row in rows if row["role"] == Role.ADMIN and row["status"] == Status.ENABLED]
     if administrators:
         if is_exposed():
@@ -55,8 +48,7 @@ def ensure_administrator() -> str:
 
 def _refuse_well_known(user_ids: list[str]) -> None:
     """Raise SettingsError when one of these accounts has the password that everybody knows."""
-    statement = "SELECT username, secret FROM users WHERE id = ANY(%(ids)s) ORDER BY created_at, id"
-    for row in query(statement, {"ids": user_ids}, read_only=True):
+    for row in find_passwords(user_ids):
         if passwords.verify_password(row["secret"] or "", _WELL_KNOWN_PASSWORD):
             raise SettingsError(
                 f"MG_USERS_HTTP_HOST: the administrator {row['username']} has the well-known password; start without"
