@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from users import database
+from users.repository import database
 from users.repository.statements import Statement
 
 

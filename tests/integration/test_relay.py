@@ -9,10 +9,11 @@ from typing import Any
 import grpc
 import pytest
 
-from operations import relations, relay
-from operations.outbox_state import ChannelState, outbox_state
-from operations.relations import RelationChannel
-from operations.relay import DestinationUnavailable, Outcome, Row, deliver_due
+from background.delivery import relations, relay
+from background.delivery.ports import DestinationUnavailable, Outcome, Row
+from background.delivery.relations import RelationChannel
+from background.delivery.relay import deliver_due
+from background.repository.undelivered import ChannelState, outbox_state
 from tests.service import Service
 from users.errors import Unavailable
 

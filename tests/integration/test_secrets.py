@@ -13,8 +13,10 @@ from local.parts.postgres import PostgresServer, free_port, temporary_postgres
 from tests.aws_server import AwsServer
 from tests.http_server import http_server
 from tests.sql import run
-from users import database, secrets, settings
+from users import settings
+from users.aws import secrets
 from users.errors import Unavailable
+from users.repository import database
 from users.settings import SettingsError
 
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:x-AbCdEf"

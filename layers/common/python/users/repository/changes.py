@@ -10,11 +10,10 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from users.database import query
 from users.errors import TooManyRequests
 from users.models import Role, Status, User
-from users.outbox import Record, administrator_notice, relation_repair
 from users.repository.accounts import NEXT_SECOND, USER_COLUMNS
+from users.repository.database import query
 from users.repository.links import END_LINKS, END_PASSWORD_LINKS
 from users.repository.login_failures import FORGET_FAILURES
 from users.repository.mails import MAIL_LIMITS
@@ -28,6 +27,7 @@ from users.repository.outbox import (
 )
 from users.repository.statements import ROW, Columns, Part, Statement
 from users.repository.throttles import COUNT_EMAIL_CHANGE, COUNT_HITS, FORGET_FAILED_LOGINS
+from users.rules.outbox_records import Record, administrator_notice, relation_repair
 
 # How often an account may change its own address in a day (S53).
 EMAIL_CHANGES = 5

@@ -6,10 +6,10 @@ answer of a wrong one, so guesses of a stranger are in vain. A new password or a
 
 from datetime import UTC, datetime
 
-from users import outbox
-from users.database import query
+from users.repository.database import query
 from users.repository.outbox import INSERT_RECORDS, as_rows
 from users.repository.statements import Part, Statement
+from users.rules import outbox_records
 from users.settings import settings
 
 FORGET_FAILURES = Part(
@@ -77,7 +77,7 @@ def record_failure(user_id: str | None, email: str, address: str) -> None:
     most = settings().max_failed_logins
     if most <= 0:
         return
-    mail = outbox.notice_mail("logins_restricted", email, at=datetime.now(UTC), address=address)
+    mail = outbox_records.notice_mail("logins_restricted", email, at=datetime.now(UTC), address=address)
     query(_RECORD_FAILURE, {"user_id": user_id, "most": most, "records": as_rows([mail])}, read_only=False)
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from users.database import query
-from users.outbox import Record
+from users.repository.database import query
 from users.repository.outbox import INSERT_RECORDS, as_rows
 from users.repository.statements import Part, Statement
 from users.repository.throttles import COUNT_HITS
+from users.rules.outbox_records import Record
 
 # The limits for mails of a `kind` to a `mailbox` (mailbox_digest): one in a minute, and five in an hour.
 MAIL_LIMITS = Part(

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from users.database import query
-from users.one_time_tokens import Purpose, digest
-from users.outbox import Record
 from users.repository.accounts import NEXT_SECOND
+from users.repository.database import query
 from users.repository.known_addresses import FORGET_ADDRESSES
 from users.repository.login_failures import FORGET_FAILURES
 from users.repository.outbox import INSERT_RECORDS, as_rows, insert_records
 from users.repository.purges import NEVER_VERIFIED, Claim
 from users.repository.statements import Part, Statement
 from users.repository.throttles import FORGET_FAILED_LOGINS
+from users.rules.one_time_tokens import Purpose, digest
+from users.rules.outbox_records import Record
 
 _FIND_HOLDER = Statement(
     "find_holder",

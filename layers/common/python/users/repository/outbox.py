@@ -6,9 +6,9 @@ from dataclasses import asdict
 from psycopg.types.json import Jsonb
 
 from users.access import Account
-from users.database import query
-from users.outbox import Record
+from users.repository.database import query
 from users.repository.statements import ROW, Columns, Part, Statement
+from users.rules.outbox_records import Record
 
 # Seconds in which a woken run begins, in a new execution environment too. After them the next change wakes again.
 _BEGINS_WITHIN = 1.0

@@ -11,12 +11,12 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from users.database import query
-from users.outbox import Record
+from users.repository.database import query
 from users.repository.outbox import INSERT_REMOVAL_EVENTS, REMOVE_UNDELIVERED
 from users.repository.statements import Part, Statement
 from users.repository.suppressions import REMOVE_SUPPRESSIONS
 from users.repository.throttles import REMOVE_LIMITS
+from users.rules.outbox_records import Record
 
 LEASE = 600  # seconds after which a claim belongs to a dead run
 

@@ -1,9 +1,9 @@
 """Counting self-registrations against the limits of the networks that they come from (S10, S46)."""
 
-from users.database import query
-from users.networks import WIDE_FACTOR, networks_of
+from users.repository.database import query
 from users.repository.statements import Part, Statement
 from users.repository.throttles import COUNT_HITS
+from users.rules.networks import WIDE_FACTOR, networks_of
 
 _COUNT_REGISTRATION = Statement(
     "count_registration",

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from users.database import query
-from users.outbox import Record
+from users.repository.database import query
 from users.repository.one_time_tokens import Addressee, Holder
 from users.repository.outbox import INSERT_RECORDS, as_rows
 from users.repository.statements import Part, Statement
+from users.rules.outbox_records import Record
 
 _USE_UPSTREAM_LINK = Statement(
     "use_upstream_link",
