@@ -67,5 +67,5 @@ class Lookout:
         return self._promised - self._at if self._promised and self._at else timedelta()
 
     def _promise(self, seconds: float) -> None:
-        """Promise a look after so many seconds or later. If another run has promised one, the promise stays its duty."""
+        """Promise a look after so many seconds or later. If another run has promised one, it stays its duty."""
         self._promised = deliveries.promise(self._run, seconds) or self._promised
