@@ -76,7 +76,6 @@ def _chosen(ids: Sequence[object], *, all_parked: bool, channel: str | None) -> 
 
 
 def _list(console: Console, rows: list[undelivered_rows.OutboxRow], *, payload: bool) -> None:
-
     state = undelivered_rows.outbox_state()
     shown = []
     for row in rows:
