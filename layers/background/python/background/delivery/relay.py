@@ -1,4 +1,4 @@
-"""Delivering the outbox (docs/architecture.md): claim, deliver, settle, until no row is due.
+"""Delivering the outbox (decisions 28): claim, deliver, settle, until no row is due.
 
 A claim is a lease in the row, so no transaction is open while a mail is sent. The rows of a killed relay become due
 again. So the relay delivers each row at least once, and a receiver deduplicates by the row's id. A relay that outlived

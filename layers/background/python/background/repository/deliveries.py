@@ -1,4 +1,4 @@
-"""Claiming and settling rows of the outbox, and promising the next look at it (docs/architecture.md)."""
+"""Claiming and settling rows of the outbox, and promising the next look at it (decisions 28)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
