@@ -37,7 +37,7 @@ from users.telemetry.tracing import statement_span
 
 Parameters = Mapping[str, Any]
 
-# Unique constraints and the refusals that they mean (contract §2.3; 409 by docs/decisions.md, "Statuses"). `folded` is
+# Unique constraints and the refusals that they mean (contract §2.3; 409 by differences.md#statuses). `folded` is
 # lower().
 _CONFLICTS = {
     "clients_email_key": ("email_taken", "email id already registered"),
