@@ -1,16 +1,17 @@
 """Statements: SQL text with a name, put together from parts that declare what they need.
 
-A part is one common table expression (CTE). It names the CTEs and columns that it reads from parts before it, and the
-columns that it returns. A statement is a row of such parts and, as the last one, what the statement does with them:
+A part is one common table expression (CTE). It declares the CTEs and columns that it reads from the parts before it,
+and the columns that it returns. A statement is a sequence of parts. The last one, a part or plain SQL, is the main
+query:
 
     Statement("rename", CHANGED, INSERT_RECORDS, "SELECT id FROM changed")
 
-becomes ``WITH /* users: rename */ changed AS (…), recorded AS (…) SELECT id FROM changed``. A part whose need is not
-met, or a name that is there twice, is refused when the statement is built. That is when its module is imported, for all
-statements but the few whose text depends on a request. ``database.query`` refuses parameters that the text does not
-have, and missing ones. The text of a part is SQL as it is sent, so it can be read and tried in ``psql``.
+is ``WITH /* users: rename */ changed AS (…), recorded AS (…) SELECT id FROM changed``. Building a statement refuses a
+part whose need is not met, and two parts of one name. Most statements are built when their module is imported. The few
+whose text depends on a request are built and kept when they are first used. ``database.query`` refuses missing and
+surplus parameters. Parts are SQL as it is sent, so one can read them and try them in ``psql``.
 
-The name stands in a comment, for the logs of PostgreSQL, ``pg_stat_activity`` and ``pg_stat_statements``. It comes
+The name is a comment in the text, for the logs of PostgreSQL, ``pg_stat_activity`` and ``pg_stat_statements``. It comes
 after the first word, because PostgreSQL 18 leaves a comment before the statement out of ``pg_stat_statements``.
 """
 
@@ -46,7 +47,7 @@ class Part:
 
     @property
     def cte(self) -> str:
-        """The part as it stands behind WITH."""
+        """The part as it is written behind WITH."""
         return f"{self.name} AS {'MATERIALIZED ' if self.materialized else ''}(\n        {self.sql.strip()}\n    )"
 
 
@@ -56,7 +57,7 @@ class Statement:
     __slots__ = ("name", "parameters", "text")
 
     def __init__(self, name: str, *parts: Part | str) -> None:
-        """Put parts together; the last one, a part or plain SQL, is what the statement does. Raises Unfit."""
+        """Put parts together. The last one is the main query. Raises Unfit."""
         given: dict[str, Columns] = {}
         ctes = []
         for part in parts[:-1]:
@@ -83,7 +84,7 @@ class Statement:
 
 
 class _Names(dict[str, str]):
-    """The names that a text asks for when it is formatted."""
+    """The names of the placeholders of a text that is formatted with this."""
 
     def __missing__(self, name: str) -> str:
         self[name] = ""
