@@ -82,9 +82,9 @@ def problems(user: Mapping[str, str], parts: Parts, ports: Mapping[str, Port]) -
     """Return a line for each of the user's variables that the service, the gateway or the local Auth cannot use."""
     environment = {**user, **{variable: str(port.number) for variable, port in ports.items()}}
     readers: list[Callable[[Mapping[str, str]], object]] = [
-        Settings.from_environment,
+        Settings,
         gateway_settings.read_settings,
-        lambda given: compiled_pattern(given.get("MG_USERS_PASS_REGEX") or Settings().pass_regex),
+        lambda given: compiled_pattern(given.get("MG_USERS_PASS_REGEX") or Settings({}).pass_regex),
     ]
     if key := environment.get("MG_USERS_SECRET_KEY"):
         readers.append(lambda _given: check_secret_key(key))
@@ -178,7 +178,7 @@ def known_secrets(user: Mapping[str, str], parts: Parts) -> list[str]:
     if parts.auth:
         own["MG_AUTH_SECRET_KEY"] = ""
     elif user.get("MG_SPICEDB_HOST"):
-        own["MG_SPICEDB_PRE_SHARED_KEY"] = Settings().spicedb_pre_shared_key
+        own["MG_SPICEDB_PRE_SHARED_KEY"] = Settings({}).spicedb_pre_shared_key.plain
     if not parts.database:
         own["MG_USERS_DB_PASS"] = DATABASE_PASSWORD
         own["MG_USERS_DB_OWNER_PASS"] = ""
@@ -233,9 +233,9 @@ def _rate(user: Mapping[str, str]) -> str:
     """Return MG_USERS_DELETE_INTERVAL as a schedule expression of a second or more; the default's for a wrong value."""
     name = "MG_USERS_DELETE_INTERVAL"
     try:
-        seconds = Settings.from_environment({name: user.get(name, "")}).delete_interval
+        seconds = Settings({name: user.get(name, "")}).delete_interval
     except SettingsError:  # told by problems()
-        seconds = Settings().delete_interval
+        seconds = Settings({}).delete_interval
     return f"rate({max(1, round(seconds))} seconds)"
 
 

@@ -4,8 +4,8 @@ from users.access import CHANGING_PROFILE
 from users.body import Body
 from users.edge import Reply, Request, operation
 from users.fields import check_name_size, check_username, is_reserved, reserved_username
+from users.parsers import folded_username
 from users.repository import changes
-from users.settings import folded_username
 from users.target import changed, find_target, notice
 
 

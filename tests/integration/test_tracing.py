@@ -229,7 +229,7 @@ print([name for name in sys.modules if name.startswith(("opentelemetry", "reques
 )
 def test_a_variable_that_cannot_be_understood(service: Service, log_output: io.StringIO, name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name}: "):
-        Settings.from_environment({name: value})
+        Settings({name: value})
     with service.configured(**{name: value}):
         assert service.call("view_profile", token="a.b.c").error == (500, "internal")
     assert f'"cause":"{name}: ' in log_output.getvalue()

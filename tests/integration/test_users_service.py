@@ -536,7 +536,7 @@ def test_certificates_that_are_none(authority: trustme.CA, tmp_path: Path) -> No
     for variables, text in cases:
         environment = {f"MG_USERS_GRPC_{name}": value for name, value in variables.items()}
         with pytest.raises(SettingsError, match=re.escape(text)) as refused:
-            server_credentials(Settings.from_environment(environment))
+            server_credentials(Settings(environment))
         assert "PRIVATE KEY" not in str(refused.value)
 
 

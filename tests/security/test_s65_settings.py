@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,7 +21,8 @@ from tests.bootstrapping import bootstrap, empty_service
 from tests.cli.command_line import CommandLine
 from tests.local.test_supervisor import running
 from tests.service import ROOT, Service
-from users.settings import LOG_LEVELS, Settings, SettingsError
+from users.parsers import LOG_LEVELS
+from users.settings import Settings, SettingsError
 
 WRONG = [
     ("MG_USERS_DELETE_AFTER", "-1h", "must be a Go duration from 0s to 2562047h, such as 24h"),
@@ -76,7 +76,7 @@ def named(text: str) -> list[str]:
 @pytest.mark.parametrize(("name", "value", "told"), WRONG, ids=[f"{name}={value[:12]!r}" for name, value, _ in WRONG])
 def test_s65_a_wrong_value_is_named_with_what_it_may_be(name: str, value: str, told: str) -> None:
     with pytest.raises(SettingsError) as raised:
-        Settings.from_environment({name: value})
+        Settings({name: value})
     assert str(raised.value).startswith(f"{name}: ")
     assert told in str(raised.value)
     assert value not in str(raised.value).removeprefix(name)
@@ -96,16 +96,16 @@ def test_s65_a_wrong_value_is_named_with_what_it_may_be(name: str, value: str, t
     ],
 )
 def test_s65_the_ends_of_what_is_taken(name: str, value: str, read: object) -> None:
-    field = next(spec.name for spec in fields(Settings) if spec.metadata["name"] == name)
-    assert getattr(Settings.from_environment({name: value}), field) == read
+    field = next(variable.field for variable in Settings.variables() if variable.name == name)
+    assert getattr(Settings({name: value}), field) == read
 
 
 def test_s65_no_setting_takes_just_any_number() -> None:
-    assert [spec.name for spec in fields(Settings) if spec.metadata["parse"] in (int, float)] == []
+    assert [variable.name for variable in Settings.variables() if variable.parse in (int, float)] == []
 
 
 def test_s65_what_is_the_longest_is_a_moment_for_postgresql_and_python(service: Service) -> None:
-    longest = Settings.from_environment({"MG_USERS_DELETE_AFTER": "2562047h"}).delete_after
+    longest = Settings({"MG_USERS_DELETE_AFTER": "2562047h"}).delete_after
     assert datetime.now(UTC) + timedelta(seconds=longest) > datetime.now(UTC) - timedelta(seconds=longest)
     (row,) = service.execute("SELECT now() - make_interval(secs => %s) < now() AS past", longest)
     assert row["past"]
@@ -119,7 +119,7 @@ def test_s65_what_is_the_longest_is_a_moment_for_postgresql_and_python(service: 
 def test_s65_all_are_named_at_once_and_secrets_are_not_shown() -> None:
     secrets = {"MG_USERS_DB_PASS": CANARY, "MG_USERS_SECRET_KEY": CANARY, "MG_EMAIL_PASSWORD": CANARY}
     with pytest.raises(SettingsError) as raised:
-        Settings.from_environment(SEVERAL | secrets)
+        Settings(SEVERAL | secrets)
     assert sorted(named(str(raised.value))) == sorted(SEVERAL)
     assert CANARY not in str(raised.value)
 

@@ -65,7 +65,7 @@ def conninfo() -> str:
         host=s.db_host,
         port=s.db_port,
         user=s.db_user,
-        password=secret("db_pass"),
+        password=secret(settings().db_pass),
         dbname=s.db_name,
         sslmode=s.db_ssl_mode,
         sslcert=s.db_ssl_cert or None,
@@ -163,7 +163,7 @@ def _connected() -> psycopg.Connection[DictRow]:
             _connection = _connect()
         except psycopg.OperationalError as error:
             # Rotated since it was read. Asked by libpq's flag, because there is no SQLSTATE before the connection is.
-            if not (error.pgconn and error.pgconn.used_password and has_changed("db_pass")):
+            if not (error.pgconn and error.pgconn.used_password and has_changed(settings().db_pass)):
                 raise
             _connection = _connect()
     return _connection

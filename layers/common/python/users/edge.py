@@ -102,7 +102,7 @@ class Request:
         ``X-Forwarded-For`` is never read: anybody can write it.
         """
         source: str = self.event["requestContext"]["http"]["sourceIp"]
-        expected = secret("origin_secret")
+        expected = secret(settings().origin_secret)
         if expected and hmac.compare_digest(self.headers.get("x-origin-verify", "").encode(), expected.encode()):
             return self.headers.get("cloudfront-viewer-address", "").rpartition(":")[0] or source
         return source

@@ -7,7 +7,7 @@ import os
 
 from aws_lambda_powertools.logging import Logger
 
-from users.settings import LOG_LEVELS
+from users.parsers import LOG_LEVELS
 
 # Read here and not by settings(): a variable that cannot be understood must not keep a function from telling so.
 logger = Logger(service="users", level=LOG_LEVELS.get(os.environ.get("MG_USERS_LOG_LEVEL", ""), "INFO"), utc=True)

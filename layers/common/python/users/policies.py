@@ -126,7 +126,7 @@ def _delete(resource_type: str, resource_id: str, relation: str, user_id: str) -
 
 
 def _bearer() -> tuple[tuple[str, str], ...]:
-    return (("authorization", f"Bearer {secret('spicedb_pre_shared_key')}"),)
+    return (("authorization", f"Bearer {secret(settings().spicedb_pre_shared_key)}"),)
 
 
 @cache

@@ -3,14 +3,14 @@
 import hmac
 
 from users.secrets import secret
-from users.settings import SettingsError
+from users.settings import SettingsError, settings
 
 _LEAST_LENGTH = 32  # characters
 
 
 def check_secret_key(key: str | None = None) -> None:
     """Raise SettingsError when ``MG_USERS_SECRET_KEY`` is missing or short; ``key`` is its value, None for its own."""
-    if len(secret("secret_key") if key is None else key) < _LEAST_LENGTH:
+    if len(secret(settings().secret_key) if key is None else key) < _LEAST_LENGTH:
         raise SettingsError(f"MG_USERS_SECRET_KEY: needs at least {_LEAST_LENGTH} characters")
 
 
@@ -20,7 +20,7 @@ def derived_key(purpose: str) -> bytes:
     Two purposes have unrelated keys, so that what one signs or encrypts is of no use to another.
     """
     check_secret_key()
-    return hmac.digest(secret("secret_key").encode(), f"key\0{purpose}".encode(), "sha256")
+    return hmac.digest(secret(settings().secret_key).encode(), f"key\0{purpose}".encode(), "sha256")
 
 
 def keyed_digest(purpose: str, text: str) -> str:

@@ -82,7 +82,7 @@ def _obstacle(row: dict[str, Any]) -> str:
 def _create(s: Settings) -> str:
     _check(s)
     user = _administrator(s, s.admin_username)
-    secret_hash = passwords.hash_password(secret("admin_password"))
+    secret_hash = passwords.hash_password(secret(settings().admin_password))
     try:
         accounts.register(user, secret_hash, [outbox.user_created(user, None, "")])
     except Conflict as error:
@@ -99,7 +99,7 @@ def _create(s: Settings) -> str:
 
 def _check(s: Settings) -> None:
     """The rules of registration; the documented password is good on a developer's machine, and only there."""
-    password = secret("admin_password")
+    password = secret(settings().admin_password)
     local_default = in_local_mode() and not is_exposed() and password == _WELL_KNOWN_PASSWORD
     if password == _WELL_KNOWN_PASSWORD and not local_default:
         raise SettingsError("MG_USERS_ADMIN_PASSWORD: the well-known default is refused, set another")

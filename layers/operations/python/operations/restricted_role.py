@@ -68,7 +68,7 @@ def ensure_restricted_role(connection: psycopg.Connection) -> None:
 
 def _make(connection: psycopg.Connection, role: str) -> None:
     """Let the role log in by the password. The server gets its SCRAM verifier only, and so does the server's log."""
-    password = secret("db_pass")
+    password = secret(settings().db_pass)
     if not password:
         raise SettingsError("MG_USERS_DB_PASS: the role that MG_USERS_DB_OWNER makes needs a password")
     verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
