@@ -102,4 +102,4 @@ def _issue_repairing(account: Account, description: str) -> auth_client.Tokens:
     try:
         return auth_client.issue(account.id, role=account.role, verified=account.verified, description=description)
     except auth_client.RelationMissing as error:
-        raise Unavailable("auth") from error
+        raise Unavailable("auth", "relation missing") from error

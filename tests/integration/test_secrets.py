@@ -118,7 +118,7 @@ def test_a_secret_that_cannot_be_had_is_a_dependency_away(environment: pytest.Mo
     with pytest.raises(Unavailable) as raised:
         secrets.secret(settings().db_pass)
     assert raised.value.dependency == "secrets manager"
-    assert "ResourceNotFoundException" in str(raised.value.__cause__)
+    assert "ResourceNotFoundException" in raised.value.reason
 
 
 def test_a_server_that_fails_is_asked_twice(environment: pytest.MonkeyPatch) -> None:

@@ -51,11 +51,16 @@ _MOST_PREPARED = 50  # of one connection; PostgreSQL holds up to 0.5 MB for each
 _connection: psycopg.Connection[DictRow] | None = None
 
 
-class QueryTooExpensive(Unavailable):
-    """The role's ``statement_timeout`` ended the statement."""
+class DatabaseUnavailable(Unavailable):
+    """``error`` is psycopg's. Its text may contain values, so it is not for logs."""
 
-    def __init__(self) -> None:
-        super().__init__("database")
+    def __init__(self, error: psycopg.Error) -> None:
+        super().__init__("database", " ".join(filter(None, (type(error).__name__, error.sqlstate))))
+        self.error = error
+
+
+class QueryTooExpensive(DatabaseUnavailable):
+    """The role's ``statement_timeout`` ended the statement."""
 
 
 def conninfo() -> str:
@@ -109,7 +114,7 @@ def _query(statement: str, parameters: Parameters, read_only: bool, prepare: boo
     try:
         return _send(lambda: _run(_connected(), statement, parameters, prepare), read_only=read_only)
     except pg.QueryCanceled as error:
-        raise QueryTooExpensive from error
+        raise QueryTooExpensive(error) from error
     except (pg.ProgramLimitExceeded, pg.StatementTooComplex) as error:
         # A value that no index can hold, for instance. psycopg counts it among the troubles of the server.
         raise BadRequest("malformed_entity", "malformed entity specification") from error
@@ -120,7 +125,7 @@ def _query(statement: str, parameters: Parameters, read_only: bool, prepare: boo
         pg.UndefinedColumn,
     ) as error:
         close()
-        raise Unavailable("database") from error
+        raise DatabaseUnavailable(error) from error
     except pg.UniqueViolation as error:
         if error.diag.constraint_name not in _CONFLICTS:
             raise

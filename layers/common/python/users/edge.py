@@ -32,7 +32,7 @@ from users.errors import (
     UnsupportedMediaType,
     UsersError,
 )
-from users.invocation import invocation, tell_unavailable
+from users.invocation import invocation, log_unavailable
 from users.log import logger, place
 from users.media_type import is_json
 from users.metrics import count
@@ -311,7 +311,7 @@ def _run(handler: Handler, request: Request) -> Reply:
 
 def _tell(error: UsersError) -> None:
     if isinstance(error, Unavailable):
-        tell_unavailable(error)
+        log_unavailable(error)
     else:
         logger.warning("refused", status=error.status, error=error.code)
     if isinstance(error, TooManyRequests):

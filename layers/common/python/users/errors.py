@@ -123,14 +123,17 @@ class TooManyRequests(UsersError):
 
 
 class Unavailable(UsersError):
-    """A dependency (database, Auth, policy store) is away; the same request may succeed later.
+    """A dependency (database, Auth, policy store) does not do its work now, and may do it later.
 
-    ``dependency`` names it in the log; ``retry_after`` is in seconds (the ``Retry-After`` header).
+    ``dependency`` and ``reason`` are for logs: its name, and a gRPC status, the class of an exception or a few words.
+    ``reason`` never contains the text of a foreign exception. ``retry_after`` is in seconds (the ``Retry-After``
+    header).
     """
 
     status = 503
 
-    def __init__(self, dependency: str, retry_after: int = 2) -> None:
+    def __init__(self, dependency: str, reason: str, *, retry_after: int = 2) -> None:
         super().__init__("service_unavailable", "service temporarily unavailable, please retry")
         self.dependency = dependency
+        self.reason = reason
         self.retry_after = retry_after

@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from users.errors import Unavailable, UsersError
-from users.invocation import invocation, tell_unavailable
+from users.invocation import invocation, log_unavailable
 from users.log import logger, place
 from users.readiness import CHECK, readiness_of
 from users.settings import SettingsError
@@ -55,7 +55,7 @@ def _run(handler: Handler[Result], event: Mapping[str, Any], context: Any, fores
     try:
         return handler(event, context)
     except Unavailable as error:
-        tell_unavailable(error)
+        log_unavailable(error)
         raise
     except (UsersError, SettingsError, foreseen):
         raise

@@ -25,15 +25,6 @@ def invocation(
         yield outcome
 
 
-def tell_unavailable(error: Unavailable) -> None:
-    """Log which dependency was away, and what told so."""
-    logger.error("dependency unavailable", dependency=error.dependency, cause=cause_of(error))
-
-
-def cause_of(error: Unavailable) -> str:
-    """The class of the exception that told so, with PostgreSQL's or gRPC's code of it, if any."""
-    cause = error.__cause__
-    grpc_code = getattr(cause, "code", None)
-    code = getattr(cause, "sqlstate", None) or (grpc_code() if callable(grpc_code) else grpc_code)
-    name = type(cause).__name__
-    return f"{name} {code}" if code else name
+def log_unavailable(error: Unavailable) -> None:
+    """Log the dependency that was away, and the reason."""
+    logger.error("dependency unavailable", dependency=error.dependency, cause=error.reason)

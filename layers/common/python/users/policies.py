@@ -99,7 +99,7 @@ def _write(held: Mapping[tuple[str, str], bool]) -> None:
                 metadata=(*_bearer(), *metadata),
             )
     except grpc.RpcError as error:
-        raise Unavailable("spicedb") from error
+        raise Unavailable("spicedb", error.code().name) from error
 
 
 def _delete(resource_type: str, resource_id: str, relation: str, user_id: str) -> None:
@@ -122,7 +122,7 @@ def _delete(resource_type: str, resource_id: str, relation: str, user_id: str) -
                 metadata=(*_bearer(), *metadata),
             )
     except grpc.RpcError as error:
-        raise Unavailable("spicedb") from error
+        raise Unavailable("spicedb", error.code().name) from error
 
 
 def _bearer() -> tuple[tuple[str, str], ...]:

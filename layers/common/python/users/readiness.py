@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from users.errors import Unavailable
-from users.invocation import cause_of
 from users.log import logger
 from users.settings import SettingsError, settings
 from users.snapstart import import_late
@@ -53,7 +52,7 @@ def readiness_of(operation: str) -> Callable[[], dict[str, Any]]:
         except SettingsError as error:
             raise _not_ready(str(error)) from error
         except Unavailable as error:
-            raise _not_ready(f"{error.dependency}: {cause_of(error)}") from error
+            raise _not_ready(f"{error.dependency}: {error.reason}") from error
         logger.info("ready")
         return dict(READY)
 

@@ -50,7 +50,7 @@ def secret(setting: Secret) -> str:
     except Unavailable as error:
         if known is None:
             raise
-        logger.warning("secret was not refreshed", variable=_arn_variable(setting), cause=str(error.__cause__))
+        logger.warning("secret was not refreshed", variable=_arn_variable(setting), cause=error.reason)
         known.stale_at = time.time() + _PAUSE
         return known.text
 
@@ -134,7 +134,7 @@ def _call(region: str, arn: str) -> str:
     endpoint = os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or default
     body = json.dumps({"SecretId": arn}).encode()
     target = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "secretsmanager.GetSecretValue"}
-    problem: Exception = OSError()
+    problem = ""
     for _ in range(_TRIES):
         try:
             environment = {"AWS_REGION": region, **credentials()}
@@ -146,9 +146,9 @@ def _call(region: str, arn: str) -> str:
             document = json.loads(answer)
             if status == 200:
                 return str(document["SecretString"])
-            problem = OSError(f"{status} {document.get('__type', '')}")
-            if status < 500 and "Throttl" not in str(problem):
+            problem = f"{status} {document.get('__type', '')}"
+            if status < 500 and "Throttl" not in problem:
                 break
         except (OSError, ValueError, KeyError) as error:
-            problem = error
-    raise Unavailable("secrets manager") from problem
+            problem = type(error).__name__
+    raise Unavailable("secrets manager", problem)

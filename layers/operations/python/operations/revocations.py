@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from operations.grpc_status import status_of
 from operations.relay import DestinationUnavailable, Outcome, Row
 from users import auth_client
 from users.errors import Unavailable, UsersError
@@ -21,7 +20,7 @@ class RevocationChannel:
                 for token_id in row.payload["token_ids"]:
                     auth_client.revoke(row.user_id or "", token_id)
             except Unavailable as error:
-                raise DestinationUnavailable(f"Auth: {status_of(error)}") from error
+                raise DestinationUnavailable(f"Auth: {error.reason}") from error
             except UsersError as error:
                 yield Outcome(row, error.code)
             else:

@@ -179,7 +179,7 @@ class _Attempts:
             detach(user_id)
         except Unavailable as error:
             self._count(away=_is_away(error))
-            logger.warning("account was not removed", dependency=error.dependency, cause=_reason(error))
+            logger.warning("account was not removed", dependency=error.dependency, cause=error.reason)
             return _Outcome.FAILED
         self._count(away=False)
         return _Outcome.DETACHED
@@ -190,12 +190,6 @@ class _Attempts:
                 self._away_in_a_row = self._away_in_a_row + 1 if away else 0
 
 
-def _reason(error: Unavailable) -> str:
-    """gRPC's status by name; "refused" for an answer that it was not done."""
-    code = getattr(error.__cause__, "code", None)
-    return str(code().name) if code else "refused"
-
-
 def _is_away(error: Unavailable) -> bool:
     """Whether another account would fare the same: not when the dependency answered that this one cannot be done."""
-    return _reason(error) not in {"refused", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"}
+    return error.reason not in {"refused", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"}

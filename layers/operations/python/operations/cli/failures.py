@@ -8,7 +8,7 @@ import click
 import psycopg
 from psycopg import errors as pg
 
-from users.database import QueryTooExpensive
+from users.database import DatabaseUnavailable, QueryTooExpensive
 from users.errors import Unavailable, UsersError
 from users.settings import SettingsError, settings
 
@@ -92,8 +92,8 @@ def explain(error: BaseException) -> Failure:
 def _unavailable(error: Unavailable) -> Failure:
     if isinstance(error, QueryTooExpensive):
         return Failure(Exit.UNAVAILABLE, "database_busy", "the database did not answer in time: try again")
-    if isinstance(error.__cause__, psycopg.Error):
-        return _database(error.__cause__)
+    if isinstance(error, DatabaseUnavailable):
+        return _database(error.error)
     return _away(error)
 
 
@@ -116,10 +116,9 @@ def _away(error: Unavailable) -> Failure:
         "spicedb": f"SpiceDB at {s.spicedb_host}:{s.spicedb_port} (MG_SPICEDB_*)",
         "domains": "the Domains service (MG_DOMAINS_GRPC_URL)",
     }.get(error.dependency, error.dependency)
-    code = getattr(error.__cause__, "code", None)
-    reason = f" ({code().name})" if callable(code) else ""
     message = (
-        f"{where} cannot be used{reason}; nothing was changed that needs it: run the command again when it is back"
+        f"{where} cannot be used ({error.reason}); nothing was changed that needs it: run the command again when it is"
+        " back"
     )
     return Failure(Exit.UNAVAILABLE, f"{error.dependency}_unavailable", message)
 
