@@ -6,7 +6,7 @@ SAM := SAM_CLI_TELEMETRY=0 .local/tools/sam/bin/sam
 ARGS ?=
 # Each worker starts a PostgreSQL of its own, so a few tests are quicker without workers. ARGS may hold another -n.
 PYTEST = $(VENV)/python -m pytest -n $(if $(ARGS),0,$(1)) $(ARGS)
-BENCHMARK := PYTHONPATH=.:layers/common/python:layers/operations/python $(VENV)/python
+BENCHMARK := PYTHONPATH=.:layers/common/python:layers/background/python $(VENV)/python
 CODE := functions layers local
 # Of the functions and layers: arm64 or x86_64.
 ARCHITECTURE ?= arm64
@@ -40,11 +40,11 @@ run:
 # UsersService for other services; against what `make run` runs, or the database of MG_USERS_DB_*.
 grpc:
 	@$(PYTHON) local/install.py install local
-	@PYTHONPATH=layers/common/python:layers/operations/python exec $(VENV)/python -m operations.users_service
+	@PYTHONPATH=layers/common/python:layers/background/python exec $(VENV)/python -m background.users_service
 
 # Nothing to install: what renders the mails needs Python alone.
 mails:
-	@PYTHONPATH=layers/common/python:layers/operations/python $(PYTHON) -m operations.mails .local/mails
+	@PYTHONPATH=layers/common/python:layers/background/python $(PYTHON) -m background.mail.templates .local/mails
 
 sam-local:
 	@$(PYTHON) local/install.py install local sam
@@ -118,9 +118,9 @@ generate:
 	@$(PYTHON) local/install.py install dev certificates diagram viewer
 	$(VENV)/python -m local.docs
 	$(VENV)/python -m local.certificates
-	cd layers/common/python && $(CURDIR)/$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. users/proto/*.proto
-	cd layers/operations/python && \
-		$(CURDIR)/$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. operations/proto/*.proto
+	cd layers/common/python && $(CURDIR)/$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. users/peers/proto/*.proto
+	cd layers/background/python && \
+		$(CURDIR)/$(VENV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. background/*/proto/*.proto
 
 clean:
 	rm -rf .venv .aws-sam .local/sam .local/tools local/mail/node_modules tests/clients/node_modules local/tools/pyodide/node_modules local/tools/certificates/node_modules local/tools/diagram/node_modules local/tools/viewer/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

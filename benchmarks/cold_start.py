@@ -150,10 +150,10 @@ class People:
         answer = self._call(self._register, "register_user", account)
         if admin:
             self._connection.execute("UPDATE users SET role = 1 WHERE id = %s", [answer["id"]])
-            from users import policies
             from users.models import Role
+            from users.peers import spicedb
 
-            policies.grant(answer["id"], Role.ADMIN)
+            spicedb.grant(answer["id"], Role.ADMIN)
         login = {"identity": account["email"], "secret": SECRET}
         return {"id": answer["id"], "email": account["email"], **self._call(self._log_in, "issue_token", login)}
 
@@ -329,7 +329,7 @@ def surroundings(server: PostgresServer, folder: Path) -> Iterator[dict[str, str
             }
             server.create_database("users")
             os.environ |= variables | {"MG_USERS_LOG_LEVEL": "warn"}  # here, not in the functions
-            from operations.schema import migrate
+            from background.setup.schema import migrate
 
             migrate()
             yield variables
@@ -354,7 +354,7 @@ class Builds:
         python = interpreter(LAMBDA_PYTHON)
         version = LAMBDA_PYTHON if python else f"{sys.version_info.major}.{sys.version_info.minor}"
         architecture = next(name for name, machine in MACHINES.items() if machine == platform.machine())
-        for name in ("dependencies", "common", "operations"):
+        for name in ("dependencies", "common", "background"):
             build(ROOT / "layers" / name, folder / name, architecture, version)
             shutil.copytree(folder / name, folder / "opt", dirs_exist_ok=True)  # as Lambda unpacks them
         for name in ("monolith", "runtime"):

@@ -28,7 +28,7 @@ MEASURED = {
     "registration": (HASHING_MEMORY, 17.7),
 }
 RELAY, IDLE_RELAY = 16.8, 2.0  # of deliver_outbox with one event for EventBridge, and with nothing
-WOKEN = 100  # milliseconds that a woken run waits for further changes, in which it delivers (operations.lookout)
+WOKEN = 100  # milliseconds that a woken run waits for further changes (background.delivery.lookout)
 # Where more changes come, it waits on: runs, and their milliseconds, for each change at so many changes a second
 # (benchmarks/relay.py).
 WAITING = {10: (0.14, 95), 80: (0.001, 14)}

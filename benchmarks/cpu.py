@@ -125,7 +125,7 @@ def _handler(operation: str) -> Callable[[Event, object], Event]:
 
 def backend_seconds() -> float:
     """CPU of the PostgreSQL process behind this process's connection, by the kernel's scheduler: nanoseconds."""
-    from users import database
+    from users.repository import database
 
     connection = database._connection
     if connection is None:
@@ -179,7 +179,7 @@ def _surroundings(server: PostgresServer, users: int) -> Iterator[None]:
             "MG_USERS_REGISTRATIONS_PER_HOUR": "1000000",
             "MG_ALLOW_UNVERIFIED_USER": "true",
         }
-        from operations.schema import migrate
+        from background.setup.schema import migrate
 
         migrate()
         with psycopg.connect(conninfo, autocommit=True) as connection:
@@ -203,7 +203,7 @@ def main() -> None:
         temporary_postgres() as server,
         _surroundings(server, options.users),
     ):
-        from users import database
+        from users.repository import database
 
         bench = Bench({operation: _handler(operation) for operation in OPERATIONS})
         bench.settle(ACCOUNTS)

@@ -21,7 +21,7 @@ _TELL = f"import sys; print(*[name for name in {_HEAVY!r} if name in sys.modules
 def _seconds(code: str, folder: Path) -> tuple[float, str]:
     """The fastest of the runs of ``code``, and what the last one printed."""
     path = os.pathsep.join(
-        [str(folder), *(str(ROOT / "layers" / name / "python") for name in ("common", "operations"))]
+        [str(folder), *(str(ROOT / "layers" / name / "python") for name in ("common", "background"))]
     )
     environment = {**os.environ, "PYTHONPATH": path, "AWS_LAMBDA_FUNCTION_NAME": folder.name}
     fastest, printed = float("inf"), ""

@@ -107,7 +107,7 @@ def started_system(project: Path, folder: Path) -> Iterator[Path]:
         process = subprocess.Popen(
             [project / ".venv" / "bin" / "python", "-m", "local", "run"],
             cwd=project,
-            env={**inherited, **own, "PYTHONPATH": "layers/common/python:layers/operations/python"},
+            env={**inherited, **own, "PYTHONPATH": "layers/common/python:layers/background/python"},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -13,11 +13,11 @@ from pathlib import Path
 LAYER = Path(__file__).parents[1] / "layers" / "common" / "python"
 sys.path.insert(0, str(LAYER))
 
-from users.common_passwords import is_common  # noqa: E402
+from users.rules.common_passwords import is_common  # noqa: E402
 
 _READ = """
 import time
-from users import common_passwords
+from users.rules import common_passwords
 started = time.perf_counter()
 common_passwords.is_common("xkqzwvrt")
 print((time.perf_counter() - started) * 1000)

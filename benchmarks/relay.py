@@ -116,9 +116,9 @@ def invoke(url: str, path: str = _INVOKE, *, kind: str = "Event") -> None:
 
 def change(first: int, rate: float, seconds: float) -> None:
     """Be one of the processes that make changes: commit, wake; tell each event's number and moment at the end."""
-    from users.outbox import Record
     from users.repository.outbox import record
-    from users.wake import wake_delivery
+    from users.rules.outbox_records import Record
+    from users.steps.wake import wake_delivery
 
     chance = random.Random(first)
     committed = {}
@@ -239,7 +239,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, temporary_postgres() as server, bus.served() as bus_url:
         conninfo = server.create_database("users")
         os.environ |= variables(server, bus_url) | {"MG_USERS_LOG_LEVEL": "warn"}  # here, not in the functions
-        from operations.schema import migrate
+        from background.setup.schema import migrate
 
         migrate()
         log = Path(folder) / "gateway.log"

@@ -68,9 +68,9 @@ def _median(run: Callable[[], Any], runs: int) -> float:
 
 def _cases(users: int, admin: str) -> list[tuple[str, str, int, Callable[[], Any]]]:
     """Name, upstream's condition and offset, and our call."""
-    from users.listing import read_listing, read_search
-    from users.query import Query
     from users.repository import logins, pages
+    from users.rules.listing import read_listing, read_search
+    from users.rules.query_string import Query
 
     deep = users * 9 // 10
     ordinary = "u.status = 0 AND u.role = 0"
@@ -82,7 +82,7 @@ def _cases(users: int, admin: str) -> list[tuple[str, str, int, Callable[[], Any
         return lambda: pages.search_users(admin, read_search(Query(query)))
 
     def cursor() -> str:
-        from users.cursor import Cursor, Place
+        from users.rules.cursor import Cursor, Place
 
         moment = (
             psycopg.connect(os.environ["BENCHMARK_CONNINFO"])
@@ -138,7 +138,7 @@ def _run(server: PostgresServer, users: int, runs: int) -> None:
         "MG_USERS_DB_NAME": "users",
         "MG_USERS_SECRET_KEY": "0123456789abcdef0123456789abcdef",
     }
-    from operations.schema import migrate
+    from background.setup.schema import migrate
 
     migrate("0005")  # the indexes of search are built over the rows: that takes less than feeding them row by row
     with psycopg.connect(conninfo, autocommit=True) as connection:

@@ -62,7 +62,7 @@ def _resident() -> float:
 
 def _upstream(connection: psycopg.Connection, most: int) -> float:
     """Accounts in a second, of the first ``most``."""
-    from users.purge import detach
+    from users.steps.purge import detach
 
     removed, started = 0, time.perf_counter()
     while removed < most and (page := connection.execute(_PAGE).fetchall()):
@@ -75,7 +75,7 @@ def _upstream(connection: psycopg.Connection, most: int) -> float:
 
 def _ours(due: int) -> tuple[float, list[float]]:
     """Accounts in a second, and the memory at the start, in the middle and at the end."""
-    from operations.sweep import count_due, sweep
+    from background.removal.sweep import count_due, sweep
 
     resident = [_resident()]
 
@@ -97,7 +97,7 @@ def _ours(due: int) -> tuple[float, list[float]]:
 def _run(server: PostgresServer, name: str, due: int, upstream: int) -> None:
     os.environ["MG_USERS_DB_NAME"] = name
     _forget()
-    from operations.schema import migrate
+    from background.setup.schema import migrate
 
     conninfo = server.create_database(name)
     migrate()
@@ -120,12 +120,14 @@ def _durable(folder: Path) -> PostgresServer:
 
 
 def _forget() -> None:
-    from users import database, domains, policies, settings
+    from users import settings
+    from users.peers import domains, spicedb
+    from users.repository import database
 
     database.close()
     domains.close()
-    policies._permissions.cache_clear()
-    policies._channel.cache_clear()
+    spicedb._permissions.cache_clear()
+    spicedb._channel.cache_clear()
     settings.settings.cache_clear()
 
 

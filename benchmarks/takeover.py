@@ -1,6 +1,6 @@
 """How long a takeover of many users takes, and how long requests wait meanwhile.
 
-PYTHONPATH=.:layers/common/python:layers/operations/python .venv/bin/python benchmarks/takeover.py --users 100000
+PYTHONPATH=.:layers/common/python:layers/background/python .venv/bin/python benchmarks/takeover.py --users 100000
 
 A writer updates one row after the other all the time, as requests do; its slowest statement is printed.
 """
@@ -39,7 +39,7 @@ def _run(server: PostgresServer, users: int) -> None:
         "MG_USERS_SECRET_KEY": uuid.uuid4().hex,
         "MG_USERS_LOG_LEVEL": "error",
     }
-    from operations.bootstrap import bootstrap
+    from background.setup.bootstrap import bootstrap
 
     over, waits = threading.Event(), [0.0]
 

@@ -39,8 +39,8 @@ _UNUSED = (
     *(f"*.dist-info/{name}" for name in ("RECORD", "WHEEL", "INSTALLER", "REQUESTED", "top_level.txt", "sboms")),
     # what runs at the operator's: `python -m users` and the gRPC server
     "users/__main__.py",
-    "operations/cli",
-    "operations/users_service",
+    "background/cli",
+    "background/users_service",
     # cffi at run time is _cffi_backend alone; these two are its compiler
     "cffi",
     "cffi-*.dist-info",

@@ -15,8 +15,8 @@ from local.auth import settings as auth_settings
 from local.gateway import settings as gateway_settings
 from local.other_sites import is_loopback
 from local.ports import Port
-from users.passwords import compiled_pattern
-from users.secret_key import check_secret_key
+from users.rules.passwords import compiled_pattern
+from users.rules.secret_key import check_secret_key
 from users.settings import Settings, SettingsError
 
 ADMIN_EMAIL = "admin@example.com"

@@ -14,9 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 DEV = "requirements-dev"
 DEPENDENCIES = "layers/dependencies/requirements"
-OPERATIONS = "layers/operations/requirements"
+BACKGROUND = "layers/background/requirements"
 LAMBDA = "requirements-lambda"
-CONSTRAINED = ("requirements-local", DEPENDENCIES, OPERATIONS, LAMBDA)
+CONSTRAINED = ("requirements-local", DEPENDENCIES, BACKGROUND, LAMBDA)
 TOOLS = (
     "local/tools/sam",
     "local/tools/node",
@@ -65,7 +65,7 @@ def main() -> None:
     compile_set(DEV)
     for name in CONSTRAINED:
         compile_set(name, constraint=DEV)
-    leave_out(OPERATIONS, DEPENDENCIES)
+    leave_out(BACKGROUND, DEPENDENCIES)
     leave_out(LAMBDA, DEPENDENCIES)
     for name in TOOLS:
         compile_set(name)

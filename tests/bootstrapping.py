@@ -62,7 +62,7 @@ def start_bootstrap(service: Service) -> "subprocess.Popen[str]":
         " done = handler('bootstrap')({}, lambda_context(300_000));"
         " print(*sys.modules); print(json.dumps(done))"
     )
-    path = ":".join(str(ROOT / part) for part in (".", "layers/common/python", "layers/operations/python"))
+    path = ":".join(str(ROOT / part) for part in (".", "layers/common/python", "layers/background/python"))
     return subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -76,7 +76,7 @@ def start_bootstrap(service: Service) -> "subprocess.Popen[str]":
 @contextmanager
 def refused(match: str) -> Iterator["pytest.ExceptionInfo[Exception]"]:
     """The block ends in BootstrapFailed, whose text matches."""
-    from operations.bootstrap import BootstrapFailed
+    from background.setup.bootstrap import BootstrapFailed
 
     with pytest.raises(BootstrapFailed, match=match) as caught:
         yield caught

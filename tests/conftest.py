@@ -33,7 +33,7 @@ AS_OWNER = {"MG_USERS_DB_USER": "postgres", "MG_USERS_DB_OWNER": ""}
 
 def pytest_configure(config: pytest.Config) -> None:
     """Leave the indexes that migrations build out of the logs that failures show, unless --log-level asks for logs."""
-    from users.log import logger
+    from users.telemetry.log import logger
 
     if not config.getoption("log_level"):
         logger.addFilter(_says_more_than_an_index)
@@ -116,8 +116,8 @@ def environment(
 @pytest.fixture(scope="session")
 def template_database(postgres: PostgresServer, environment: dict[str, str]) -> str:
     """A migrated database to copy, to which nobody is connected."""
-    from operations.restricted_role import ensure_restricted_role
-    from operations.schema import exclusive, upgrade
+    from background.setup.restricted_role import ensure_restricted_role
+    from background.setup.schema import exclusive, upgrade
 
     name = "template_users"
     postgres.create_database(name)
@@ -214,7 +214,7 @@ def make_auth(postgres: PostgresServer, tmp_path: Path) -> Iterator[Callable[...
 @pytest.fixture
 def log_output() -> Iterator[io.StringIO]:
     """What the service logs from here on."""
-    from users.log import logger
+    from users.telemetry.log import logger
 
     output = io.StringIO()
     handler = logger.registered_handler

@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import nats
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
-from operations.proto.messaging_pb2 import Message
+from background.delivery.proto.messaging_pb2 import Message
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import grpc
 
-from users.proto.domains_pb2 import DeleteUserReq, DeleteUserRes
+from users.peers.proto.domains_pb2 import DeleteUserReq, DeleteUserRes
 
 # Whether the user, by its id, is deleted from all domains.
 Domains = Callable[[str, grpc.ServicerContext], bool]

@@ -11,16 +11,16 @@ from typing import Any
 
 import psycopg
 
+from background.delivery.relay import deliver_due
 from local.auth import credentials
 from local.auth.database import Database
 from local.auth.service import Auth
 from local.auth.settings import Settings
 from local.auth.signing import load_signer
 from local.auth.tokens import Role, TokenType
-from operations.relay import deliver_due
 from tests.service import PASSWORD, Answer, Service, handler
-from users import policies
-from users.one_time_tokens import Purpose, digest
+from users.peers import spicedb
+from users.rules.one_time_tokens import Purpose, digest
 
 NEW_PASSWORD = "another 9 staple horse"
 ZERO_TIME = "0001-01-01T00:00:00Z"
@@ -51,7 +51,7 @@ def administrator(service: Service, **changes: Any) -> Person:
     """The same for an administrator."""
     registered = service.register(**changes)
     service.execute("UPDATE users SET role = 1, verified_at = now() WHERE id = %s", registered["id"])
-    policies.grant(registered["id"], 1)
+    spicedb.grant(registered["id"], 1)
     username = registered["credentials"]["username"]
     nobody = Person(registered["id"], registered["email"], username, registered["secret"], "", "")
     return logged_in(service, nobody)

@@ -87,7 +87,9 @@ def lambda_context(milliseconds: int = 60_000) -> SimpleNamespace:
 
 def forget() -> None:
     """Make the next call find what a new execution environment finds: settings unread, nothing connected."""
-    from users import dependencies, passwords, snapstart
+    import dependencies
+    from users import snapstart
+    from users.rules import passwords
 
     snapstart.forget()
     passwords.password_pattern.cache_clear()
@@ -207,12 +209,12 @@ class Service:
 
     def administrator(self) -> tuple[str, str]:
         """The id and an access token of a new administrator, made as bootstrap makes its first."""
-        from users import policies
         from users.models import Role
+        from users.peers import spicedb
 
         user = self.register()
         self.execute("UPDATE users SET role = 1 WHERE id = %s", user["id"])
-        policies.grant(user["id"], Role.ADMIN)
+        spicedb.grant(user["id"], Role.ADMIN)
         return user["id"], self.log_in(user["email"])
 
     def execute(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:

@@ -6,18 +6,19 @@ Invoked by ``make run`` (event ``{}``), and by CloudFormation as a custom resour
 from collections.abc import Mapping
 from typing import Any
 
-from operations.bootstrap import BootstrapFailed, NewerRelease, bootstrap
-from operations.custom_resource import RESERVE, answered
-from users.internal import internal
-from users.log import logger
-from users.metrics import count
+from background.setup.bootstrap import BootstrapFailed, NewerRelease, bootstrap
+from background.setup.custom_resource import RESERVE, answered
+from users.edge.internal import internal
+from users.telemetry.log import logger
+from users.telemetry.metrics import count
 
 
 @internal("bootstrap", foreseen=BootstrapFailed)
 def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """What was done: the schema's version, a sentence on the administrator, counts of accounts.
+    """Return the schema's version, a sentence on the administrator, and counts of accounts.
 
-    BootstrapFailed says what to do. Work that would outlast the function is ended in time to say so.
+    Raise BootstrapFailed with the next step for the operator. Work that would outlast the function ends early enough
+    to raise it.
     """
     seconds = context.get_remaining_time_in_millis() / 1000 - RESERVE
     if "ResponseURL" in event:
@@ -30,9 +31,9 @@ def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _update(seconds: float) -> dict[str, str | int]:
-    """CloudFormation rolls an update back by this: older code works with a newer schema, which only ever adds."""
+    """Bootstrap, also while CloudFormation rolls an update back: older code works with a newer schema."""
     try:
         return bootstrap(seconds)
-    except NewerRelease:
+    except NewerRelease:  # migrations only add
         logger.warning("the database is of a newer release and stays so")
         return {"schema": "of a newer release"}

@@ -1,21 +1,21 @@
-"""Before a new version of a function gets traffic: invoke it, and tell CodeDeploy whether it is ready.
+"""Invoke a new version of a function before it gets traffic, and report to CodeDeploy whether it is ready.
 
-CodeDeploy's hook BeforeAllowTraffic of every function. It is outside the VPC, where it reaches Lambda and CodeDeploy
-whatever ``Egress`` says; the version that it invokes is where it always is.
+This is CodeDeploy's hook BeforeAllowTraffic of every function. It runs outside the VPC, so it reaches Lambda and
+CodeDeploy with every value of ``Egress``. The version that it invokes runs in its usual place.
 
-A deployment calls one hook for each function at the same time, and each needs room for a second function. A new account
-may run ten at once. A hook that finds no room therefore makes some: it ends, and Lambda calls it again later.
+A deployment calls the hook once for each function, all at the same time. Each call needs room for a second function,
+and a new account may run ten functions at once. A hook that finds no room therefore ends, and Lambda calls it again.
 """
 
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from operations.aws_call import pause
-from operations.code_deploy import CodeDeployError, report, shift_of
-from operations.version_check import NoRoom, invoke_later, problem_of
-from users.internal import internal
-from users.log import logger
+from background.setup.aws_call import pause
+from background.setup.code_deploy import CodeDeployError, report, shift_of
+from background.setup.version_check import NoRoom, invoke_later, problem_of
+from users.edge.internal import internal
+from users.telemetry.log import logger
 
 # Seconds for which hooks take turns; CodeDeploy waits for an hour.
 _TURNS = 900
@@ -23,9 +23,10 @@ _TURNS = 900
 
 @internal("check_version", foreseen=CodeDeployError)
 def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:
-    """Why the version is not ready, empty when it is. Whatever goes wrong here fails the deployment.
+    """Return the problem of the version, empty when it is ready. Any error of the hook fails the deployment.
 
-    CodeDeployError and OSError when CodeDeploy cannot be told; it then waits for an hour, and fails the deployment.
+    Raise CodeDeployError or OSError when the report does not reach CodeDeploy. CodeDeploy then fails the deployment
+    after an hour.
     """
     deployment, execution = event["DeploymentId"], event["LifecycleEventHookExecutionId"]
     problem, is_decided = "the hook itself failed", True
@@ -61,7 +62,7 @@ def _problem(deployment: str) -> str:
     shift = shift_of(deployment)
     version = f"{shift.function}:{shift.target}"
     if shift.is_rollback:
-        # It has served before. To refuse it would end the rollback half-way.
+        # This version has served before. A refusal would end the rollback half-way.
         logger.info("not checked, because traffic goes back to this version", version=version)
         return ""
     problem = problem_of(shift.function, shift.target)

@@ -1,25 +1,25 @@
-"""DELETE /users/{id}: mark the account deleted; self or administrator (contract §4.5; decisions.md 16, 17).
+"""DELETE /users/{id}: mark the own account, or any as administrator, as deleted (contract §4.5, decisions 16, 17).
 
-``?purge=true`` by an administrator, or a grace period of ``0s``, removes it at once.
+``?purge=true`` by an administrator, or a grace period of ``0s``, removes the account at once.
 """
 
 from datetime import timedelta
 
 from users.access import IN_PERSON
-from users.edge import Reply, Request, operation
+from users.edge.http import Reply, Request, operation
 from users.errors import Conflict, Forbidden
 from users.models import Role, Status
-from users.purge import purge
 from users.repository import changes
 from users.repository.purges import Claim, claim_deleted
-from users.sessions import revocations
 from users.settings import settings
-from users.target import Target, changed, find_target, notice, status_already_assigned
+from users.steps.purge import purge
+from users.steps.sessions import revocations
+from users.steps.target import Target, changed, find_target, notice, status_already_assigned
 
 
 @operation("delete_user", access=IN_PERSON)
 def lambda_handler(request: Request) -> Reply:
-    """409 when it is deleted already or its removal has begun, and for the last enabled administrator."""
+    """Answer 409 for an account that is deleted or being removed, and for the last enabled administrator."""
     wants_purge = request.query.flag("purge") or False
     target = find_target(request, "user.delete")
     if wants_purge and not target.caller.is_admin:
@@ -40,7 +40,7 @@ def lambda_handler(request: Request) -> Reply:
 
 
 def _delete(request: Request, target: Target, *, claims: bool) -> None:
-    """Mark the account deleted and tell its owner, unless nothing of it is to stay (``claims``)."""
+    """Mark the account deleted and mail its owner. With ``claims`` the removal follows at once, and no mail is sent."""
     records = [target.event]
     if not claims:
         end = target.at + timedelta(seconds=settings().delete_after)

@@ -1,17 +1,17 @@
-"""POST /users/{id}/disable: no more login, all sessions end; self or administrator (contract §4.5; decisions.md 16)."""
+"""POST /users/{id}/disable: end an account's sessions and refuse its logins (contract §4.5, decisions 16)."""
 
 from users.access import SIGNED_IN
-from users.edge import Reply, Request, operation
+from users.edge.http import Reply, Request, operation
 from users.errors import Conflict
 from users.models import Role, Status
 from users.repository import changes
-from users.sessions import revocations
-from users.target import changed, find_target, notice, status_already_assigned
+from users.steps.sessions import revocations
+from users.steps.target import changed, find_target, notice, status_already_assigned
 
 
 @operation("disable_user", access=SIGNED_IN)
 def lambda_handler(request: Request) -> Reply:
-    """409 when it is not enabled, and for the last enabled administrator."""
+    """Answer 409 for an account that is not enabled, and for the last enabled administrator."""
     target = find_target(request, "user.disable")
     if target.user.status == Status.DELETED:
         raise Conflict("account_deleted", "the account is deleted")

@@ -1,8 +1,8 @@
 """GET /docs: the page for reading and trying the API. GET / leads to it.
 
-The viewer is Swagger UI, whose files `local/docs/viewer.py` put beside this module. Nothing comes from elsewhere: by
-its Content-Security-Policy the page loads from, and calls, nothing but the API that serves it. Its links are relative,
-so that it works below the prefix of a proxy.
+The viewer is Swagger UI. `local/docs/viewer.py` put its files beside this module. The Content-Security-Policy lets the
+page load from and call only the API that serves it. The links are relative, so that the page works below the prefix of
+a proxy.
 """
 
 import gzip
@@ -10,13 +10,13 @@ import re
 from pathlib import Path
 
 from users.access import ANYBODY
-from users.edge import Reply, Request, operation
+from users.edge.http import Reply, Request, operation
+from users.edge.static_file import static_file
 from users.errors import NotFound
-from users.static_file import static_file
 
 _FOLDER = Path(__file__).parent
 _PAGE = "page.html"
-# Names and types of the files. Those of Swagger UI are large: they lie here compressed, as most browsers take them.
+# Names and types of the files. The large files of Swagger UI lie here compressed, because most browsers accept gzip.
 _TYPES = {
     "page.html": "text/html; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
@@ -34,7 +34,7 @@ _POLICY = (
 
 @operation("docs", access=ANYBODY)
 def lambda_handler(request: Request) -> Reply:
-    """The page, one of its files, or the way to the page; NotFound for a file that it does not have."""
+    """Answer the page, one of its files, or a redirect to the page. NotFound for any other file."""
     if request.event["rawPath"] == "/":
         return Reply(302, headers={"Location": "docs"})
     name = (request.event.get("pathParameters") or {}).get("file", _PAGE)
@@ -56,6 +56,6 @@ def _file(request: Request, name: str) -> Reply:
 
 
 def _takes_gzip(accepted: str) -> bool:
-    """Whether a client that accepts these codings takes gzip: named, and not with a weight of 0 (RFC 9110, 12.5.3)."""
+    """Return whether the client accepts gzip: named, and not with a weight of 0 (RFC 9110, 12.5.3)."""
     codings = (coding.replace(" ", "").lower().partition(";") for coding in accepted.split(","))
     return any(name == "gzip" and not _NEVER.fullmatch(weight) for name, _, weight in codings)

@@ -1,20 +1,20 @@
-"""POST /users/{id}/enable: enable an account, or restore a deleted one, for administrators (decisions.md 16, 17)."""
+"""POST /users/{id}/enable: enable an account, or restore a deleted one, for administrators (decisions 16, 17)."""
 
-from users import outbox
 from users.access import ADMINISTRATOR
-from users.edge import Reply, Request, operation
+from users.edge.http import Reply, Request, operation
 from users.errors import Conflict
 from users.models import Status
 from users.repository import changes
-from users.target import changed, find_target, status_already_assigned
+from users.rules import outbox_records
+from users.steps.target import changed, find_target, status_already_assigned
 
 
 @operation("enable_user", access=ADMINISTRATOR)
 def lambda_handler(request: Request) -> Reply:
-    """409 when it is enabled, or when its removal has begun."""
+    """Answer 409 for an account that is enabled or being removed."""
     target = find_target(request, "user.enable")
-    # The mail names no network address: an administrator's is not told to the account's owner.
-    records = [target.event, outbox.notice_mail("account_enabled", target.user.email, at=target.at)]
+    # The mail shows no network address: the account's owner must not learn the administrator's.
+    records = [target.event, outbox_records.notice_mail("account_enabled", target.user.email, at=target.at)]
     user = changes.update_status(target.user.id, Status.ENABLED, records, by=target.caller.id, at=target.at)
     if user is None:
         if target.user.status != Status.ENABLED:

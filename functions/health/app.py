@@ -1,14 +1,14 @@
-"""GET /health: how the service and its dependencies are, and which build it is (contract §1.6.25).
+"""GET /health: the state of the service and its dependencies, and the build (contract §1.6.25).
 
-``fail`` (503): the database or Auth does not answer. ``warn`` (200): what is left undone will be made up for.
+``fail`` (503): the database or Auth does not answer. ``warn`` (200): the outbox will make up for the delay.
 """
 
 import uuid
 from functools import cache
 
+from dependencies import Check, checks
 from users.access import ANYBODY
-from users.dependencies import Check, checks
-from users.edge import Reply, Request, operation
+from users.edge.http import Reply, Request, operation
 from users.release import release
 from users.settings import settings
 from users.snapstart import not_in_snapshots

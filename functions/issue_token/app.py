@@ -1,30 +1,31 @@
-"""POST /users/tokens/issue: log in by e-mail address or username (contract §1.6.2, §4.3; decisions.md 6, 12, 15, 26).
+"""POST /users/tokens/issue: log in by e-mail address or username (contract §1.6.2, §4.3, decisions 6, 12, 15, 26).
 
-Read the account, verify the password, ask Auth for tokens, write one statement: no transaction is open during the hash
-or the call. Whoever cannot log in, for whatever reason, gets the same bytes for the same work (security.md S1–S3).
+Read the account, verify the password, ask Auth for tokens, write one statement. No transaction is open during the hash
+or the call. Every refused login costs the same work and gets the same bytes, whatever the reason (S1–S3).
 """
 
-from users import auth_client, outbox, passwords
 from users.access import ANYBODY, Account
-from users.attempts import Login
-from users.body import Body
-from users.edge import Reply, Request, operation
+from users.edge.body import Body
+from users.edge.http import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, Unauthenticated, Unavailable
-from users.fields import check_description
-from users.granting import settle
-from users.metrics import count
-from users.password_checks import accepted, allowed
+from users.peers import auth
 from users.repository import logins
-from users.rules import all_rules
-from users.sessions import discard, obtain_tokens
+from users.rules import outbox_records, passwords
+from users.rules.attempts import Login
+from users.rules.broken_rules import all_rules
+from users.rules.fields import check_description
 from users.settings import settings
-from users.wake import wake_delivery
+from users.steps.granting import settle
+from users.steps.password_checks import accepted, allowed
+from users.steps.sessions import discard, obtain_tokens
+from users.steps.wake import wake_delivery
+from users.telemetry.metrics import count
 
 
 class Credentials(Body):
     """``identity`` and ``secret`` as documented, or ``username`` and ``password`` as the SDKs send them.
 
-    ``new_secret`` replaces a password that has expired (security.md S59).
+    ``new_secret`` replaces a password that has expired (S59).
     """
 
     identity: str = ""
@@ -37,7 +38,7 @@ class Credentials(Body):
 
 @operation("issue_token", access=ANYBODY)
 def lambda_handler(request: Request) -> Reply:
-    """Answer an access and a refresh token."""
+    """Answer an access token and a refresh token."""
     credentials = request.body(Credentials)
     identity = credentials.username or credentials.identity
     password = credentials.password or credentials.secret
@@ -50,7 +51,7 @@ def lambda_handler(request: Request) -> Reply:
     new_hash = None
     if settings().rehash and passwords.is_outdated(login.secret_hash):
         new_hash = passwords.hash_password(password)
-    event = outbox.token_issued(identity, request.request_id)
+    event = outbox_records.token_issued(identity, request.request_id)
     if not logins.record_login(login, request.address, new_hash, [event]):
         discard(login.account.id, tokens)  # the password is not the account's any more
         raise _refusal()
@@ -64,7 +65,7 @@ def _check_identity(identity: str, field: str) -> None:
 
 
 def _log_in(identity: str, password: str, new_password: str, request: Request) -> Login:
-    """The login of an enabled account with its right password. ``new_password`` replaces one that has expired."""
+    """Return the login of an enabled account with its right password. ``new_password`` replaces an expired one."""
     attempt = allowed(logins.begin_login(identity, request.address))
     right = passwords.verify_password(attempt.login.secret_hash if attempt.login else "", password)
     login = accepted(attempt, request.address, right=right)
@@ -73,13 +74,13 @@ def _log_in(identity: str, password: str, new_password: str, request: Request) -
     max_age = settings().pass_max_age
     expired = bool(max_age) and login.secret_age > max_age
     if new_password:
-        from users import expired_passwords  # few logins change a password
+        from users.steps import expired_passwords  # few logins change a password
 
         if not expired:
             expired_passwords.refuse_change(login, request)
         return expired_passwords.change_expired(login, request, old=password, new=new_password)
     if expired:
-        wish = outbox.reset_request(login.email, request.request_id)
+        wish = outbox_records.reset_request(login.email, request.request_id)
         if not logins.record_login(login, request.address, None, [wish]):
             raise _refusal()
         wake_delivery()
@@ -88,18 +89,18 @@ def _log_in(identity: str, password: str, new_password: str, request: Request) -
 
 
 def _refusal() -> Unauthenticated:
-    """Return the one answer to all who cannot log in."""
+    """Return the one error of every refused login, and count it."""
     count("LoginsFailed")
     return Unauthenticated("invalid_credentials", "invalid credentials")
 
 
-def _issue_repairing(account: Account, description: str) -> auth_client.Tokens:
-    """Issue; where Auth misses the relation that registration could not write, write it and issue again."""
+def _issue_repairing(account: Account, description: str) -> auth.Tokens:
+    """Issue tokens. Where Auth misses the relation of a new account, write the relation and issue again."""
     try:
-        return auth_client.issue(account.id, role=account.role, verified=account.verified, description=description)
-    except auth_client.RelationMissing:
+        return auth.issue(account.id, role=account.role, verified=account.verified, description=description)
+    except auth.RelationMissing:
         settle(account.id)
     try:
-        return auth_client.issue(account.id, role=account.role, verified=account.verified, description=description)
-    except auth_client.RelationMissing as error:
+        return auth.issue(account.id, role=account.role, verified=account.verified, description=description)
+    except auth.RelationMissing as error:
         raise Unavailable("auth", "relation missing") from error

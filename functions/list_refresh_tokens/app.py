@@ -1,29 +1,29 @@
-"""GET /users/tokens/refresh-tokens: the caller's refresh tokens (contract §1.6.5; decisions.md 25)."""
+"""GET /users/tokens/refresh-tokens: the caller's refresh tokens (contract §1.6.5, decisions 25)."""
 
 import json
 from typing import Any
 
-from users import auth_client
 from users.access import IN_PERSON_UNVERIFIED
-from users.auth_client import RefreshToken
-from users.edge import Reply, Request, operation
+from users.edge.http import Reply, Request, operation
+from users.peers import auth
+from users.peers.auth import RefreshToken
 from users.repository.accounts import find_account
 
-# What fits into Lambda's answer of 6 MB, which is JSON in JSON: a description may double in it (security.md S50).
+# These fit into Lambda's answer of 6 MB. The answer is JSON in JSON, so a description may double (S50).
 _MOST_TOKENS = 20_000
 _DESCRIPTIONS_BYTES = 2_000_000
 
 
 @operation("list_refresh_tokens", access=IN_PERSON_UNVERIFIED)
 def lambda_handler(request: Request) -> Reply:
-    """Ids and descriptions, the next to expire first."""
+    """Answer ids and descriptions. The token that expires next comes first."""
     account = request.admit(find_account(request.caller.user_id))
-    body = _shown(auth_client.list_refresh_tokens(account.id))
+    body = _shown(auth.list_refresh_tokens(account.id))
     return Reply(200, body, {"Cache-Control": "no-store"})
 
 
 def _shown(tokens: list[RefreshToken]) -> dict[str, Any]:
-    """The answer. It says so where it leaves out tokens or descriptions; the longest descriptions go first."""
+    """Return the body. ``total`` and ``left_out`` show that tokens or the longest descriptions are missing."""
     shown = tokens[:_MOST_TOKENS]
     room, described = _DESCRIPTIONS_BYTES, set[str]()
     for token in sorted(shown, key=lambda token: len(token.description)):

@@ -1,20 +1,20 @@
-"""Send no more mails to addresses that do not exist, or whose readers complained: SES tells of them by EventBridge."""
+"""Suppress addresses that bounced or complained. SES reports them through EventBridge."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from operations.mail_feedback import MalformedFeedback, final_feedback
-from operations.mail_suppressions import suppress
-from users.internal import internal
-from users.log import logger
-from users.metrics import count
+from background.mail.feedback import MalformedFeedback, final_feedback
+from background.mail.suppressions import suppress
+from users.edge.internal import internal
+from users.telemetry.log import logger
+from users.telemetry.metrics import count
 
 
 @internal("record_mail_feedback", foreseen=MalformedFeedback)
 def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 -- Lambda's signature
-    """How many addresses get no more mails because of it.
+    """Return the number of addresses that are suppressed because of this event.
 
-    MalformedFeedback and Unavailable reach Lambda, which tries twice more and keeps the event as a dead letter.
+    MalformedFeedback and Unavailable reach Lambda. It tries twice more, then keeps the event as a dead letter.
     """
     feedback = final_feedback(event)
     if feedback is None:

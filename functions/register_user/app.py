@@ -1,7 +1,7 @@
-"""POST /users: register an account (contract §1.6.1; decisions.md 9, 11, 13, 19, 27, 35).
+"""POST /users: register an account (contract §1.6.1, decisions 9, 11, 13, 19, 27, 35).
 
-A person who registers chooses a password, and proves the address by the verification mail. For an account that an
-administrator makes, the owner does both by the link of an invitation. The administrator may leave the password out.
+A person who registers chooses a password and proves the address by the verification mail. The owner of an account that
+an administrator makes does both by the link of an invitation. The administrator may leave the password out.
 """
 
 import uuid
@@ -10,13 +10,17 @@ from typing import Any, NoReturn
 
 from pydantic import Field
 
-from users import outbox, passwords
 from users.access import ADMINISTRATOR, ADMINISTRATOR_IN_PERSON, ANYBODY
-from users.body import Body, Strings
-from users.edge import Reply, Request, operation
-from users.email_addresses import canonical_email
+from users.edge.body import Body, Strings
+from users.edge.http import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, TooManyRequests, Unauthenticated
-from users.fields import (
+from users.models import Role, Status, User
+from users.repository import accounts
+from users.repository.registrations import count_registration
+from users.rules import outbox_records, passwords
+from users.rules.broken_rules import Rules, all_rules
+from users.rules.email_addresses import canonical_email
+from users.rules.fields import (
     check_name,
     check_name_size,
     check_profile_picture,
@@ -25,15 +29,11 @@ from users.fields import (
     is_reserved,
     reserved_username,
 )
-from users.granting import grant_or_repair
-from users.mailboxes import mailbox_digest
-from users.models import Role, Status, User
-from users.outbox import Record
-from users.repository import accounts
-from users.repository.registrations import count_registration
-from users.rules import Rules, all_rules
+from users.rules.mailboxes import mailbox_digest
+from users.rules.outbox_records import Record
 from users.settings import settings
-from users.wake import wake_delivery
+from users.steps.granting import grant_or_repair
+from users.steps.wake import wake_delivery
 
 _STATUSES = {"": Status.ENABLED, "enabled": Status.ENABLED, "disabled": Status.DISABLED}
 _ROLES = {"": Role.USER, "user": Role.USER, "admin": Role.ADMIN}
@@ -48,7 +48,7 @@ class Credentials(Body):
 
 
 class Registration(Body):
-    """The whole User object is taken, as SDKs send it; what a client may not choose is ignored (decisions.md 13)."""
+    """The whole User object, as SDKs send it. Fields that a client may not choose are ignored (decisions 13)."""
 
     first_name: str = ""
     last_name: str = ""
@@ -77,9 +77,9 @@ class Registration(Body):
 
 @operation("register_user", access=ANYBODY)
 def lambda_handler(request: Request) -> Reply:
-    """Check, hash, store with the events and mails it causes, then let Auth know of the new member."""
+    """Check, hash, store with events and mails, then write the relation of the new member."""
     by_admin = not settings().allow_self_register
-    if by_admin:  # there is no other way, so the bearer comes before the body (contract §1.2)
+    if by_admin:  # only administrators register here, so the bearer comes before the body (contract §1.2)
         request.require(ADMINISTRATOR)
     body = request.body(Registration)
     with all_rules() as rules:
@@ -106,7 +106,7 @@ def lambda_handler(request: Request) -> Reply:
         email=email,
         created_at=datetime.now(UTC),
     )
-    records = [outbox.user_created(user, request.session, request.request_id)]
+    records = [outbox_records.user_created(user, request.session, request.request_id)]
     secret = body.credentials.secret
     secret_hash = passwords.hash_password(secret) if secret else None
     mails = _mails(user, by_admin=by_admin, has_secret=bool(secret))
@@ -118,10 +118,10 @@ def lambda_handler(request: Request) -> Reply:
 
 
 def _is_administrator(request: Request) -> bool:
-    """Whether the bearer is an administrator's access token, in person: no PAT, no API key.
+    """Return whether the bearer is the access token of an administrator: no PAT, no API key.
 
     Where everybody may register, any other bearer counts as none: browsers without a session send ``undefined``
-    (contract §1.2). Only what looks like an access token is looked at, so that Auth is not asked about the rest.
+    (contract §1.2). Only a bearer that looks like an access token is checked, so that Auth is not asked about others.
     """
     if request.headers.get("authorization", "").count(".") != 2:
         return False
@@ -150,7 +150,7 @@ def _not_administrator() -> Forbidden:
 
 
 def _count(request: Request) -> None:
-    """Self-registrations are limited per address, also those that find a name taken (security.md S10)."""
+    """Count the self-registration against the limit of its address, also when a name is taken (S10)."""
     limit = settings().registrations_per_hour
     wait = count_registration(request.address, limit) if limit else None
     if wait is not None:
@@ -158,18 +158,18 @@ def _count(request: Request) -> None:
 
 
 def _mails(user: User, *, by_admin: bool, has_secret: bool) -> list[Record]:
-    """The mail by which the owner proves the address; without it nobody could use an account without a password.
+    """Return the mail by which the owner proves the address. An account without a password always gets one.
 
-    An account that is not enabled gets none: its link would be of no use.
+    An account that is not enabled gets none, because its link would not work.
     """
     if by_admin:
         is_wanted = user.status == Status.ENABLED and (settings().verify_on_register or not has_secret)
-        return [outbox.invitation_mail(user.email)] if is_wanted else []
-    return [outbox.verification_mail(user.email)] if settings().verify_on_register else []
+        return [outbox_records.invitation_mail(user.email)] if is_wanted else []
+    return [outbox_records.verification_mail(user.email)] if settings().verify_on_register else []
 
 
 def _check(rules: Rules, body: Registration, *, may_lack_secret: bool) -> str:
-    """Check in the contract's order of rules, §1.6.1; return the address as it is stored.
+    """Check in the order of contract §1.6.1. Return the address as it is stored.
 
     An administrator may leave the password out.
     """

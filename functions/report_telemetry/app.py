@@ -1,26 +1,26 @@
-"""Tell ``MG_CALLHOME_URL``, once a day, which version is in use; nobody where it is empty (decisions.md 4).
+"""Report the version in use to ``MG_CALLHOME_URL`` once a day. Nothing is sent while it is empty (decisions 4).
 
-The whole report is ``{"service": "users", "version": "<version>"}``. It holds no id of the installation either: one
-report a day is one installation.
+The whole report is ``{"service": "users", "version": "<version>"}``. It contains no id of the installation: one report
+a day is one installation.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from operations.local import in_local_mode
-from users.http_client import send
-from users.internal import internal
-from users.log import logger
+from background.setup.local_mode import in_local_mode
+from users.aws.http_client import send
+from users.edge.internal import internal
 from users.release import release
 from users.settings import SettingsError, settings
+from users.telemetry.log import logger
 
 _TIMEOUT = 3  # seconds
 
 
 @internal("report_telemetry")
-def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, bool]:  # noqa: ARG001 -- the schedule says nothing
-    """Whether the report was taken. SettingsError for an address that is not ``https``."""
+def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, bool]:  # noqa: ARG001 -- the event is empty
+    """Send the report. Return whether it was accepted. SettingsError for an address that is not ``https``."""
     url = settings().callhome_url
     if not (url and settings().send_telemetry):
         return {"reported": False}

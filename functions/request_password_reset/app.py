@@ -1,17 +1,17 @@
-"""POST /password/reset-request: ask for a mail with a reset link (contract §1.6.22; decisions.md, "Statuses").
+"""POST /password/reset-request: ask for a mail with a reset link (contract §1.6.22).
 
-The answer and the work are the same for every address, known or not (security.md S4): one row goes to the outbox, and
-the relay finds out whether an account has that address.
+The answer and the work are the same for every address, known or not (S4). One row goes to the outbox, and the relay
+finds out whether an account has that address.
 """
 
-from users import outbox
 from users.access import ANYBODY
-from users.body import Body
-from users.edge import Reply, Request, operation
+from users.edge.body import Body
+from users.edge.http import Reply, Request, operation
 from users.errors import BadRequest
-from users.fields import check_length
 from users.repository.outbox import record
-from users.wake import wake_delivery
+from users.rules import outbox_records
+from users.rules.fields import check_length
+from users.steps.wake import wake_delivery
 
 
 class ResetRequest(Body):
@@ -22,11 +22,11 @@ class ResetRequest(Body):
 
 @operation("request_password_reset", access=ANYBODY)
 def lambda_handler(request: Request) -> Reply:
-    """Write the wish down and answer."""
+    """Record the request and answer."""
     email = request.body(ResetRequest).email
     if not email:
         raise BadRequest("missing_email", "missing email", field="email")
     check_length(email, "email")
-    record(None, [outbox.reset_request(email, request.request_id)])
+    record(None, [outbox_records.reset_request(email, request.request_id)])
     wake_delivery()
     return Reply(201, {"msg": "Email with reset link is sent"})

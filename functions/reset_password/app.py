@@ -1,41 +1,42 @@
-"""PUT /password/reset, and the page of the link in the mail (contract §1.6.23, §4.2; decisions.md 8, 14, 35).
+"""PUT /password/reset, and the page of the link in the mail (contract §1.6.23, §4.2, decisions 8, 14, 35).
 
-Only the token of a reset mail or an invitation sets a password: no session, and no token of Auth's (security.md S23). A
-reset does not log in; it ends every session and tells the account's address (S28). It proves the mailbox, so it
+Only the token of a reset mail or an invitation sets a password: no session, and no token of Auth (S23). A reset does
+not log in. It ends every session and sends a notice to the account's address (S28). It proves the mailbox, so it
 verifies the address as well (S55, S62).
 """
 
 from datetime import UTC, datetime
 
-from users import outbox, passwords, web
 from users.access import ANYBODY
-from users.authentication import bearer_token
-from users.body import Body
-from users.edge import Reply, Request, operation
+from users.edge import pages
+from users.edge.authentication import bearer_token
+from users.edge.body import Body
+from users.edge.http import Reply, Request, operation
 from users.errors import BadRequest
-from users.one_time_tokens import Purpose
 from users.repository import one_time_tokens
 from users.repository.outbox import record
-from users.rules import all_rules
-from users.sessions import revocations
-from users.wake import wake_delivery
+from users.rules import outbox_records, passwords
+from users.rules.broken_rules import all_rules
+from users.rules.one_time_tokens import Purpose
+from users.steps.sessions import revocations
+from users.steps.wake import wake_delivery
 
 _PURPOSES: tuple[Purpose, ...] = ("password_reset", "invitation")
-# The texts of the page (users.web.texts).
+# The texts of the page (users.edge.pages.texts).
 _TEXTS: dict[Purpose, str] = {"password_reset": "reset_password", "invitation": "invitation"}
 
 
 class PasswordReset(Body):
-    """The token may come as bearer or here: SDKs send both."""
+    """The new password. The token may come as bearer or here, because SDKs send both."""
 
     token: str = ""
     password: str = ""
     confirm_password: str = ""
 
 
-@operation("reset_password", access=ANYBODY, error_page=web.error_page_of("reset_password"))
+@operation("reset_password", access=ANYBODY, error_page=pages.error_page_of("reset_password"))
 def lambda_handler(request: Request) -> Reply:
-    """201 with an empty object for a program; pages for a person."""
+    """Answer 201 with an empty object to a program, and a page to a person."""
     if request.method == "PUT":
         token = bearer_token(request.headers) if "authorization" in request.headers else ""
         body = request.body(PasswordReset)
@@ -50,24 +51,24 @@ def lambda_handler(request: Request) -> Reply:
 def _post(request: Request) -> Reply:
     form = request.form()
     token = form.text("token")
-    if form.text("action") == web.RENEW:
+    if form.text("action") == pages.RENEW:
         return _renew(request, token)
     try:
         purpose = _reset(request, token, form.text("password"), form.text("confirm_password"))
     except BadRequest as error:
-        if error.code in web.UNUSABLE:
+        if error.code in pages.UNUSABLE:
             raise
         return _form(request, token, problem=error.code)
-    return web.message_page(request, 200, f"{_TEXTS[purpose]}.done")
+    return pages.message_page(request, 200, f"{_TEXTS[purpose]}.done")
 
 
 def _form(request: Request, token: str, problem: str = "") -> Reply:
-    """The form, only while the token can be used."""
+    """Return the form. BadRequest for a token that cannot be used."""
     holder = one_time_tokens.find_holder(token, *_PURPOSES)
     if holder is None:
         raise _unusable(request, token)
     request.locale = holder.locale
-    return web.form_page(
+    return pages.form_page(
         request,
         _TEXTS[holder.purpose],
         template="reset_password",
@@ -79,7 +80,10 @@ def _form(request: Request, token: str, problem: str = "") -> Reply:
 
 
 def _reset(request: Request, token: str, password: str, confirmation: str) -> Purpose:
-    """Check in the contract's order, then set; what the token was for. BadRequest for one that cannot be used."""
+    """Check in the contract's order, then set the password. Return the purpose of the token.
+
+    BadRequest for a token that cannot be used.
+    """
     with all_rules() as rules:
         rules.check(_check_confirmation, password, confirmation)
         rules.check(passwords.check_password_rules, password, username="", email="", field="password")
@@ -88,13 +92,13 @@ def _reset(request: Request, token: str, password: str, confirmation: str) -> Pu
         raise _unusable(request, token)
     request.locale = holder.locale
     passwords.check_password_rules(password, username=holder.username, email=holder.email, field="password")
-    # After the token: without one, nothing is told (S59).
+    # After the token, so that nobody without a token learns the old password (S59).
     passwords.check_changed(password, holder.secret_hash, field="password")
     at = datetime.now(UTC)
     records = [
-        outbox.secret_reset(request.request_id),
-        outbox.email_verified(holder.user_id, holder.email, request.request_id, at=at),
-        outbox.notice_mail("password_changed", holder.email, at=at, address=request.address, proven=True),
+        outbox_records.secret_reset(request.request_id),
+        outbox_records.email_verified(holder.user_id, holder.email, request.request_id, at=at),
+        outbox_records.notice_mail("password_changed", holder.email, at=at, address=request.address, proven=True),
         *revocations(holder.user_id),
     ]
     new_hash = passwords.hash_password(password)
@@ -116,19 +120,19 @@ def _check_confirmation(password: str, confirmation: str) -> None:
 
 
 def _renew(request: Request, token: str) -> Reply:
-    """Send another mail to the account that the token was mailed to. The answer does not tell whether one is sent."""
+    """Send another mail to the account of the token. The answer is the same whether or not a mail is sent."""
     addressee = one_time_tokens.find_addressee(token, *_PURPOSES)
     if addressee is None:
         raise _unusable(request, token)
     request.locale = addressee.locale
     if addressee.email:
-        record(None, [outbox.reset_request(addressee.email, request.request_id)])
+        record(None, [outbox_records.reset_request(addressee.email, request.request_id)])
         wake_delivery()
-    return web.message_page(request, 200, "reset_password.renewed")
+    return pages.message_page(request, 200, "reset_password.renewed")
 
 
 def _unusable(request: Request, token: str) -> BadRequest:
-    """Return the error of a token that was used or is expired, or of one that nobody made."""
+    """Return the error of a used or expired token, or of a token that was never issued."""
     addressee = one_time_tokens.find_addressee(token, *_PURPOSES)
     if addressee is None:
         return BadRequest("invalid_verification", "invalid verification", field="token")

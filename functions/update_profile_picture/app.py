@@ -1,23 +1,23 @@
 """PATCH /users/{id}/picture: replace the picture's URL (contract §1.6.14)."""
 
 from users.access import CHANGING_PROFILE
-from users.body import Body
-from users.edge import Reply, Request, operation
-from users.fields import check_external_provider, check_profile_picture, check_sizes
+from users.edge.body import Body
+from users.edge.http import Reply, Request, operation
 from users.repository import changes
-from users.rules import all_rules
-from users.target import changed, find_target
+from users.rules.broken_rules import all_rules
+from users.rules.fields import check_external_provider, check_profile_picture, check_sizes
+from users.steps.target import changed, find_target
 
 
 class PictureUpdate(Body):
-    """An absent picture stays; ``""`` removes it."""
+    """The new picture. Without one the picture stays, and ``""`` removes it."""
 
     profile_picture: str | None = None
 
 
 @operation("update_profile_picture", access=CHANGING_PROFILE)
 def lambda_handler(request: Request) -> Reply:
-    """Self or administrator; the account must be enabled."""
+    """Change the own account or, as administrator, any account. It must be enabled."""
     picture = request.body(PictureUpdate).profile_picture
     values = {} if picture is None else {"profile_picture": picture}
     with all_rules() as rules:

@@ -1,15 +1,15 @@
-"""PATCH /users/{id}/email: a new, unverified address (contract §1.6.16; decisions.md 20)."""
+"""PATCH /users/{id}/email: a new, unverified address (contract §1.6.16, decisions 20)."""
 
-from users import outbox
 from users.access import IN_PERSON_UNVERIFIED
-from users.body import Body
-from users.edge import Reply, Request, operation
-from users.email_addresses import canonical_email
+from users.edge.body import Body
+from users.edge.http import Reply, Request, operation
 from users.errors import BadRequest
-from users.fields import check_external_provider, invalid_email
-from users.mailboxes import mailbox_digest
 from users.repository import changes
-from users.target import changed, find_target, notice
+from users.rules import outbox_records
+from users.rules.email_addresses import canonical_email
+from users.rules.fields import check_external_provider, invalid_email
+from users.rules.mailboxes import mailbox_digest
+from users.steps.target import changed, find_target, notice
 
 
 class EmailUpdate(Body):
@@ -20,9 +20,10 @@ class EmailUpdate(Body):
 
 @operation("update_user_email", access=IN_PERSON_UNVERIFIED)
 def lambda_handler(request: Request) -> Reply:
-    """Self or administrator. The new address gets a verification mail; the old one, if it was verified, is told.
+    """Change the own address or, as administrator, any. The new address gets a verification mail.
 
-    An account changes its own address five times a day at most, so that nobody is flooded by mails of either kind.
+    The old address gets a notice if it was verified. An account changes its own address five times a day at most, so
+    that neither mail floods a mailbox.
     """
     user_id = request.user_id
     typed = request.body(EmailUpdate).email
@@ -30,13 +31,13 @@ def lambda_handler(request: Request) -> Reply:
         raise invalid_email()
     email = canonical_email(typed)
     target = find_target(request, "user.update_email")
-    if typed == target.user.email:  # as a taken-over database may spell it
+    if typed == target.user.email:  # a taken-over database may spell it so
         email = typed
     check_external_provider(target.user, {"email": email})
     if email == target.user.email:
         raise BadRequest("same_email", "new email is similar to the current email", field="email")
     records = [target.event, notice(request, target, "email_changed")]
-    mails = [outbox.verification_mail(email)]
+    mails = [outbox_records.verification_mail(email)]
     user = changes.update_email(
         user_id, email, records, mails, mailbox=mailbox_digest(email), by=target.caller.id, at=target.at
     )

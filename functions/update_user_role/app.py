@@ -1,19 +1,19 @@
-"""PATCH /users/{id}/role: promote or demote, for administrators (contract §1.6.17; decisions.md 15, 16).
+"""PATCH /users/{id}/role: promote or demote, for administrators (contract §1.6.17, decisions 15, 16).
 
-Granting commits first and repairs the relation through the outbox; revoking takes the relation away first, so that no
-failure leaves somebody with a right that the database says he lost (architecture.md, "Policies").
+A promotion commits first, and the outbox repairs the relation. A demotion takes the relation away first. So no failure
+leaves an account with a relation that its row no longer allows.
 """
 
 from users.access import ADMINISTRATOR_IN_PERSON
-from users.body import Body
-from users.edge import Reply, Request, operation
+from users.edge.body import Body
+from users.edge.http import Reply, Request, operation
 from users.errors import BadRequest, Conflict, NotFound, Unavailable
-from users.granting import grant_or_repair, revoke_administration
 from users.models import Role, Status, User
-from users.outbox import Record
 from users.repository import changes
-from users.sessions import revocations
-from users.target import Target, changed, find_target, notice
+from users.rules.outbox_records import Record
+from users.steps.granting import grant_or_repair, revoke_administration
+from users.steps.sessions import revocations
+from users.steps.target import Target, changed, find_target, notice
 
 _ROLES = {"user": Role.USER, "admin": Role.ADMIN}
 
@@ -26,7 +26,7 @@ class RoleUpdate(Body):
 
 @operation("update_user_role", access=ADMINISTRATOR_IN_PERSON)
 def lambda_handler(request: Request) -> Reply:
-    """The account must be enabled, and the last enabled administrator stays one."""
+    """Change the role of an enabled account. The last enabled administrator keeps the role."""
     user_id = request.user_id
     role = _ROLES.get(request.body(RoleUpdate).role)
     if role is None:
@@ -45,21 +45,23 @@ def lambda_handler(request: Request) -> Reply:
 
 
 def _notices(request: Request, target: Target, role: Role) -> list[Record]:
-    """Return the mail to the account; none where it has the role already."""
+    """Return the mail to the account. An account that has the role already gets none."""
     if target.user.role == role:
         return []
     return [notice(request, target, "administrator_added" if role == Role.ADMIN else "administrator_removed")]
 
 
 def _demote(target: Target, records: list[Record]) -> User:
-    """Take the relation away, then the role; where the role must stay, the relation is given back."""
+    """Take the relation away, then the role. Where the role must stay, grant the relation again."""
     revoke_administration(target.user.id)
     try:
         user = changes.update_role(target.user.id, Role.USER, records, by=target.caller.id, at=target.at)
     except Unavailable:
         grant_or_repair(target.user.id, target.user.role)
         raise
-    if user is None and target.user.role != Role.ADMIN:  # another change came first: it is not enabled any more
+    if (
+        user is None and target.user.role != Role.ADMIN
+    ):  # another change came first: the account is not enabled any more
         raise NotFound
     if user is None:
         grant_or_repair(target.user.id, Role.ADMIN)

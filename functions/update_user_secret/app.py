@@ -1,21 +1,21 @@
-"""PATCH /users/secret: change one's own password (contract §1.6.18; decisions.md 15; security.md S20, S59)."""
+"""PATCH /users/secret: change the caller's password (contract §1.6.18, decisions 15, S20, S59)."""
 
 from datetime import UTC, datetime
 
-from users import outbox, passwords
 from users.access import IN_PERSON
-from users.body import Body
-from users.edge import Reply, Request, operation
+from users.edge.body import Body
+from users.edge.http import Reply, Request, operation
 from users.errors import BadRequest, Forbidden, Unauthenticated
-from users.password_checks import accepted, allowed
 from users.repository import changes, logins
-from users.rules import all_rules
-from users.sessions import revocations
-from users.target import changed
+from users.rules import outbox_records, passwords
+from users.rules.broken_rules import all_rules
+from users.steps.password_checks import accepted, allowed
+from users.steps.sessions import revocations
+from users.steps.target import changed
 
 
 class SecretUpdate(Body):
-    """The password that counts now, and the new one."""
+    """The current password and the new one."""
 
     old_secret: str = ""
     new_secret: str = ""
@@ -23,7 +23,7 @@ class SecretUpdate(Body):
 
 @operation("update_user_secret", access=IN_PERSON)
 def lambda_handler(request: Request) -> Reply:
-    """Ends all sessions, this one too, and tells the account's address."""
+    """Change the password. All sessions end, this one too, and the account's address gets a notice."""
     body = request.body(SecretUpdate)
     with all_rules() as rules:
         rules.check(_check_given, body.old_secret, "old_secret")
@@ -39,10 +39,10 @@ def lambda_handler(request: Request) -> Reply:
     passwords.check_password_rules(body.new_secret, username=login.username, email=login.email, field="new_secret")
     passwords.check_changed(body.new_secret, login.secret_hash, old=body.old_secret, field="new_secret")
     at = datetime.now(UTC)
-    event = outbox.user_changed(
+    event = outbox_records.user_changed(
         "user.update_secret", request.caller, request.request_id, at=at, super_admin=account.is_admin
     )
-    notice = outbox.notice_mail("password_changed", login.email, at=at, address=request.address)
+    notice = outbox_records.notice_mail("password_changed", login.email, at=at, address=request.address)
     records = [event, notice, *revocations(account.id)]
     new_hash = passwords.hash_password(body.new_secret)
     user = changes.update_secret(account.id, login.secret_hash, new_hash, records, at=at)

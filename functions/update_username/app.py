@@ -1,12 +1,12 @@
-"""PATCH /users/{id}/username: a new username, by the rules of registration (contract §1.6.15; decisions.md 19)."""
+"""PATCH /users/{id}/username: a new username, by the rules of registration (contract §1.6.15, decisions 19)."""
 
 from users.access import CHANGING_PROFILE
-from users.body import Body
-from users.edge import Reply, Request, operation
-from users.fields import check_name_size, check_username, is_reserved, reserved_username
+from users.edge.body import Body
+from users.edge.http import Reply, Request, operation
 from users.parsers import folded_username
 from users.repository import changes
-from users.target import changed, find_target, notice
+from users.rules.fields import check_name_size, check_username, is_reserved, reserved_username
+from users.steps.target import changed, find_target, notice
 
 
 class UsernameUpdate(Body):
@@ -17,7 +17,7 @@ class UsernameUpdate(Body):
 
 @operation("update_username", access=CHANGING_PROFILE)
 def lambda_handler(request: Request) -> Reply:
-    """For oneself and administrators; the account must be enabled. 409 when the username is taken.
+    """Change the own account or, as administrator, any account. It must be enabled. 409 for a taken username.
 
     Only an administrator gives a reserved username.
     """

@@ -1,37 +1,38 @@
-"""GET and POST /verify-email: prove that an address is one's own (contract §1.6.7, §4.1; decisions.md 14, 29, 35).
+"""GET and POST /verify-email: prove the account's address (contract §1.6.7, §4.1, decisions 14, 29, 35).
 
-A GET verifies only for a program, which says ``application/json``. Anybody else's GET changes nothing and gets a page
-whose buttons post the token: mail scanners and prefetchers open links (security.md S26). One button verifies. The other
-one removes the account, where it registered itself and was never verified (S55). The page of an expired link has a
-button that mails a new one.
+A GET verifies only for a program, whose headers name ``application/json``. Any other GET changes nothing and gets a
+page whose buttons post the token, because mail scanners and prefetchers open links (S26). One button verifies. The
+other removes an account that registered itself and was never verified (S55). The page of an expired link has a button
+that mails a new link.
 """
 
 import base64
 import json
 from datetime import UTC, datetime
 
-from users import outbox, web
 from users.access import ANYBODY
-from users.edge import Reply, Request, operation
+from users.edge import pages
+from users.edge.http import Reply, Request, operation
 from users.errors import BadRequest
 from users.repository import one_time_tokens, verifications
 from users.repository.one_time_tokens import Addressee, Holder
-from users.wake import wake_delivery
+from users.rules import outbox_records
+from users.steps.wake import wake_delivery
 
 
-@operation("verify_email", access=ANYBODY, error_page=web.error_page_of("verify_email"))
+@operation("verify_email", access=ANYBODY, error_page=pages.error_page_of("verify_email"))
 def lambda_handler(request: Request) -> Reply:
-    """200 with an empty body for a program; pages for a person."""
+    """Answer 200 with an empty body to a program, and a page to a person."""
     if request.method == "POST":
         return _post(request)
     token = request.query.text("token")
     if not token:
         raise _invalid()
-    if web.wants_json(request):
+    if pages.wants_json(request):
         _verify(request, token)
         return Reply(200)
     holder = _holder(request, token)
-    return web.form_page(
+    return pages.form_page(
         request,
         "verify_email",
         template="verify_new_account" if holder.is_removable else "verify_email",
@@ -43,25 +44,25 @@ def lambda_handler(request: Request) -> Reply:
 
 
 def _post(request: Request) -> Reply:
-    """Do what the pressed button says; BadRequest for a word that no button of the page has."""
+    """Run the action of the pressed button. BadRequest for an action that no button has."""
     form = request.form()
     token, action = form.text("token"), form.text("action")
     if action == "remove":
         _remove(request, token)
-        return web.message_page(request, 200, "verify_email.removed")
-    if action == web.RENEW:
+        return pages.message_page(request, 200, "verify_email.removed")
+    if action == pages.RENEW:
         _renew(request, token)
-        return web.message_page(request, 200, "verify_email.renewed")
+        return pages.message_page(request, 200, "verify_email.renewed")
     if action:
         raise _invalid()
     _verify(request, token)
-    return web.message_page(request, 200, "verify_email.done")
+    return pages.message_page(request, 200, "verify_email.done")
 
 
 def _holder(request: Request, token: str) -> Holder:
-    """The account that the page asks about, in its language; BadRequest where the buttons would be of no use.
+    """Return the account that the page is about. BadRequest for a token that the buttons could not use.
 
-    An address out of a token is shown only when upstream really made that token: nobody else writes on our page.
+    The page shows an address out of a token only when upstream issued that token. Nobody else writes on our page.
     """
     upstream = _upstream_parts(token)
     holder = (
@@ -76,17 +77,19 @@ def _holder(request: Request, token: str) -> Holder:
 
 
 def _verify(request: Request, token: str) -> None:
-    """Use the token, ours or upstream's; BadRequest when it is none, used or expired."""
+    """Use the token, of ours or of upstream. BadRequest for an unknown, used or expired one."""
     at = datetime.now(UTC)
     upstream = _upstream_parts(token)
     if upstream:
         user_id, email, otp = upstream
-        records = [outbox.email_verified(user_id, email, request.request_id, at=at)]
+        records = [outbox_records.email_verified(user_id, email, request.request_id, at=at)]
         done = verifications.use_upstream_link(user_id, email, otp, records, at=at)
     else:
         holder = one_time_tokens.find_holder(token, "verification")
         request.locale = holder.locale if holder else ""
-        records = [outbox.email_verified(holder.user_id, holder.email, request.request_id, at=at)] if holder else []
+        records = (
+            [outbox_records.email_verified(holder.user_id, holder.email, request.request_id, at=at)] if holder else []
+        )
         done = holder is not None and one_time_tokens.use_for_verification(token, records, at=at)
     if not done:
         raise _unusable(request, token)
@@ -94,25 +97,25 @@ def _verify(request: Request, token: str) -> None:
 
 
 def _renew(request: Request, token: str) -> None:
-    """Mail a new link to whom the token was mailed, where the address still has to be verified.
+    """Mail a new link to the account of the token, if its address is not verified yet.
 
-    What is answered does not tell whether it has. The limits are those of asking for the mail after a login (S12).
+    The answer is the same in both cases. The limits of mails that are asked for after a login hold here too (S12).
     """
-    from users.mailboxes import mailbox_digest  # few links expire
     from users.repository.mails import record_verification
+    from users.rules.mailboxes import mailbox_digest  # few links expire
 
     addressee = _addressee(token)
     if addressee is None:
         raise _invalid()
     request.locale = addressee.locale
     if addressee.email:
-        records = [outbox.verification_mail(addressee.email)]
+        records = [outbox_records.verification_mail(addressee.email)]
         if record_verification(addressee.user_id, mailbox_digest(addressee.email), records):
             wake_delivery()
 
 
 def _addressee(token: str) -> Addressee | None:
-    """Whom a token was mailed to, ours or upstream's, though it may be used or expired."""
+    """Return the account that a token was mailed to. The token may be used or expired."""
     upstream = _upstream_parts(token)
     if upstream:
         return verifications.find_upstream_addressee(*upstream)
@@ -120,9 +123,9 @@ def _addressee(token: str) -> Addressee | None:
 
 
 def _remove(request: Request, token: str) -> None:
-    """Remove the token's account for good, as long as nobody has verified it; else BadRequest, and nothing changes."""
-    from users.purge import purge_now_or_later  # imports grpc, which confirming an address does not need
-    from users.sessions import revocations
+    """Remove the token's account for good. BadRequest, and no change, for an account that was ever verified."""
+    from users.steps.purge import purge_now_or_later  # imports grpc, which confirming an address does not need
+    from users.steps.sessions import revocations
 
     holder = one_time_tokens.find_holder(token, "verification")
     if holder is None:
@@ -137,12 +140,12 @@ def _remove(request: Request, token: str) -> None:
 
 
 def _moment(moment: datetime | None) -> str:
-    """A time in UTC as every language reads it; a dash where none was stored (upstream's zero time is none)."""
+    """Return a time in UTC in digits, or a dash where none was stored. The zero time of upstream is none."""
     return f"{moment:%Y-%m-%d %H:%M} UTC" if moment and moment.year > 1 else "–"
 
 
 def _unusable(request: Request, token: str) -> BadRequest:
-    """Return the error of a token that was used or is expired, or of one that nobody made."""
+    """Return the error of a used or expired token, or of a token that was never issued."""
     addressee = _addressee(token)
     if addressee is None:
         return _invalid()
@@ -155,7 +158,7 @@ def _invalid() -> BadRequest:
 
 
 def _upstream_parts(token: str) -> tuple[str, str, str] | None:
-    """User id, address and one-time password of a token that upstream made; None for any other."""
+    """Return user id, address and one-time password of an upstream token. None for any other."""
     try:
         parts = json.loads(base64.urlsafe_b64decode(token))
         values = (parts["user_id"], parts["email"], parts["otp"])

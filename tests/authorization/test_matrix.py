@@ -17,7 +17,8 @@ import pytest
 from local.gateway.template import read_stack
 from tests.people import NEW_PASSWORD, Person, claims, mail_token, token_of_kind
 from tests.service import PASSWORD, ROOT, Service, registration
-from users import passwords, policies
+from users.peers import spicedb
+from users.rules import passwords
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 STATUSES = {"disabled": 1, "deleted": 2}
@@ -61,7 +62,7 @@ def account(service: Service, *, role: int = 0, status: int = 0, verified: bool 
         " VALUES (%s, %s, %s, 'Ada', 'Lovelace', %s, now(), %s, %s, CASE WHEN %s THEN now() END)",
         user_id, name, f"{name}@example.com", secret_hash(), role, status, verified,
     )  # fmt: skip
-    policies.grant(user_id, role)
+    spicedb.grant(user_id, role)
     tokens = (token_of_kind(service, user_id, "access"), token_of_kind(service, user_id, "refresh"))
     return Person(user_id, f"{name}@example.com", name, PASSWORD, *tokens)
 

@@ -46,16 +46,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 def prepare() -> None:
     """Import what the commands import, and connect to nothing."""
-    sys.path.append(str(Path(__file__).parents[2] / "layers" / "operations" / "python"))
+    sys.path.append(str(Path(__file__).parents[2] / "layers" / "background" / "python"))
     import grpc  # noqa: F401
     from authzed.api.v1 import permission_service_pb2_grpc  # noqa: F401
 
-    import operations.bootstrap
-    import operations.cli.application
-    import operations.sweep
-    import operations.transfer.exporting
-    import operations.transfer.importing  # noqa: F401
-    import users.log  # noqa: F401
+    import users.telemetry.log  # noqa: F401
 
 
 if __name__ == "__main__":

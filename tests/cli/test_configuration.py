@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 import pytest
 
+from background.cli.application import cli
+from background.cli.configuration import configure
 from local.environment import write_environment
 from local.parts.postgres import PostgresServer, free_port
-from operations.cli.application import cli
-from operations.cli.configuration import configure
 from tests.cli.command_line import CommandLine
 from tests.conftest import database_variables
 from tests.service import Service

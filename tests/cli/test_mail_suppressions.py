@@ -7,7 +7,7 @@ from tests.service import Service
 
 
 def test_list_and_lift(own_service: Service, tmp_path: Path) -> None:
-    from operations.mail_suppressions import suppress
+    from background.mail.suppressions import suppress
 
     line = CommandLine.of(own_service, tmp_path)
     assert line.run("mail-suppressions", "list").out == "No address is suppressed.\n"

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from background.accounts.transfer.line import MAX_BYTES, read_line
 from local.parts.postgres import PostgresServer
-from operations.transfer.line import MAX_BYTES, read_line
 from tests.cli.command_line import CommandLine
 from tests.service import PASSWORD, Service, eventually
 from users.errors import BadRequest

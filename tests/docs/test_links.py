@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from operations.cli.application import cli
+from background.cli.application import cli
 from tests.service import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -27,8 +27,8 @@ ACCOUNTS = 500
 # What the schedule does, without its pauses: until nothing is left. A claim that a killed relay held ends soon.
 RELAY = """
 import time
-from operations import relay
-from operations.event_stream import event_channel
+from background.delivery import relay
+from background.delivery.event_stream import event_channel
 from users.errors import Unavailable
 relay.LEASE, relay._TURN = 4.0, 2.0
 while True:
@@ -86,9 +86,9 @@ def delivery(tmp_path: Path) -> Iterator[Delivery]:
             **database_variables(postgres, "users"),
             **AS_OWNER,
             "MG_USERS_ES_URL": nats.url,
-            "PYTHONPATH": f"{ROOT}/layers/common/python:{ROOT}/layers/operations/python",
+            "PYTHONPATH": f"{ROOT}/layers/common/python:{ROOT}/layers/background/python",
         }
-        code = "from operations.schema import migrate; migrate()"
+        code = "from background.setup.schema import migrate; migrate()"
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
         with psycopg.connect(conninfo) as connection:
             connection.execute(

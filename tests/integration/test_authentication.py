@@ -11,7 +11,7 @@ from local.parts.auth import AuthServer
 from tests.http_server import http_server
 from tests.service import Service
 from tests.tokens import claims, signed
-from users import jwt
+from users.peers import jwt
 
 HS512 = {"MG_AUTH_KEYS_ALGORITHM": "HS512", "MG_AUTH_SECRET_KEY": "k" * 64}
 

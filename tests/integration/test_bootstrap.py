@@ -90,7 +90,7 @@ def test_several_at_once(empty: Service, migrated: bool) -> None:
 
 
 def test_an_index_that_a_killed_run_left_invalid_is_made_again(empty: Service) -> None:
-    from operations.schema import migrate
+    from background.setup.schema import migrate
 
     migrate("0003")
     empty.execute("CREATE INDEX users_updated_order ON users (id)")
@@ -106,7 +106,7 @@ def test_an_index_that_a_killed_run_left_invalid_is_made_again(empty: Service) -
 
 def test_nobody_waits_while_old_digests_are_deleted(empty: Service) -> None:
     """There may be millions, and logins write to the table ``users`` meanwhile (migration 0011)."""
-    from operations.schema import migrate
+    from background.setup.schema import migrate
 
     migrate("0010")
     empty.execute("INSERT INTO users (id, email, first_name, last_name) VALUES ('a', 'ada@example.com', '', '')")
@@ -127,7 +127,7 @@ def test_nobody_waits_while_old_digests_are_deleted(empty: Service) -> None:
     assert empty.execute("SELECT key FROM users_throttle") == [{"key": "mail:x"}]
 
 
-# --- the administrator (operations/admin.py)
+# --- the administrator (background/setup/admin.py)
 
 
 def test_the_default_password_is_for_developers_only(empty: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,7 +346,7 @@ def test_cloudformation_is_told_of_what_nobody_foresaw(
     def broken() -> str:
         raise LookupError(SECRET)
 
-    monkeypatch.setattr("operations.bootstrap.ensure_administrator", broken)
+    monkeypatch.setattr("background.setup.bootstrap.ensure_administrator", broken)
     with http_server() as server:
         bootstrap(custom_resource(server.url))
     document = json.loads(server.received[0].body)
@@ -369,7 +369,7 @@ def test_cloudformation_gets_the_counts_and_always_the_same_resource(empty: Serv
 
 def test_work_that_would_outlast_the_function_is_ended_and_told(empty: Service) -> None:
     """Another run holds the lock: forever, as far as this one can see."""
-    from operations.schema import exclusive
+    from background.setup.schema import exclusive
 
     started = time.monotonic()
     with exclusive(), http_server() as server:
@@ -383,7 +383,7 @@ def test_work_that_would_outlast_the_function_is_ended_and_told(empty: Service) 
 
 def test_an_index_that_takes_too_long_is_ended_and_told(empty: Service) -> None:
     """A transaction that began before holds up what is built concurrently; the server stops building as well."""
-    from operations.schema import migrate
+    from background.setup.schema import migrate
 
     migrate("0003")
     with psycopg.connect(empty.conninfo) as writer:
@@ -398,7 +398,7 @@ def test_an_index_that_takes_too_long_is_ended_and_told(empty: Service) -> None:
 
 def test_a_connection_that_the_server_ends_is_told_as_such(empty: Service) -> None:
     """While an index is built: what fails in tidying up after it does not hide it."""
-    from operations.schema import migrate
+    from background.setup.schema import migrate
 
     migrate("0003")
     with psycopg.connect(empty.conninfo) as writer, ThreadPoolExecutor() as pool:

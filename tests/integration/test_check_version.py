@@ -14,10 +14,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from background.setup import code_deploy, version_check
+from background.setup.code_deploy import CodeDeployError
 from local.parts.gateway import Gateway
 from local.parts.postgres import PostgresServer, temporary_postgres
-from operations import code_deploy, version_check
-from operations.code_deploy import CodeDeployError
 from tests.code_deploy_server import CodeDeploy, app_spec, code_deploy_server
 from tests.conftest import AWS
 from tests.http_server import HttpServer, http_server

@@ -14,8 +14,8 @@ from local.parts.postgres import PostgresServer, temporary_postgres
 from tests.conftest import AS_OWNER
 from tests.people import NEW_PASSWORD, administrator, log_in, person, refresh
 from tests.service import PASSWORD, Answer, Service, eventually, forget, registration
-from users import database
 from users.errors import BadRequest, Unavailable
+from users.repository import database
 
 
 def kill_connection(service: Service) -> None:
@@ -282,7 +282,7 @@ def own_postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def on_own_postgres(own_postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
     """The service on a server that the test may stop."""
-    from operations.schema import migrate
+    from background.setup.schema import migrate
 
     name = f"own_{uuid.uuid4().hex}"
     conninfo = own_postgres.create_database(name)

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
+from background.delivery import relay
+from background.delivery.nats_stream import NatsChannel
+from background.mail.delivery import MailChannel
+from background.mail.reset_requests import ResetRequestChannel
 from local.parts.mail import MailServer
 from local.parts.nats import NatsServer
-from operations import relay
-from operations.mail_delivery import MailChannel
-from operations.nats_stream import NatsChannel
-from operations.reset_requests import ResetRequestChannel
 from tests.deliveries import Event, events, mails_to
 from tests.service import PASSWORD, Service
-from users.one_time_tokens import digest
-from users.outbox import Record, reset_request
 from users.repository.outbox import record
+from users.rules.one_time_tokens import digest
+from users.rules.outbox_records import Record, reset_request
 
 TOO_LARGE = {"operation": "user.test", "text": "x" * (1024 * 1024)}
 

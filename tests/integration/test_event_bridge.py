@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from operations import event_bridge
-from operations.event_bridge import EventBridgeChannel
-from operations.event_stream import event_channel
-from operations.relay import DestinationUnavailable, Row
+from background.delivery import event_bridge
+from background.delivery.event_bridge import EventBridgeChannel
+from background.delivery.event_stream import event_channel
+from background.delivery.ports import DestinationUnavailable, Row
 from tests.event_bridge_server import Bus, EventBridgeServer
 from tests.http_server import HttpServer, Received, http_server
 from tests.service import Service

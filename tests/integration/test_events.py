@@ -163,7 +163,7 @@ def test_a_request_writes_one_row_for_its_event_and_none_for_a_read(emptied_serv
 def test_the_event_is_written_by_the_statement_that_makes_the_change(
     emptied_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from users import database
+    from users.repository import database
 
     statements: list[str] = []
     run = database._run

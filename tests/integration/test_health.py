@@ -10,10 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
+import dependencies
 from local.parts.auth import AuthServer
 from local.parts.postgres import PostgresServer
 from tests.service import Answer, Service, eventually
-from users import dependencies
 
 UPSTREAM_KEYS = ["status", "version", "commit", "description", "build_time", "instance_id"]
 

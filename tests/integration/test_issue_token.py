@@ -11,7 +11,8 @@ import pytest
 
 from local.parts.auth import AuthServer
 from tests.service import PASSWORD, Service, eventually
-from users import jwt, passwords
+from users.peers import jwt
+from users.rules import passwords
 
 
 def stored_hash(service: Service, user_id: str) -> str:
@@ -75,12 +76,12 @@ def test_the_role_and_the_verification_are_the_rows(service: Service) -> None:
 
 
 def test_the_description_labels_the_refresh_token(service: Service) -> None:
-    from users import auth_client
+    from users.peers import auth
 
     user = service.register()
     body = {"identity": user["email"], "secret": PASSWORD, "description": "my laptop"}
     assert service.call("issue_token", body).status == 201
-    assert [token.description for token in auth_client.list_refresh_tokens(user["id"])] == ["my laptop"]
+    assert [token.description for token in auth.list_refresh_tokens(user["id"])] == ["my laptop"]
 
 
 def test_the_event(service: Service) -> None:
@@ -309,9 +310,9 @@ def test_registration_while_the_policy_store_is_away_is_repaired_by_the_relay(
             return elsewhere.execute("SELECT 1 FROM users_outbox WHERE channel = 'relation'") == []
 
         eventually(repaired)
-        from users import auth_client
+        from users.peers import auth
 
-        assert auth_client.issue(user["id"], role=0, verified=False).access_token, "Issue finds the relation"
+        assert auth.issue(user["id"], role=0, verified=False).access_token, "Issue finds the relation"
 
 
 def test_registration_while_the_policy_store_is_away_is_repaired_by_the_first_login(

@@ -18,16 +18,17 @@ from typing import Any
 import psycopg
 import pytest
 
+from background.delivery import lookout
+from background.delivery.lookout import Lookout
+from background.delivery.ports import DestinationUnavailable, Outcome, Row
+from background.delivery.relay import deliver_due
 from local.parts.process import ROOT
-from operations import lookout
-from operations.lookout import Lookout
-from operations.relay import DestinationUnavailable, Outcome, Row, deliver_due
 from tests.http_server import http_server
 from tests.service import Service, eventually
-from users import wake
 from users.repository.outbox import must_wake
+from users.steps import wake
 
-PYTHON_PATH = f"{ROOT}/layers/common/python:{ROOT}/layers/operations/python"
+PYTHON_PATH = f"{ROOT}/layers/common/python:{ROOT}/layers/background/python"
 
 
 @pytest.fixture(autouse=True)
@@ -300,7 +301,8 @@ def test_a_destination_that_is_away_keeps_nobody_waiting(emptied_service: Servic
 # A relay as Lambda runs it: for each line that it reads, one run. It tells when it has begun and what it did.
 RELAY = """
 import json, sys, time
-from operations.relay import Outcome, deliver_due
+from background.delivery.ports import Outcome
+from background.delivery.relay import deliver_due
 
 class Channel:
     batch = group = 50
@@ -321,9 +323,9 @@ for _ in sys.stdin:
 # What a function does: commit, and wake where it has to. For each line it makes one change, after as many seconds.
 CHANGER = """
 import sys, time
-from users.outbox import Record
+from users.rules.outbox_records import Record
 from users.repository.outbox import record
-from users.wake import wake_delivery
+from users.steps.wake import wake_delivery
 
 for number, line in enumerate(sys.stdin):
     time.sleep(float(line))

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import trustme
 
+from background.mail import smtp
 from local.parts.mail import MailServer
-from operations import smtp
 from tests.deliveries import Mail, mails_to
 from tests.service import Service
 from tests.smtp_server import SmtpServer, smtp_server
-from users import outbox
-from users.outbox import Record
+from users.rules import outbox_records
+from users.rules.outbox_records import Record
 
 
 def enqueue(user_id: str | None, *records: Record) -> None:
@@ -152,7 +152,7 @@ def test_an_unverifiable_address_gets_no_verification_mail(
     own_service: Service, somebody: dict[str, Any], mail_server: MailServer
 ) -> None:
     address = f"{uuid.uuid4().hex}@example.com"
-    enqueue(somebody["id"], outbox.verification_mail(address))
+    enqueue(somebody["id"], outbox_records.verification_mail(address))
     assert own_service.deliver()["delivered"] == 1
     assert mails_to(mail_server.url, address) == []
 

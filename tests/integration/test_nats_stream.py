@@ -22,12 +22,12 @@ import pytest
 import trustme
 from nats.js import JetStreamContext
 
+from background.delivery import kept_channel, nats_stream
+from background.delivery.nats_stream import NatsChannel
+from background.delivery.ports import DestinationUnavailable, Row
 from local.parts.nats import NatsServer
 from local.parts.postgres import free_port
 from local.parts.process import ROOT
-from operations import kept_channel, nats_stream
-from operations.nats_stream import NatsChannel
-from operations.relay import DestinationUnavailable, Row
 from tests.deliveries import events
 from tests.service import Service, eventually
 from users import snapstart
@@ -440,9 +440,9 @@ def test_a_relay_that_was_stopped_for_longer_than_the_server_waits(emptied_servi
     """The server ends the connection of a process that answers no pings, which is what freezing looks like to it."""
     relay = (
         "import json, sys\n"
-        "from operations.kept_channel import KeptChannel\n"
-        "from operations.event_stream import event_channel\n"
-        "from operations.relay import deliver_due\n"
+        "from background.delivery.kept_channel import KeptChannel\n"
+        "from background.delivery.event_stream import event_channel\n"
+        "from background.delivery.relay import deliver_due\n"
         "for _ in sys.stdin:\n"
         "    counts = deliver_due({'event': lambda: KeptChannel('event', event_channel)}, lambda: True)\n"
         "    print(json.dumps(counts), flush=True)\n"
@@ -450,7 +450,7 @@ def test_a_relay_that_was_stopped_for_longer_than_the_server_waits(emptied_servi
     with configured_nats(tmp_path, 'ping_interval: "200ms"\nping_max: 1\ndebug: true') as port:
         url = f"nats://127.0.0.1:{port}"
         environment = {**os.environ, "MG_USERS_ES_URL": url}
-        environment["PYTHONPATH"] = f"{ROOT}/layers/common/python:{ROOT}/layers/operations/python"
+        environment["PYTHONPATH"] = f"{ROOT}/layers/common/python:{ROOT}/layers/background/python"
         process = subprocess.Popen(
             [sys.executable, "-c", relay], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

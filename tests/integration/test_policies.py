@@ -16,9 +16,9 @@ import httpx
 import psycopg
 import pytest
 
+from background.setup.admin import ensure_administrator
 from local.parts.auth import AuthServer
 from local.parts.postgres import PostgresServer
-from operations.admin import ensure_administrator
 from tests.parallel import Environments
 from tests.people import (
     Person,
@@ -34,7 +34,7 @@ from tests.people import (
     row,
 )
 from tests.service import ROOT, Answer, Service, eventually, registration
-from users import policies
+from users.peers import spicedb
 
 # Away, hanging, the wrong key, no schema, a defect.
 FAILURES = ["UNAVAILABLE", "HANG", "UNAUTHENTICATED", "FAILED_PRECONDITION", "INTERNAL"]
@@ -309,13 +309,13 @@ _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_databa
 
 
 RELAY = "from tests.people import deliver; deliver('relation')"
-BOOTSTRAP = "from operations.admin import ensure_administrator; ensure_administrator()"
+BOOTSTRAP = "from background.setup.admin import ensure_administrator; ensure_administrator()"
 
 
 @pytest.fixture
 def run(service: Service) -> Iterator[Any]:
     """A starter of a program in a process of its own, with a long deadline."""
-    paths = [ROOT, ROOT / "layers/common/python", ROOT / "layers/operations/python"]
+    paths = [ROOT, ROOT / "layers/common/python", ROOT / "layers/background/python"]
     environment = {**os.environ, **service.environment, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     environment["MG_AUTH_GRPC_TIMEOUT"] = "20s"
     started: list[subprocess.Popen[bytes]] = []
@@ -355,7 +355,7 @@ def test_a_repair_that_is_on_its_way_during_a_demotion(
 @pytest.mark.long
 def test_a_bootstrap_that_is_on_its_way_during_a_demotion(service: Service, failing_auth: AuthServer, run: Any) -> None:
     chief, boss = administrator(service), administrator(service)
-    policies.revoke_everything(chief.id)
+    spicedb.revoke_everything(chief.id)
     with psycopg.connect(failing_auth.db_url) as other:
         other.execute(_HOLD, ["administrator", chief.id])
         running = run(BOOTSTRAP)
@@ -464,10 +464,10 @@ def test_a_policy_store_that_is_away_refuses_no_administrator(service: Service, 
     unavailable(ask(service, operation, boss, ada.id))
     assert service.execute("SELECT * FROM users ORDER BY id") == accounts
     faults.clear()
-    policies.revoke_administration(boss.id)
+    spicedb.revoke_administration(boss.id)
     assert ask(service, operation, boss, ada.id).error == (403, "forbidden")
     assert service.execute("SELECT * FROM users ORDER BY id") == accounts
-    policies.grant(boss.id, 1)
+    spicedb.grant(boss.id, 1)
     assert ask(service, operation, boss, ada.id).status in {200, 201, 204, 409}
 
 
@@ -503,10 +503,11 @@ def test_a_login_while_the_policy_store_is_away(service: Service, faults: Faults
 def test_without_a_policy_store_grpc_is_not_imported(service: Service, tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from users import granting, policies\n"
-        "policies.grant('a', 1)\n"
+        "from users.peers import spicedb\n"
+        "from users.steps import granting\n"
+        "spicedb.grant('a', 1)\n"
         "granting.grant_or_repair('a', 1)\n"
-        "policies.revoke_everything('a')\n"
+        "spicedb.revoke_everything('a')\n"
         "print([name for name in ('grpc', 'authzed', 'google.protobuf') if name in sys.modules])"
     )
     environment = {**os.environ, **service.environment, "MG_SPICEDB_HOST": "", "MG_JAEGER_URL": ""}

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
+from background.mail.feedback import MalformedFeedback
+from background.mail.suppressions import LIFETIME, lift, suppressions
 from local.parts.mail import MailServer
-from operations.mail_feedback import MalformedFeedback
-from operations.mail_suppressions import LIFETIME, lift, suppressions
 from tests.deliveries import mails_to
 from tests.service import ROOT, Service, handler, lambda_context
 from users.errors import Unavailable
-from users.outbox import Record
 from users.repository.outbox import record
+from users.rules.outbox_records import Record
 
 BOUNCE = json.loads((ROOT / "events/record_mail_feedback.json").read_text())
 

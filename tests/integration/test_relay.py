@@ -9,13 +9,14 @@ from typing import Any
 import grpc
 import pytest
 
-from operations import relations, relay
-from operations.outbox_state import ChannelState, outbox_state
-from operations.relations import RelationChannel
-from operations.relay import DestinationUnavailable, Outcome, Row, deliver_due
+from background.delivery import relations, relay
+from background.delivery.outbox_state import ChannelState, outbox_state
+from background.delivery.ports import DestinationUnavailable, Outcome, Row
+from background.delivery.relations import RelationChannel
+from background.delivery.relay import deliver_due
 from tests.service import Service
-from users import policies
 from users.models import Role
+from users.peers import spicedb
 from users.settings import Settings
 
 
@@ -296,9 +297,9 @@ def _granted(monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode) -> list[Out
         def WriteRelationships(self, *_arguments: Any, **_options: Any) -> None:  # noqa: N802
             raise RpcError(code)
 
-    monkeypatch.setattr(policies, "settings", lambda: Settings({"MG_SPICEDB_HOST": "localhost"}))
-    monkeypatch.setattr(policies, "_permissions", SpiceDB)
-    monkeypatch.setattr(relations, "settle", lambda user_id: policies.grant(user_id, Role.USER))
+    monkeypatch.setattr(spicedb, "settings", lambda: Settings({"MG_SPICEDB_HOST": "localhost"}))
+    monkeypatch.setattr(spicedb, "_permissions", SpiceDB)
+    monkeypatch.setattr(relations, "settle", lambda user_id: spicedb.grant(user_id, Role.USER))
     payload = {"user_id": "u", "administrator": False}
     row = Row(seq=1, id="1", user_id="u", channel="relation", name="grant", payload=payload, attempts=1)
     return list(RelationChannel().deliver([row]))

@@ -23,7 +23,7 @@ from tests.people import (
     row,
 )
 from tests.service import Answer, Service
-from users.one_time_tokens import Purpose
+from users.rules.one_time_tokens import Purpose
 
 FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "text/html"}
 

@@ -12,8 +12,9 @@ from psycopg import sql
 from local.parts.postgres import PostgresServer, free_port, temporary_postgres
 from tests.aws_server import AwsServer
 from tests.http_server import http_server
-from users import database, secrets
+from users.aws import secrets
 from users.errors import Unavailable
+from users.repository import database
 from users.settings import SettingsError, settings
 
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:x-AbCdEf"

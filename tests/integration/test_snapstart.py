@@ -12,7 +12,9 @@ import snapshot_restore_py
 from awslambdaric.lambda_runtime_hooks_runner import run_after_restore, run_before_snapshot
 
 from tests.service import ROOT, Service
-from users import auth_client, database, jwt, policies, settings, snapstart
+from users import settings, snapstart
+from users.peers import auth, jwt, spicedb
+from users.repository import database
 
 # One function in a process of its own: init, the snapshot, and two execution environments resumed from it (fork copies
 # a process as a snapshot does). Each of them prints what it drew, what it answers, and what it loaded late; a space
@@ -52,7 +54,7 @@ def snapstart_hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def resumed_twice(operation: str, environment: dict[str, str], event: Path) -> list[dict[str, object]]:
     """What the process tells: after the snapshot, and from each of its two copies."""
-    path = [ROOT / "functions" / operation, *(ROOT / "layers" / name / "python" for name in ("common", "operations"))]
+    path = [ROOT / "functions" / operation, *(ROOT / "layers" / name / "python" for name in ("common", "background"))]
     variables = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start", "PYTHONPATH": os.pathsep.join(map(str, path))}
     done = subprocess.run(
         [sys.executable, "-c", RESUMED_TWICE],
@@ -71,14 +73,14 @@ def test_what_was_open_is_closed_before_the_snapshot_and_opened_after_it(
     assert service.call("view_profile", token=token).status == 200
     connection = database._connection
     assert connection is not None
-    assert auth_client._channel.cache_info().currsize == policies._channel.cache_info().currsize == 1
+    assert auth._channel.cache_info().currsize == spicedb._channel.cache_info().currsize == 1
     assert jwt._key_set._keys
 
     run_before_snapshot()
 
     assert connection.closed
     assert database._connection is None
-    assert auth_client._channel.cache_info().currsize == policies._channel.cache_info().currsize == 0
+    assert auth._channel.cache_info().currsize == spicedb._channel.cache_info().currsize == 0
     assert not jwt._key_set._keys
     assert settings.settings.cache_info().currsize == 0
     run_after_restore()

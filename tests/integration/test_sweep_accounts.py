@@ -8,17 +8,17 @@ from typing import Any
 import grpc
 import pytest
 
+from background.delivery.outbox_administration import undelivered
+from background.delivery.outbox_state import outbox_state
+from background.removal import sweep as sweeping
+from background.removal.sweep import count_due, due_accounts
 from local.parts.mail import MailServer
-from operations import sweep as sweeping
-from operations.outbox_administration import undelivered
-from operations.outbox_state import outbox_state
-from operations.sweep import count_due, due_accounts
 from tests.deliveries import mails_to
 from tests.domains_server import domains
 from tests.parallel import Environments
 from tests.people import administrator, deliver, logged_in, mails, person, records, relations, row
 from tests.service import Service, handler, lambda_context
-from users import policies
+from users.peers import spicedb
 from users.repository.outbox import oldest_age
 
 DAY = 24 * 3600
@@ -139,7 +139,7 @@ def test_an_account_that_upstream_deleted_counts_from_when_it_is_seen(own_servic
 
 def test_an_account_leaves_its_domains_and_relations(own_service: Service) -> None:
     admin = ended(own_service, role=1)
-    policies.grant(admin, 1)
+    spicedb.grant(admin, 1)
     asked: list[str] = []
 
     def answer(user_id: str, context: grpc.ServicerContext) -> bool:

@@ -198,14 +198,16 @@ def test_a_collector_that_is_away_or_refuses(
 def test_nothing_is_imported_without_the_variable() -> None:
     code = """
 import sys
-from users import database, invocation, policies
+from users.peers import spicedb
+from users.repository import database
+from users.telemetry import invocation
 from users.errors import Unavailable
 with invocation.invocation("view_profile", "my-id", {}, "GET /users/profile"):
     try:
         database.query("SELECT 1", {}, read_only=True)
     except Unavailable:
         pass
-print([name for name in sys.modules if name.startswith(("opentelemetry", "requests", "users.otlp"))])
+print([name for name in sys.modules if name.startswith(("opentelemetry", "requests", "users.telemetry.otlp"))])
 """
     environment = {"PYTHONPATH": str(ROOT / "layers/common/python"), "MG_USERS_DB_HOST": "/nowhere"}
     environment["POWERTOOLS_METRICS_DISABLED"] = "true"

@@ -25,7 +25,7 @@ from tests.people import (
     token_of_kind,
 )
 from tests.service import Answer, Service, eventually
-from users import policies
+from users.peers import spicedb
 
 NOBODY_LISTENS = "9"  # the discard port
 
@@ -112,7 +112,7 @@ def test_only_in_a_session(service: Service, kind: str) -> None:
 
 def test_the_policy_store_has_a_say(service: Service) -> None:
     ada, boss = person(service), administrator(service)
-    policies.revoke_administration(boss.id)
+    spicedb.revoke_administration(boss.id)
     assert update(service, boss, ada.id, "admin").error == (403, "forbidden")
     assert row(service, ada.id)["role"] == 0
 

@@ -22,7 +22,7 @@ from tests.people import (
     token_of_kind,
 )
 from tests.service import Answer, Service
-from users.networks import networks_of
+from users.rules.networks import networks_of
 
 
 def update(service: Service, who: Person, old: Any, new: Any, **details: Any) -> Answer:

@@ -26,10 +26,10 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
+from background.users_service.certificates import server_credentials
+from background.users_service.proto.users_pb2 import RetrieveUsersReq, RetrieveUsersRes
 from local.parts.postgres import PostgresServer, free_port, temporary_postgres
 from local.parts.process import ROOT
-from operations.proto.users_pb2 import RetrieveUsersReq, RetrieveUsersRes
-from operations.users_service.certificates import server_credentials
 from tests.conftest import AS_OWNER, database_variables
 from tests.service import eventually
 from users.settings import Settings, SettingsError
@@ -40,17 +40,17 @@ Status = grpc.StatusCode
 
 
 class Server:
-    """``python -m operations.users_service``."""
+    """``python -m background.users_service``."""
 
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         self.port = int(variables.get("MG_USERS_GRPC_PORT") or free_port())
         self.log = folder / f"users_service_{self.port}.log"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MG_")}
-        environment |= {"PYTHONPATH": f"{ROOT}/layers/common/python:{ROOT}/layers/operations/python"}
+        environment |= {"PYTHONPATH": f"{ROOT}/layers/common/python:{ROOT}/layers/background/python"}
         environment |= {"MG_USERS_GRPC_PORT": str(self.port), **variables}
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "operations.users_service"],
+                [sys.executable, "-m", "background.users_service"],
                 cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
 

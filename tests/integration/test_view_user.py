@@ -77,9 +77,9 @@ def test_an_unprintable_id_is_nobodys(service: Service) -> None:
 def test_the_policy_store_has_a_say_on_administrators(service: Service) -> None:
     """A role that SpiceDB does not grant (any more) opens no other account (contract §2.4, "stale admin token")."""
     ada, boss = person(service), administrator(service)
-    from users import policies
+    from users.peers import spicedb
 
-    policies.revoke_administration(boss.id)
+    spicedb.revoke_administration(boss.id)
     assert view(service, boss, ada.id).error == (403, "forbidden")
     assert view(service, boss, boss.id).status == 200
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEV = "requirements-dev"
 LOCAL = "requirements-local"
 DEPENDENCIES = "layers/dependencies/requirements"
-OPERATIONS = "layers/operations/requirements"
+BACKGROUND = "layers/background/requirements"
 LAMBDA = "requirements-lambda"
 TOOLS = (
     "local/tools/sam",
@@ -23,8 +23,8 @@ TOOLS = (
     "benchmarks/monolith/requirements",
     "benchmarks/runtime/requirements",
 )
-ALL = (DEV, LOCAL, DEPENDENCIES, OPERATIONS, LAMBDA, *TOOLS)
-INSTALLED_BY_ONE_ENVIRONMENT = (DEV, LOCAL, DEPENDENCIES, OPERATIONS, LAMBDA)
+ALL = (DEV, LOCAL, DEPENDENCIES, BACKGROUND, LAMBDA, *TOOLS)
+INSTALLED_BY_ONE_ENVIRONMENT = (DEV, LOCAL, DEPENDENCIES, BACKGROUND, LAMBDA)
 
 
 def locked(name: str) -> dict[str, str]:
@@ -77,12 +77,12 @@ def test_a_package_has_one_version() -> None:
 
 
 def test_the_larger_sets_hold_the_smaller_ones() -> None:
-    smaller = locked(DEPENDENCIES).keys() | locked(OPERATIONS).keys() | locked(LAMBDA).keys()
+    smaller = locked(DEPENDENCIES).keys() | locked(BACKGROUND).keys() | locked(LAMBDA).keys()
     assert smaller <= locked(LOCAL).keys() < locked(DEV).keys()
 
 
 def test_the_layers_share_no_package() -> None:
-    assert not locked(DEPENDENCIES).keys() & locked(OPERATIONS).keys()
+    assert not locked(DEPENDENCIES).keys() & locked(BACKGROUND).keys()
 
 
 def test_the_requirements_of_the_service_are_those_of_its_layer_and_what_lambda_brings() -> None:
@@ -93,7 +93,7 @@ def test_the_requirements_of_the_service_are_those_of_its_layer_and_what_lambda_
 def test_what_lambda_brings_is_in_no_layer() -> None:
     aws = {"boto3", "botocore", "s3transfer"}
     assert aws <= locked(LAMBDA).keys()
-    assert not aws & (locked(DEPENDENCIES).keys() | locked(OPERATIONS).keys())
+    assert not aws & (locked(DEPENDENCIES).keys() | locked(BACKGROUND).keys())
 
 
 @pytest.mark.long
@@ -105,7 +105,7 @@ def test_the_requirements_of_the_service_are_all_that_an_operation_imports(tmp_p
          "--disable-pip-version-check", "--root-user-action=ignore", "--target", place, "-r", "requirements.txt"],
         cwd=ROOT, check=True,
     )  # fmt: skip
-    imported = "import boto3, users.secrets, users.outbox; boto3.client('lambda', region_name='eu-central-1')"
+    imported = "import boto3, users.aws.secrets, users.rules.outbox_records; boto3.client('lambda', 'eu-central-1')"
     paths = [place, ROOT / "layers/common/python", ROOT / "functions/view_profile"]
     environment = {"PYTHONPATH": ":".join(map(str, paths)), "PATH": os.environ["PATH"]}
     subprocess.run([sys.executable, "-S", "-c", f"{imported}; import app"], env=environment, check=True)

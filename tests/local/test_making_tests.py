@@ -29,7 +29,7 @@ def test_which_tests_are_run(target: str, arguments: str, command: str) -> None:
 
 FAILING = """
 def test_fails(template_database):
-    from users.log import logger
+    from users.telemetry.log import logger
 
     logger.info("told")
     raise AssertionError

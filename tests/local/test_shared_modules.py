@@ -80,8 +80,8 @@ def test_what_functions_use_is_shared() -> None:
         "nacl",
         "psycopg",
         "pydantic",
-        "users.edge",
-        "users.jwt",
+        "users.edge.http",
+        "users.peers.jwt",
         "authzed.api.v1",
     }
     assert heavy <= set(told["modules"])
@@ -90,4 +90,4 @@ def test_what_functions_use_is_shared() -> None:
 def test_functions_without_the_operations_layer_do_not_get_it() -> None:
     """Its modules are none that all functions have on Lambda."""
     told, _ = _told()
-    assert not [name for name in told["modules"] if name.partition(".")[0] in {"operations", "local", "app"}]
+    assert not [name for name in told["modules"] if name.partition(".")[0] in {"background", "local", "app"}]

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from tests.service import Answer, Service
-from users import database
+from users.repository import database
 
 
 def addresses(service: Service) -> dict[str, str]:

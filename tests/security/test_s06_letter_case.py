@@ -7,7 +7,7 @@ import pytest
 
 from tests.people import person, row
 from tests.service import Service, registration
-from users import jwt
+from users.peers import jwt
 
 
 @pytest.mark.parametrize("case", [str.upper, str.title, str.swapcase])

@@ -14,8 +14,9 @@ import pytest
 from tests.parallel import Environments
 from tests.people import administrator, log_in, mail_token, person
 from tests.service import PASSWORD, Service, eventually, forget, registration
-from users import passwords, policies
+from users.peers import spicedb
 from users.repository import logins
+from users.rules import passwords
 
 ACCOUNTS = 20
 WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -55,7 +56,7 @@ def counters(service: Service, kind: str) -> list[int]:
 def test_s08_an_office_that_logs_in_is_never_blocked(own_service: Service, environments: Environments) -> None:
     service, address = own_service, "198.51.100.1"
     for row in service.execute(_SEED, passwords.hash_password(PASSWORD), ACCOUNTS):
-        policies.grant(row["id"], 0)
+        spicedb.grant(row["id"], 0)
     bodies = [{"identity": f"{n % ACCOUNTS + 1}@example.com", "secret": PASSWORD} for n in range(400)]
     calls = [{"operation": "issue_token", "body": body, "address": address} for body in bodies]
     assert {answer.status for answer in environments.call(service, calls)} == {201}

@@ -11,8 +11,7 @@ import pytest
 from tests.parallel import Environments
 from tests.people import Person, log_in, person
 from tests.service import PASSWORD, Answer, Service, eventually, forget
-from users import database
-from users.repository import logins
+from users.repository import database, logins
 
 BLOCK = 15 * 60
 

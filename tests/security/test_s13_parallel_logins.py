@@ -10,8 +10,9 @@ from nacl import bindings
 from tests.parallel import Environments
 from tests.people import log_in, person
 from tests.service import Answer, Service, eventually
-from users import auth_client, database
-from users.networks import networks_of
+from users.peers import auth
+from users.repository import database
+from users.rules.networks import networks_of
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -72,7 +73,7 @@ def test_s13_a_right_guess_among_many_at_once_is_not_told(service: Service, monk
         with monkeypatch.context() as patch:
             patch.setattr(database, "_run", note)
             patch.setattr("nacl.bindings.crypto_pwhash_str_verify", reach)
-            patch.setattr(auth_client, "issue", lambda *_, **__: pytest.fail("Auth was asked"))
+            patch.setattr(auth, "issue", lambda *_, **__: pytest.fail("Auth was asked"))
             work.clear()
             answer = log_in(service, ada.email, secret, address=source, headers={"x-request-id": "same"})
         return answer, list(work)

@@ -9,7 +9,7 @@ from nacl import bindings
 
 from tests.people import NEW_PASSWORD, mail_token, person
 from tests.service import PASSWORD, Answer, Service, handler, lambda_context, registration
-from users import passwords
+from users.rules import passwords
 
 
 def register(service: Service, secret: str) -> tuple[str, Answer]:

@@ -10,9 +10,9 @@ import pytest
 
 from tests.people import NEW_PASSWORD, Person, mail_token, person, records, row
 from tests.service import Service
-from users import passwords
-from users.one_time_tokens import Purpose
 from users.repository import one_time_tokens
+from users.rules import passwords
+from users.rules.one_time_tokens import Purpose
 
 Use = Callable[[str], bool]
 

@@ -16,14 +16,14 @@ from pathlib import Path
 import grpc
 import pytest
 
-from operations.mail_suppressions import suppress
+from background.mail.suppressions import suppress
 from tests.people import Person, administrator, log_in, logged_in, mail_token, person
 from tests.service import PASSWORD, ROOT, Service, eventually, registration
-from users.proto.domains_pb2 import DeleteUserReq, DeleteUserRes
+from users.peers.proto.domains_pb2 import DeleteUserReq, DeleteUserRes
 
 _RUN = """
 import json, sys
-from operations.sweep import sweep
+from background.removal.sweep import sweep
 print(json.dumps(sweep(lambda: True)), file=sys.stderr)
 """
 _SEED = """
@@ -58,7 +58,7 @@ def events(service: Service) -> Counter[str]:
 
 def start(service: Service, log: Path, **variables: str) -> subprocess.Popen[bytes]:
     """A run in a process of its own."""
-    layers = [ROOT / "layers/common/python", ROOT / "layers/operations/python"]
+    layers = [ROOT / "layers/common/python", ROOT / "layers/background/python"]
     environment = os.environ | service.environment | variables | {"PYTHONPATH": os.pathsep.join(map(str, layers))}
     with log.open("wb") as errors:
         return subprocess.Popen([sys.executable, "-c", _RUN], env=environment, stderr=errors, stdout=subprocess.DEVNULL)

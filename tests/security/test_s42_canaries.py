@@ -13,7 +13,7 @@ from local.parts.nats import NatsServer
 from tests.deliveries import events, mails_to
 from tests.otlp_receiver import Receiver, otlp_receiver
 from tests.service import Service, registration
-from users.log import logger
+from users.telemetry.log import logger
 
 
 @pytest.fixture

@@ -29,9 +29,10 @@ from tests.people import (
     row,
 )
 from tests.service import PASSWORD, Service, eventually, handler
-from users import auth_client, passwords
-from users.networks import networks_of
+from users.peers import auth
 from users.repository import changes, one_time_tokens
+from users.rules import passwords
+from users.rules.networks import networks_of
 
 Change = Callable[[Service, Person], None]
 
@@ -98,7 +99,7 @@ def test_s45_a_login(service: Service, monkeypatch: pytest.MonkeyPatch, change: 
     assert is_alive(service, tokens.access_token), "the account's row alone would not refuse it"
     assert events(service, ada, "user.issue_token") == before
     deliver("revocation")
-    assert auth_client.list_refresh_tokens(ada.id) == []
+    assert auth.list_refresh_tokens(ada.id) == []
     assert refresh(service, tokens.refresh_token).error == (401, "unauthenticated")
     assert service.execute("SELECT 1 FROM users_known_addresses WHERE address = %s", networks_of(source).near) == []
 
@@ -111,7 +112,7 @@ def test_s45_a_refresh(service: Service, monkeypatch: pytest.MonkeyPatch, change
     (tokens,) = made
     assert events(service, ada, "user.refresh_token") == 0
     deliver("revocation")
-    assert auth_client.list_refresh_tokens(ada.id) == []
+    assert auth.list_refresh_tokens(ada.id) == []
     assert refresh(service, tokens.refresh_token).error == (401, "unauthenticated")
 
 

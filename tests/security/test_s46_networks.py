@@ -8,8 +8,8 @@ import pytest
 
 from tests.people import Person, log_in, person
 from tests.service import Service, registration
-from users.networks import WIDE_FACTOR, networks_of
 from users.repository import logins
+from users.rules.networks import WIDE_FACTOR, networks_of
 
 
 @pytest.fixture

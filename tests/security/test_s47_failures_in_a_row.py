@@ -198,7 +198,7 @@ def test_s47_a_login_that_was_begun_before_does_not_count(
     service: Service, ada: Person, home: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A right guess beside the hundredth failure."""
-    from users import passwords
+    from users.rules import passwords
 
     real = passwords.verify_password
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.people import Person, log_in, person, records
 from tests.service import Answer, Service
-from users import database, networks
+from users.repository import database
+from users.rules import networks
 
 SAME = {"x-request-id": "same"}
 

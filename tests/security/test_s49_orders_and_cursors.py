@@ -8,7 +8,7 @@ import pytest
 
 from tests.people import Person, administrator, logged_in, person
 from tests.service import Answer, Service
-from users.listing import ORDERS, SEARCH_ORDERS
+from users.rules.listing import ORDERS, SEARCH_ORDERS
 
 # Every column of `users` is tried, and what is none.
 COLUMNS = [

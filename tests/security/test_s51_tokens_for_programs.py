@@ -14,7 +14,7 @@ import pytest
 from local.parts.auth import AuthServer
 from tests.people import Person, administrator, person, row, token_of_kind
 from tests.service import Answer, Service, registration
-from users.proto import auth_pb2
+from users.peers.proto import auth_pb2
 
 KINDS = ("pat", "api_key")
 REFUSED = (403, "access_token_required")

@@ -15,7 +15,7 @@ PROGRAM = """
 import importlib.util, json, sys
 from types import SimpleNamespace
 from users.access import ADMINISTRATOR, ANYBODY, SIGNED_IN
-from users.edge import Reply, operation
+from users.edge.http import Reply, operation
 from users.errors import UsersError
 
 @operation("forgetful", access=SIGNED_IN)
@@ -46,7 +46,7 @@ for handler in (forgetful, swallowing, view_profile.lambda_handler):
 @pytest.mark.parametrize("options", [[], ["-O"], ["-OO"]], ids=["plain", "-O", "-OO"])
 def test_s52_a_handler_that_forgets_its_caller(service: Service, options: list[str]) -> None:
     token = person(service).token
-    layers = [str(ROOT / "layers" / layer / "python") for layer in ("common", "operations")]
+    layers = [str(ROOT / "layers" / layer / "python") for layer in ("common", "background")]
     environment = {**os.environ, **service.environment, "PYTHONPATH": os.pathsep.join(layers)}
     command = [sys.executable, *options, "-c", PROGRAM, token]
     done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)

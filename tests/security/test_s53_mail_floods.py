@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from operations import mail_limits
-from operations.relay import Row
+from background.delivery.ports import Row
+from background.mail import limits
 from tests.parallel import Environments
 from tests.people import NEW_PASSWORD, Person, administrator, deliver, mail_token, mails, person, row
 from tests.service import Answer, Service, eventually
 from tests.smtp_server import SmtpServer, smtp_server
-from users.outbox import Record, notice_mail
 from users.repository.outbox import record
+from users.rules.outbox_records import Record, notice_mail
 
 _ROWS = "SELECT seq, id::text, user_id, channel, name, payload FROM users_outbox WHERE channel = 'mail' ORDER BY seq"
 HOUR, DAY = 5, 20  # of a kind of notice, to a mailbox
@@ -298,8 +298,8 @@ def test_s53_two_relays_at_once_share_the_last_place(mailing: Service, server: S
         write(user["id"], user["email"])
     first, second = (Row(attempts=1, **each) for each in mailing.execute(_ROWS))
     with ThreadPoolExecutor(1) as other, psycopg.connect(mailing.conninfo) as relay:
-        (allowed,) = relay.execute(mail_limits._COUNT, mail_limits._parameters(first, user["email"])).fetchone() or ()
-        waiting = other.submit(mail_limits.count_mail, second, user["email"])
+        (allowed,) = relay.execute(limits._COUNT, limits._parameters(first, user["email"])).fetchone() or ()
+        waiting = other.submit(limits.count_mail, second, user["email"])
         eventually(lambda: mailing.execute("SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"))
         relay.commit()
         assert (allowed, waiting.result()) == (True, False)

@@ -88,7 +88,7 @@ def test_s54_a_database_that_was_taken_over_keeps_its_spellings(service: Service
     old, new = person(service), person(service)
     theirs = f"{new.email.partition('@')[0]}@ｅxample.com"
     service.execute("UPDATE users SET email = %s WHERE id = %s", theirs, old.id)
-    from users.jwt import unverified_claims
+    from users.peers.jwt import unverified_claims
 
     for identity, who in ((theirs, old), (theirs.upper(), old), (new.email, new), (spelled(new, "EXAMPLE.com"), new)):
         token = log_in(service, identity).json["access_token"]
@@ -195,7 +195,7 @@ def test_s54_the_list_is_the_operators(own_service: Service) -> None:
 
 
 def test_s54_the_first_administrator_has_the_one_spelling(own_service: Service) -> None:
-    from operations.admin import ensure_administrator
+    from background.setup.admin import ensure_administrator
 
     with own_service.configured(
         MG_USERS_ADMIN_EMAIL="Boss@ｅxample.com", MG_USERS_ADMIN_PASSWORD=PASSWORD, MG_USERS_ADMIN_USERNAME="root"

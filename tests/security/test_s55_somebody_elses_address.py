@@ -32,8 +32,8 @@ from tests.people import (
     row,
 )
 from tests.service import Answer, Service, eventually, handler, lambda_context, registration
-from users.one_time_tokens import Purpose
 from users.repository.one_time_tokens import use_for_verification
+from users.rules.one_time_tokens import Purpose
 
 FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "text/html"}
 PROGRAM = {"accept": "application/json"}

@@ -8,16 +8,16 @@ import grpc
 import psycopg
 import pytest
 
+from background.removal import unverified_accounts
+from background.removal.due import UNVERIFIED_DUE, count_due, due_accounts
+from background.removal.sweep import sweep
 from local.parts.mail import MailServer
-from operations import unverified_accounts
-from operations.due import UNVERIFIED_DUE, count_due, due_accounts
-from operations.sweep import sweep
 from tests.cli.command_line import CommandLine
 from tests.deliveries import mails_to
 from tests.domains_server import domains
 from tests.people import deliver, mails, person, relations
 from tests.service import Service, handler, lambda_context
-from users import policies
+from users.peers import spicedb
 
 HALF = 84 * 3600  # seconds: MG_USERS_UNVERIFIED_AFTER is 168h
 
@@ -156,7 +156,7 @@ def test_s55_an_account_that_is_verified_during_its_removal_stays(own_service: S
     service = own_service
     verified, promoted, gone = (registered(service) for _ in range(3))
     for user_id in (verified, promoted, gone):
-        policies.grant(user_id, 0)
+        spicedb.grant(user_id, 0)
     changes = {verified: "verified_at = now()", promoted: "role = 1"}
 
     def answer(user_id: str, _context: grpc.ServicerContext) -> bool:

@@ -96,7 +96,7 @@ def test_s56_in_batches_until_its_time_is_up(own_service: Service) -> None:
     ],
 )
 def test_s56_what_is_over_is_found_by_an_index(own_service: Service, table: str, index: str) -> None:
-    from operations.forgetting import _OLD
+    from background.removal.forgetting import _OLD
 
     own_service.execute("SET enable_seqscan = off")  # of the kept connection, which ends with this database
     plan = own_service.execute(

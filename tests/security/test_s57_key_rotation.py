@@ -13,10 +13,11 @@ from tests.http_server import HttpServer, http_server
 from tests.people import is_alive, logged_in, person, refresh
 from tests.service import Service
 from tests.tokens import claims, key_set, signed
-from users import auth_client, jwt
 from users.access import Account
 from users.errors import Unauthenticated, Unavailable
-from users.sessions import obtain_tokens
+from users.peers import jwt
+from users.peers.auth import Tokens
+from users.steps.sessions import obtain_tokens
 
 KEY, NEXT_KEY, FOREIGN_KEY = (SigningKey(letter * 32) for letter in (b"k", b"n", b"f"))
 MINUTE, LONGEST_BLOCK = 60.0, 20.0
@@ -170,10 +171,10 @@ def test_s57_a_token_outlives_a_change_by_no_more_than_clocks_may_differ(service
 ACCOUNT = Account(id="7", status=0, role=0, verified=True, tokens_valid_from=0)
 
 
-def issued(at: int) -> auth_client.Tokens:
+def issued(at: int) -> Tokens:
     """What Auth's Issue gives when its clock says so."""
     token = signed(claims("7", iat=at), KEY)
-    return auth_client.Tokens(token, token)
+    return Tokens(token, token)
 
 
 def test_s57_a_login_takes_no_token_from_further_ahead() -> None:

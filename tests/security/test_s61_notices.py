@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from background.accounts import administration
+from background.mail.templates import render
 from local.parts.mail import MailServer
-from operations import account_administration as administration
-from operations.mails import render
 from tests.deliveries import Mail, mails_to
 from tests.people import NEW_PASSWORD, Person, administrator, log_in, mail_token, person, records, row
 from tests.service import Service, registration
@@ -289,8 +289,8 @@ def test_s61_an_account_without_a_username_is_named_by_its_id(own_service: Servi
 
 
 def test_s61_a_row_of_before_is_still_sent(service: Service, mail_server: MailServer) -> None:
-    from users.outbox import Record
     from users.repository.outbox import record
+    from users.rules.outbox_records import Record
 
     ada = person(service)
     record(ada.id, [Record(channel="mail", name="password_changed", payload={"email": ada.email})])

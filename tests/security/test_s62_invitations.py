@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from background.removal.due import count_due
 from local.parts.mail import MailServer
-from operations.due import count_due
 from tests.deliveries import Mail, mails_to
 from tests.parallel import Environments
 from tests.people import (
@@ -26,8 +26,8 @@ from tests.people import (
     token_of_kind,
 )
 from tests.service import PASSWORD, Answer, Service, registration
-from users import passwords
 from users.repository.one_time_tokens import use_for_reset
+from users.rules import passwords
 
 FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "text/html"}
 WEEK = 7 * 24 * 3600

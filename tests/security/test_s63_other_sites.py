@@ -178,7 +178,7 @@ def faulty_auth(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def test_s63_the_service_wakes_its_relay(
     gateway: Gateway, service: Any, log_output: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    from users import wake
+    from users.steps import wake
 
     woken: Callable[[], None] = wake.wake_delivery
     wake.close()

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from background.setup.bootstrap import BootstrapFailed
 from local import environment, ports
 from local.parts.gateway import Gateway
 from local.parts.postgres import PostgresServer
-from operations.bootstrap import BootstrapFailed
 from tests.bootstrapping import bootstrap, empty_service
 from tests.local.test_supervisor import running
 from tests.security.test_s63_other_sites import TEMPLATE

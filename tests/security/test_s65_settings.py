@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from background.setup.bootstrap import BootstrapFailed
 from local.gateway.settings import SettingsError as GatewaySettingsError
 from local.gateway.settings import read_settings
 from local.parts.postgres import PostgresServer
 from local.ports import PortUnusable
 from local.ports import read as read_ports
-from operations.bootstrap import BootstrapFailed
 from tests.bootstrapping import bootstrap, empty_service
 from tests.cli.command_line import CommandLine
 from tests.local.test_supervisor import running
@@ -110,7 +110,7 @@ def test_s65_what_is_the_longest_is_a_moment_for_postgresql_and_python(service: 
     (row,) = service.execute("SELECT now() - make_interval(secs => %s) < now() AS past", longest)
     assert row["past"]
     with service.configured(MG_USERS_DELETE_AFTER="2562047h", MG_USERS_PASS_MAX_AGE="2562047h"):
-        from operations.sweep import count_due
+        from background.removal.sweep import count_due
 
         assert count_due() | {"deleted": 0, "disabled": 0} == count_due()
         assert service.administrator()[1]
@@ -199,7 +199,7 @@ def test_s65_the_log_level_is_the_one_that_is_set(level: str) -> None:
     """Where the value is wrong, a function logs as by default, so that it can tell so."""
     assert LOG_LEVELS.keys() == LOGGED.keys()
     program = (
-        "from users.log import logger\n"
+        "from users.telemetry.log import logger\n"
         "for write in (logger.debug, logger.info, logger.warning, logger.error): write('line')"
     )
     variables = {

@@ -18,7 +18,8 @@ from tests.aws_server import AwsServer
 from tests.bootstrapping import ADMINISTRATOR, bootstrap, refused
 from tests.people import person
 from tests.service import Service
-from users import database, secrets
+from users.aws import secrets
+from users.repository import database
 
 OWNER = "tables_owner"
 

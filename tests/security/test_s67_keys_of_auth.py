@@ -17,8 +17,8 @@ from local.parts.postgres import PostgresServer
 from tests.bootstrapping import bootstrap, empty_service, refused
 from tests.http_server import http_server
 from tests.service import Service
-from users import jwt
 from users.errors import Unavailable
+from users.peers import jwt
 
 PUBLIC, PRIVATE = "8.8.8.8", "10.1.2.3"  # addresses, so that nobody has to be asked for a name's
 TLS = {"MG_AUTH_GRPC_SERVER_CA_CERTS": "/opt/python/certificates/auth-ca.pem"}

@@ -133,7 +133,7 @@ def test_an_extension_that_the_role_may_not_make(postgres: PostgresServer, limit
 
 def test_a_server_that_is_too_old(empty: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("operations.preflight.OLDEST_SERVER", 990000)
+        patched.setattr("background.setup.preflight.OLDEST_SERVER", 990000)
         with refused("is too old: upgrade the server to 99"):
             bootstrap()
     assert bootstrap()["administrator"] == "made the administrator"

@@ -40,7 +40,7 @@ def test_a_conflict_that_is_written_during_the_takeover(
     taken: Service, shared_service: Service, monkeypatch: pytest.MonkeyPatch, after: str, times: int
 ) -> None:
     """Upstream still runs: between marking and indexing, it registers somebody whose name is there in other case."""
-    from operations import takeover
+    from background.setup import takeover
 
     step: Callable[..., int] = getattr(takeover, after)
     written: list[str] = []
@@ -67,7 +67,7 @@ def test_a_conflict_that_is_written_during_the_takeover(
 def test_a_long_reader_holds_up_the_takeover_and_nobody_else(
     taken: Service, log_output: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("operations.schema._PAUSE", 0.3)
+    monkeypatch.setattr("background.setup.schema._PAUSE", 0.3)
     done: list[object] = []
     running = threading.Thread(target=lambda: done.append(bootstrap()))
     with psycopg.connect(taken.conninfo) as reader, psycopg.connect(taken.conninfo, autocommit=True) as others:
@@ -86,8 +86,8 @@ def test_a_long_reader_holds_up_the_takeover_and_nobody_else(
 
 
 def test_a_reader_that_never_ends_is_named(taken: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("operations.schema.PATIENCE", 0.0)
-    monkeypatch.setattr("operations.schema.LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr("background.setup.schema.PATIENCE", 0.0)
+    monkeypatch.setattr("background.setup.schema.LOCK_TIMEOUT", "100ms")
     with psycopg.connect(taken.conninfo, application_name="a report") as reader:
         reader.execute("SELECT count(*) FROM users")
         with refused(rf"process {reader.info.backend_pid} \(a report\).*bootstrap again"):
@@ -101,7 +101,7 @@ def test_a_reader_that_never_ends_is_named(taken: Service, monkeypatch: pytest.M
 @pytest.mark.long
 def test_an_index_that_a_killed_run_left_invalid_is_made_again(taken: Service, shared_service: Service) -> None:
     """The folded index waits for a writer when the process and its server process end."""
-    from operations.schema import migrate
+    from background.setup.schema import migrate
 
     migrate("0001")
     taken.execute(

@@ -156,7 +156,7 @@ def test_upstreams_own_statements_still_work(taken: Service) -> None:
 
 
 def test_names_that_differ_by_case_only(taken: Service) -> None:
-    from operations.case_conflicts import case_conflicts
+    from background.setup.case_conflicts import case_conflicts
 
     old = add_user(taken, email="Same@x.y", created_at="2024-01-01T00:00:00Z", status=1)
     keeper = add_user(taken, email="SAME@x.y", created_at="2024-06-01T00:00:00Z", metadata='{"a": 1}')
@@ -290,7 +290,7 @@ UPDATE users_migrations SET version_num = '0002'
 
 
 VERSIONS = sorted(
-    path.name[:4] for path in (ROOT / "layers/operations/python/operations/migrations/versions").glob("0*.py")
+    path.name[:4] for path in (ROOT / "layers/background/python/background/setup/migrations/versions").glob("0*.py")
 )
 
 
@@ -301,7 +301,7 @@ VERSIONS = sorted(
     "from_upstream", [pytest.param(False, id="own", marks=LONG), pytest.param(True, id="taken over")]
 )
 def test_our_own_earlier_versions(empty: Service, shared_service: Service, version: str, from_upstream: bool) -> None:
-    from operations.schema import migrate
+    from background.setup.schema import migrate
 
     if from_upstream:
         upstream.make_database(empty.conninfo)

@@ -64,7 +64,7 @@ BUDGETS = {
 def told(operation: str, expressions: str) -> list[str]:
     """What a new process that has imported the function as Lambda does prints of it."""
     folder = ROOT / "functions" / operation
-    path = [folder, *(ROOT / "layers" / layer / "python" for layer in ("common", "operations"))]
+    path = [folder, *(ROOT / "layers" / layer / "python" for layer in ("common", "background"))]
     variables = {"AWS_REGION": "eu-central-1", "AWS_LAMBDA_FUNCTION_NAME": operation}
     environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(map(str, path))}
     code = f"import gc, sys, app; print({expressions})"

@@ -18,11 +18,11 @@ from layers.build import LAMBDA_PYTHON, MACHINES
 from layers.bytecode import compile_all, interpreter
 from layers.sizes import DEPENDENCIES_LIMIT, LAMBDA_LIMIT, unzipped_size
 from local.install import SAM
-from tests.template.imports import imports
+from tests.imports import imports
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
-LAYERS = ("DependenciesLayer", "CommonLayer", "OperationsLayer")
+LAYERS = ("DependenciesLayer", "CommonLayer", "BackgroundLayer")
 # e_machine of an ELF header
 ELF_MACHINES = {"arm64": 183, "x86_64": 62}
 LAMBDA_GLIBC = (2, 34)  # Amazon Linux 2023
@@ -94,7 +94,7 @@ def test_everything_is_compiled_for_the_python_and_never_checked_against_its_sou
 
 def test_the_runtimes_own_packages_are_left_to_it(layers: Path) -> None:
     names = {path.name.split("-")[0] for path in layers.glob("*/python/*")}
-    assert {"psycopg", "grpc", "users", "operations", "alembic"} <= names
+    assert {"psycopg", "grpc", "users", "background", "alembic"} <= names
     assert not names & {"boto3", "botocore", "s3transfer", "awslambdaric"}
 
 
@@ -185,7 +185,15 @@ def test_every_import_of_the_code_succeeds(python313: Callable[..., str]) -> Non
     sources = [*ROOT.glob("functions/*/app.py"), *ROOT.glob("layers/*/python/**/*.py")]
     files = [file for file in sources if not AT_THE_OPERATORS & set(file.parts)]
     wanted = sorted({module for file in files for module, _ in imports(file)})
-    assert {"users.database", "operations.schema", "psycopg", "re2", "bcrypt", "authzed.api.v1", "boto3"} <= set(wanted)
+    assert {
+        "users.repository.database",
+        "background.setup.schema",
+        "psycopg",
+        "re2",
+        "bcrypt",
+        "authzed.api.v1",
+        "boto3",
+    } <= set(wanted)
     python313(f"import importlib\nfor name in {wanted}: importlib.import_module(name)")
 
 
@@ -203,5 +211,7 @@ def test_psycopg_need_not_look_for_its_version(python313: Callable[..., str], la
 def test_bytecode_is_what_runs(python313: Callable[..., str], layers: Path, tmp_path: Path) -> None:
     """A source that was changed behind its bytecode is not noticed: neither read nor compared."""
     shutil.copytree(layers / "CommonLayer" / "python" / "users", tmp_path / "users")
-    (tmp_path / "users" / "contrast.py").write_text("raise AssertionError('the source was read')")
-    assert python313("import users.contrast; print(users.contrast.__file__)", tmp_path).startswith(str(tmp_path))
+    (tmp_path / "users" / "rules" / "contrast.py").write_text("raise AssertionError('the source was read')")
+    assert python313("import users.rules.contrast; print(users.rules.contrast.__file__)", tmp_path).startswith(
+        str(tmp_path)
+    )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from local.gateway.template import translated
+from tests.imports import imports
 from tests.template.cloudformation import (
     GIVEN,
     REGION,
@@ -25,7 +26,6 @@ from tests.template.cloudformation import (
     takes,
     template,
 )
-from tests.template.imports import imports
 from users.settings import Settings
 
 FUNCTIONS = sorted(resources("AWS::Lambda::Function"))
@@ -447,7 +447,7 @@ def test_the_database_is_ready_before_new_code(operation: str) -> None:
     assert "Bootstrap" in _list(template()["Resources"][f"{operation}Function"]["DependsOn"])
 
 
-@pytest.mark.parametrize("layer", ["DependenciesLayer", "CommonLayer", "OperationsLayer"])
+@pytest.mark.parametrize("layer", ["DependenciesLayer", "CommonLayer", "BackgroundLayer"])
 def test_a_new_layer_is_a_new_version_of_every_function(layer: str, tmp_path: Path) -> None:
     """Else the alias would go on leading to a version with the old layer."""
     text = (ROOT / "template.yaml").read_text()
@@ -577,7 +577,8 @@ def _asked_for(operation: str) -> set[str]:
         text = source.read_text()
         waiting |= set(_imported(source))
         asked |= set(re.findall(r"\bsecret\(settings\(\)\.(\w+)\)", text)) - {"origin_secret"}  # see Request.address
-        if source.name == "app.py" and re.search(r"request\.address|\bnotice\(request", text):  # users.target.notice
+        # users.steps.target.notice reads it too.
+        if source.name == "app.py" and re.search(r"request\.address|\bnotice\(request", text):
             asked.add("origin_secret")
     return {_VARIABLES[name] for name in asked - _OUT_OF_REACH.get(operation, set())}
 
@@ -586,8 +587,9 @@ def _imported(source: Path) -> Iterator[Path]:
     """The service's own modules that a module imports anywhere."""
     for module, name in imports(source):
         for path in (module, f"{module}.{name}"):
-            for layer in ("common", "operations"):
-                place = ROOT / "layers" / layer / "python" / path.replace(".", "/")
+            layers = (ROOT / "layers" / layer / "python" for layer in ("common", "background"))
+            for folder in (source.parent, *layers):
+                place = folder / path.replace(".", "/")
                 yield from (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists())
 
 
@@ -909,7 +911,7 @@ def test_what_has_no_default_stands_in_the_first_group() -> None:
 
 def test_layers_are_named_by_their_stack() -> None:
     names = {layer["Properties"]["LayerName"]["Fn::Sub"] for layer in resources("AWS::Lambda::LayerVersion").values()}
-    assert names == {"${AWS::StackName}-common", "${AWS::StackName}-dependencies", "${AWS::StackName}-operations"}
+    assert names == {"${AWS::StackName}-common", "${AWS::StackName}-dependencies", "${AWS::StackName}-background"}
 
 
 SAMCONFIG = (ROOT / "samconfig.toml").read_text()

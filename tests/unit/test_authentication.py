@@ -3,7 +3,7 @@
 import pytest
 
 from users.access import ANYBODY, SIGNED_IN, TokenType
-from users.authentication import bearer_token
+from users.edge.authentication import bearer_token
 from users.errors import Unauthenticated
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from users.body import Body
+from users.edge.body import Body
 from users.errors import BadRequest
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from users.cursor import Cursor, Place
 from users.errors import BadRequest
+from users.rules.cursor import Cursor, Place
 
 PLACE = Place(operation="list_users", order="email", descending=True)
 CURSOR = Cursor(value="ada@example.com", id="4f2b5b0a-6f0e-4c0e-9a34-0b9a3f1f7d11")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from operations import custom_resource
-from operations.custom_resource import respond
+from background.setup import custom_resource
+from background.setup.custom_resource import respond
 from tests.http_server import http_server
 
 REQUEST = {"StackId": "stack", "RequestId": "request", "LogicalResourceId": "Bootstrap", "RequestType": "Create"}
@@ -69,7 +69,7 @@ def test_a_bucket_that_stumbles_is_asked_again() -> None:
 
 
 def test_a_bucket_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("operations.custom_resource._TIMEOUT", 0.2)
+    monkeypatch.setattr("background.setup.custom_resource._TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(OSError, match="timed out"):
         respond({**REQUEST, "ResponseURL": f"http://127.0.0.1:{silent.getsockname()[1]}/"}, "stream")
 

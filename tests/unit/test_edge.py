@@ -12,8 +12,8 @@ import pytest
 
 from tests.service import lambda_context
 from users.access import ANYBODY, SIGNED_IN
-from users.body import Body
-from users.edge import MAX_BODY_BYTES, Reply, Request, operation
+from users.edge.body import Body
+from users.edge.http import MAX_BODY_BYTES, Reply, Request, operation
 from users.errors import Conflict, Forbidden, NotFound, Unavailable
 
 FROM = {"requestContext": {"http": {"sourceIp": "192.0.2.1"}}}
@@ -232,15 +232,15 @@ def test_a_protected_operation_needs_a_token() -> None:
 
 
 def test_an_operation_that_forgets_to_admit_its_caller_answers_500(monkeypatch: pytest.MonkeyPatch) -> None:
-    from users import edge
     from users.access import Session, TokenType
+    from users.edge import http
 
     @operation("forgetful", access=SIGNED_IN)
     def forgetful(request: Request) -> Reply:
         return Reply(200, {"secret": "page"})
 
     session = Session(user_id="7", token_type=TokenType.ACCESS, issued_at=1)
-    monkeypatch.setattr(edge, "authenticate", lambda *_: session)
+    monkeypatch.setattr(http, "authenticate", lambda *_: session)
     answer = call(forgetful, headers={"authorization": "Bearer x"})
     assert error(answer) == (500, "internal")
     assert "page" not in answer["body"]

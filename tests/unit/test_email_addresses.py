@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from users.email_addresses import canonical_email, canonical_or_typed
 from users.errors import BadRequest
+from users.rules.email_addresses import canonical_email, canonical_or_typed
 
 
 @pytest.mark.parametrize(

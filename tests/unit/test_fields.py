@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from users.errors import BadRequest
-from users.fields import (
+from users.models import User
+from users.rules.fields import (
     check_description,
     check_email,
     check_name,
@@ -19,7 +20,6 @@ from users.fields import (
     check_username,
     metadata_bytes,
 )
-from users.models import User
 
 
 @pytest.mark.parametrize("username", ["a", "A1", "0", "a-b_c", "a-_-b", "a_", "a-", "x" * 32])

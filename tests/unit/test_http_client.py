@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.http_server import http_server
-from users.http_client import send
+from users.aws.http_client import send
 
 
 @pytest.mark.parametrize(

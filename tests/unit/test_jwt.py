@@ -12,8 +12,8 @@ from nacl.signing import SigningKey
 
 from tests.http_server import HttpServer, http_server
 from tests.tokens import claims, encode, key_set, signed, signed_symmetrically, unsigned
-from users import jwt
 from users.errors import Unauthenticated, Unavailable
+from users.peers import jwt
 from users.settings import SettingsError
 
 KEY = SigningKey(b"k" * 32)

@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 import pytest
 
 from users.errors import BadRequest
-from users.listing import read_listing, read_search, read_tags
 from users.models import Role, Status
-from users.query import Query
+from users.rules.listing import read_listing, read_search, read_tags
+from users.rules.query_string import Query
 
 
 def listing(**parameters: str) -> Any:

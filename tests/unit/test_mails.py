@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import operations.mails
-from operations.letter import deliverable_address
-from operations.mails import LANGUAGES, MAILS, Mail, language_of, render
-from operations.mails.__main__ import write_samples
-from operations.mails.names import LONGEST, shown_name
+import background.mail.templates
+from background.mail.letter import deliverable_address
+from background.mail.templates import LANGUAGES, MAILS, Mail, language_of, render
+from background.mail.templates.__main__ import write_samples
+from background.mail.templates.names import LONGEST, shown_name
 from tests.service import ROOT
-from users.contrast import readable_on
+from users.rules.contrast import readable_on
 
 LINK = "https://x.example/reset?a=1&token=t"
 VALUES: dict[str, str | datetime] = {
@@ -36,7 +36,7 @@ WITH_LINK = {"verification", "verification_reminder", "password_reset", "invitat
 AT = datetime(2029, 12, 31, 23, 59, tzinfo=UTC)
 # What the mail programs make links of: a scheme, an address, or a domain.
 LINKABLE = re.compile(r"[:/@]|\w[.。．｡]\w|www\.\w", re.IGNORECASE)
-LAYERS = {"PYTHONPATH": os.pathsep.join(str(ROOT / "layers" / layer / "python") for layer in ("common", "operations"))}
+LAYERS = {"PYTHONPATH": os.pathsep.join(str(ROOT / "layers" / layer / "python") for layer in ("common", "background"))}
 
 
 def rendered(name: str, language: str = "en", user: str = "Ada") -> Mail:
@@ -44,7 +44,7 @@ def rendered(name: str, language: str = "en", user: str = "Ada") -> Mail:
 
 
 def toml(language: str, name: str) -> dict[str, str]:
-    file = Path(operations.mails.__file__).parent / language / f"{name}.toml"
+    file = Path(background.mail.templates.__file__).parent / language / f"{name}.toml"
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
@@ -348,7 +348,7 @@ def test_all_mails_as_files(tmp_path: Path) -> None:
 
 def test_files_are_made_without_any_package(tmp_path: Path) -> None:
     # -S: without this environment's packages, as in `make mails` on a fresh checkout.
-    command = [sys.executable, "-S", "-m", "operations.mails", str(tmp_path)]
+    command = [sys.executable, "-S", "-m", "background.mail.templates", str(tmp_path)]
     done = subprocess.run(command, env=LAYERS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.split()) == sorted(str(file) for file in tmp_path.iterdir())
@@ -357,7 +357,7 @@ def test_files_are_made_without_any_package(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("host", "imported"), [("mail.example", ["smtplib"]), ("", ["boto3"])])
 def test_boto3_is_not_imported_where_a_mail_server_is_set(host: str, imported: list[str]) -> None:
     code = (
-        "import sys; from operations.mail_delivery import MailChannel; MailChannel();"
+        "import sys; from background.mail.delivery import MailChannel; MailChannel();"
         " print(*(name for name in ('boto3', 'smtplib') if name in sys.modules))"
     )
     environment = {**LAYERS, "AWS_DEFAULT_REGION": "eu-central-1", "MG_EMAIL_HOST": host}

@@ -11,11 +11,11 @@ import pytest
 
 from tests.service import lambda_context
 from users.access import ANYBODY
-from users.edge import Reply, Request, operation
+from users.edge.http import Reply, Request, operation
+from users.edge.internal import Failed, internal
 from users.errors import Conflict, TooManyRequests, Unavailable
-from users.internal import Failed, internal
-from users.metrics import age, count
 from users.settings import SettingsError
+from users.telemetry.metrics import age, count
 
 EVENT = {"headers": {"x-request-id": "my-id"}, "routeKey": "GET /users/{id}", "pathParameters": {"id": "somebody"}}
 

@@ -2,7 +2,7 @@
 
 from alembic.script import ScriptDirectory
 
-from operations.schema import MIGRATIONS, newest_version
+from background.setup.versions import MIGRATIONS, newest_version
 
 
 def test_the_newest_version_is_alembics_head() -> None:

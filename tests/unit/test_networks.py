@@ -1,8 +1,8 @@
-"""users.networks: what limits count instead of single addresses."""
+"""users.rules.networks: what limits count instead of single addresses."""
 
 import pytest
 
-from users.networks import networks_of
+from users.rules.networks import networks_of
 from users.settings import SettingsError, settings
 
 KEY = "0123456789abcdef0123456789abcdef"

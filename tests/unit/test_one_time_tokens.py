@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from users import one_time_tokens
-from users.one_time_tokens import Purpose
+from users.rules import one_time_tokens
+from users.rules.one_time_tokens import Purpose
 from users.settings import SettingsError
 
 SECRET = "s" * 32

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from users import passwords
 from users.errors import BadRequest
+from users.rules import passwords
 from users.settings import SettingsError
 
 

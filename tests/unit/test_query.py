@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from users.errors import BadRequest
-from users.query import Query
+from users.rules.query_string import Query
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from users.errors import BadRequest, Detail, Forbidden, NotFound, Unauthenticated, Unavailable, UsersError
-from users.rules import Rules, all_rules
+from users.rules.broken_rules import Rules, all_rules
 
 
 def broken(code: str, *fields: str) -> int:

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from operations.letter import Letter
-from operations.mails import Mail
-from operations.ses import SesSender
+from background.mail.letter import Letter
+from background.mail.ses import SesSender
+from background.mail.templates import Mail
 from tests.http_server import http_server
 from users.settings import settings
 

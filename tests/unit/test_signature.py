@@ -9,7 +9,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from users.signature import signed_headers
+from users.aws.signature import signed_headers
 
 ENVIRONMENT = {
     "AWS_REGION": "eu-central-1",

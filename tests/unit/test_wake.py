@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.http_server import HttpServer, http_server
-from users import wake
-from users.signature import signed_headers
+from users.aws.signature import signed_headers
+from users.steps import wake
 
 ENVIRONMENT = {
     "AWS_REGION": "eu-central-1",

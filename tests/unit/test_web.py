@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from users import web
 from users.access import ANYBODY
-from users.contrast import readable_on
-from users.edge import Request
+from users.edge import pages
+from users.edge.http import Request
+from users.edge.pages.style import stylesheet
+from users.edge.pages.texts import FALLBACK, TEXTS, language_of, preferred_language
 from users.errors import BadRequest, TooManyRequests, Unavailable
-from users.web.style import stylesheet
-from users.web.texts import FALLBACK, TEXTS, language_of, preferred_language
+from users.rules.contrast import readable_on
 
 HOSTILE = """<script>alert(1)</script>"'&$token"""
 
@@ -27,7 +27,7 @@ def request(method: str = "GET", **headers: str) -> Request:
 
 
 def reset_form(problem: str = "", **headers: str) -> str:
-    reply = web.form_page(request(**headers), "reset_password", problem=problem, token="mgreset_T", account="ada")
+    reply = pages.form_page(request(**headers), "reset_password", problem=problem, token="mgreset_T", account="ada")
     assert reply.status == (400 if problem else 200)
     html: str = reply.body
     return html
@@ -86,7 +86,7 @@ def test_colour_and_name_are_the_operators(configure: Callable[..., None]) -> No
 
 
 def test_the_headers() -> None:
-    headers = web.message_page(request(accept_language="de"), 200, "verify_email.done").headers
+    headers = pages.message_page(request(accept_language="de"), 200, "verify_email.done").headers
     assert headers == {
         "Content-Type": "text/html; charset=utf-8",
         "Content-Language": "de",
@@ -113,7 +113,7 @@ def test_what_values_hold_is_text() -> None:
         ("verify_email", "", account),
         ("verify_email", "verify_new_account", account),
     ):
-        page = web.form_page(request(), texts, template=template, token=HOSTILE, **values).body
+        page = pages.form_page(request(), texts, template=template, token=HOSTILE, **values).body
         assert "<script" not in page
         found = re.findall(r'name="token" value="([^"]*)"', page)
         assert {unescape(value) for value in found} == {HOSTILE}
@@ -155,7 +155,7 @@ def test_the_rules_are_the_configured_ones(configure: Callable[..., None]) -> No
 
 
 def test_programs_get_no_page() -> None:
-    error_page = web.error_page_of("reset_password")
+    error_page = pages.error_page_of("reset_password")
     gone = BadRequest("verification_expired", "verification expired, please request a new one")
     assert error_page(request("PUT"), gone) is None
     assert error_page(request(accept="application/json"), gone) is None
@@ -164,13 +164,13 @@ def test_programs_get_no_page() -> None:
 
 @pytest.mark.parametrize("accepted", ["application/json, text/plain, */*", "*/*,Application/JSON;q=0.9"])
 def test_who_asks_for_json(accepted: str) -> None:
-    assert web.wants_json(request(accept=accepted))
-    assert web.wants_json(request(content_type="application/json; charset=utf-8"))
+    assert pages.wants_json(request(accept=accepted))
+    assert pages.wants_json(request(content_type="application/json; charset=utf-8"))
 
 
 @pytest.mark.parametrize("named", ["*/*", "text/html", "application/jsonp", "text/html;a=application/json", ""])
 def test_who_does_not_ask_for_json(named: str) -> None:
-    assert not web.wants_json(request(accept=named, content_type=named))
+    assert not pages.wants_json(request(accept=named, content_type=named))
 
 
 @pytest.mark.parametrize("operation", ["reset_password", "verify_email"])
@@ -185,7 +185,7 @@ def test_who_does_not_ask_for_json(named: str) -> None:
     ],
 )
 def test_people_get_a_page_for_every_error(operation: str, error: Any, text: str) -> None:
-    reply = web.error_page_of(operation)(request(accept="text/html"), error)
+    reply = pages.error_page_of(operation)(request(accept="text/html"), error)
     assert reply is not None
     assert reply.status == error.status
     said = unescape(reply.body)
@@ -205,7 +205,7 @@ OPERATORS = {
 )
 def test_a_page_at_the_end_leads_to_the_application(configure: Callable[..., None], text: str) -> None:
     configure(**OPERATORS)
-    page = web.message_page(request(), 200, text).body
+    page = pages.message_page(request(), 200, text).body
     assert re.findall(r'<a class="button first" href="([^"]*)">([^<]*)<', page) == [
         ("https://app.example.com/start?a=1&amp;b=2", "Go to Magistrala")
     ]
@@ -214,7 +214,7 @@ def test_a_page_at_the_end_leads_to_the_application(configure: Callable[..., Non
 @pytest.mark.parametrize("code", ["verification_expired", "invalid_verification"])
 def test_the_page_of_a_link_that_is_over_leads_on(configure: Callable[..., None], code: str) -> None:
     configure(**OPERATORS)
-    reply = web.error_page_of("verify_email")(request(accept="text/html"), BadRequest(code, "x"))
+    reply = pages.error_page_of("verify_email")(request(accept="text/html"), BadRequest(code, "x"))
     assert reply is not None
     assert ('class="button other"' in reply.body) == (code == "verification_expired")
     assert 'href="https://app.example.com/start?a=1&amp;b=2"' in reply.body
@@ -223,7 +223,7 @@ def test_the_page_of_a_link_that_is_over_leads_on(configure: Callable[..., None]
 
 def test_the_logo_and_nothing_else_is_loaded(configure: Callable[..., None]) -> None:
     configure(**OPERATORS, MG_USERS_PRODUCT_NAME='"Ears"')
-    reply = web.message_page(request(), 200, "verify_email.done")
+    reply = pages.message_page(request(), 200, "verify_email.done")
     assert re.findall(r"<img[^>]*>", reply.body) == [
         '<img src="https://cdn.example.com/logo.svg" alt="&quot;Ears&quot;">'
     ]
@@ -233,14 +233,14 @@ def test_the_logo_and_nothing_else_is_loaded(configure: Callable[..., None]) -> 
 def test_the_language_of_the_account_comes_first() -> None:
     asked = request(accept_language="de")
     asked.locale = "en-GB"
-    assert web.message_page(asked, 200, "verify_email.done").headers["Content-Language"] == "en"
+    assert pages.message_page(asked, 200, "verify_email.done").headers["Content-Language"] == "en"
     asked.locale = "fr"
-    assert web.message_page(asked, 200, "verify_email.done").headers["Content-Language"] == "de"
+    assert pages.message_page(asked, 200, "verify_email.done").headers["Content-Language"] == "de"
 
 
 def test_pages_and_mails_read_a_locale_alike() -> None:
-    from operations.mails import LANGUAGES
-    from operations.mails import language_of as language_of_mail
+    from background.mail.templates import LANGUAGES
+    from background.mail.templates import language_of as language_of_mail
 
     assert TEXTS.keys() == LANGUAGES
     for locale in ("de", "de-DE", "de_AT", "de_CH.UTF-8", "DE", "en", "en-GB", "fr", "deutsch", "../de", "", "-de"):

@@ -1,4 +1,4 @@
-"""``python -m users``: the operator's commands (operations.cli), for a machine that has the repository.
+"""``python -m users``: the operator's commands (background.cli), for a machine that has the repository.
 
 Their packages are in requirements-local.txt, and not in the layers.
 """
@@ -6,14 +6,14 @@ Their packages are in requirements-local.txt, and not in the layers.
 import sys
 from pathlib import Path
 
-_OPERATIONS = Path(__file__).resolve().parents[3] / "operations" / "python"
+_BACKGROUND = Path(__file__).resolve().parents[3] / "background" / "python"
 
 
 def main() -> int:
     """Run the command of the command line; its exit code."""
-    sys.path.append(str(_OPERATIONS))
+    sys.path.append(str(_BACKGROUND))
     try:
-        from operations.cli.application import run
+        from background.cli.application import run
     except ModuleNotFoundError as error:
         print(f"the package {error.name} is missing: use .venv/bin/python, which `make run` sets up", file=sys.stderr)
         return 2

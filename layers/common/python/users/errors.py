@@ -1,4 +1,4 @@
-"""The one tree of errors that an operation may raise; ``users.edge`` alone turns them into responses.
+"""The one tree of errors that an operation may raise; ``users.edge.http`` alone turns them into responses.
 
     UsersError
     ├── BadRequest             400

@@ -17,9 +17,9 @@ Forget = TypeVar("Forget", bound=Callable[[], None])
 
 # What requests import when they need it, by the module that does.
 _LATE = {
-    "users.authentication": ("users.jwt", "users.auth_client", "users.http_client", "encodings.idna"),
-    "users.cursor": ("nacl.bindings", "users.secret_key"),
-    "users.passwords": ("re2", "bcrypt"),
+    "users.edge.authentication": ("users.peers.jwt", "users.peers.auth", "users.aws.http_client", "encodings.idna"),
+    "users.rules.cursor": ("nacl.bindings", "users.rules.secret_key"),
+    "users.rules.passwords": ("re2", "bcrypt"),
 }
 _forgetting: list[Callable[[], None]] = []
 

@@ -7,12 +7,12 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from users.access import Account
-from users.database import query
 from users.models import User
-from users.outbox import Record, administrator_notice
+from users.repository.database import query
 from users.repository.mails import MAIL_LIMITS
 from users.repository.outbox import INSERT_MAILS, INSERT_RECORDS, TELL_ADMINISTRATORS, as_rows
 from users.repository.throttles import COUNT_HITS
+from users.rules.outbox_records import Record, administrator_notice
 
 # Times come as UTC whatever the server's TimeZone is; upstream's zero time would not survive another zone.
 USER_COLUMNS = """

@@ -10,15 +10,15 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from users.access import Account
-from users.database import query
 from users.errors import TooManyRequests
 from users.models import Role, Status, User
-from users.outbox import Record, administrator_notice, relation_repair
 from users.repository.accounts import STANDING_COLUMNS, USER_COLUMNS
+from users.repository.database import query
 from users.repository.login_failures import FORGET_FAILURES
 from users.repository.mails import MAIL_LIMITS
 from users.repository.outbox import INSERT_CHANGE_RECORDS, INSERT_MAILS, TELL_ADMINISTRATORS, as_rows
 from users.repository.throttles import ANOTHER_HIT, COUNT_HITS, LOGIN_LIMITS
+from users.rules.outbox_records import Record, administrator_notice, relation_repair
 
 # Tokens count whole seconds: one that was issued in this second may be older than the change.
 NEXT_SECOND = "date_trunc('second', clock_timestamp()) + interval '1 second'"
@@ -148,7 +148,7 @@ def update_role(user_id: str, role: int, records: Sequence[Record], *, by: str, 
     """Set the role of an enabled account; None when there is none, or when no administrator would be left.
 
     Sessions end where the role becomes another one. A demotion has the relay look at the relations once more: a grant
-    may still be on its way (users.granting). Of a new administrator the others are told.
+    may still be on its way (users.steps.granting). Of a new administrator the others are told.
     """
     if role != Role.ADMIN:
         records = [*records, relation_repair(user_id)]

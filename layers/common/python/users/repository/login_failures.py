@@ -7,9 +7,9 @@ ends the restriction.
 
 from datetime import UTC, datetime
 
-from users import outbox
-from users.database import query
+from users.repository.database import query
 from users.repository.outbox import INSERT_RECORDS, as_rows
+from users.rules import outbox_records
 from users.settings import settings
 
 # For a statement that has a CTE `changed` with the account's id.
@@ -43,7 +43,7 @@ def record_failure(user_id: str | None, email: str, address: str) -> None:
             RETURNING user_id, restricted_at
         ), changed AS (SELECT user_id AS id FROM failed WHERE restricted_at IS NOT NULL)
         {INSERT_RECORDS}"""
-    mail = outbox.notice_mail("logins_restricted", email, at=datetime.now(UTC), address=address)
+    mail = outbox_records.notice_mail("logins_restricted", email, at=datetime.now(UTC), address=address)
     query(statement, {"user_id": user_id, "most": most, "records": as_rows([mail])}, read_only=False)
 
 

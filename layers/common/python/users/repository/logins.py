@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from users.access import Account
-from users.attempts import Attempt, Limits, Login
-from users.database import query
-from users.email_addresses import canonical_or_typed
-from users.networks import WIDE_FACTOR, networks_of
-from users.outbox import Record
-from users.passwords import is_outdated
 from users.repository.accounts import STANDING_COLUMNS
+from users.repository.database import query
 from users.repository.login_failures import is_restricted
 from users.repository.outbox import INSERT_RECORDS, as_rows
 from users.repository.throttles import LOGIN_LIMITS, count_hits, limits_reached
+from users.rules.attempts import Attempt, Limits, Login
+from users.rules.email_addresses import canonical_or_typed
+from users.rules.networks import WIDE_FACTOR, networks_of
+from users.rules.outbox_records import Record
+from users.rules.passwords import is_outdated
 from users.settings import settings
 
 WINDOW = 15 * 60  # seconds

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from users.database import query
 from users.models import Page, User
+from users.repository.database import query
 
 # What upstream selects: no private metadata, picture, verification or provider.
 _COLUMNS = """

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from users.database import query
-from users.outbox import Record
+from users.repository.database import query
 from users.repository.outbox import INSERT_RECORDS, as_rows
 from users.repository.throttles import COUNT_HITS
+from users.rules.outbox_records import Record
 
 # At most one mail of a kind to an address in a minute, and five in an hour. For a statement with the parameters
 # `kind` and `mailbox` (mailbox_digest), and a CTE `addressee(id)`.

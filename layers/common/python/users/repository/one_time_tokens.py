@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from users.database import query
-from users.one_time_tokens import Purpose, digest
-from users.outbox import Record
 from users.repository.changes import FORGET_FAILED_LOGINS, NEXT_SECOND
+from users.repository.database import query
 from users.repository.outbox import INSERT_RECORDS, as_rows
 from users.repository.purges import NEVER_VERIFIED, Claim
+from users.rules.one_time_tokens import Purpose, digest
+from users.rules.outbox_records import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

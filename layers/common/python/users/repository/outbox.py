@@ -6,8 +6,8 @@ from dataclasses import asdict
 from psycopg.types.json import Jsonb
 
 from users.access import Account
-from users.database import query
-from users.outbox import Record
+from users.repository.database import query
+from users.rules.outbox_records import Record
 
 # Seconds in which a woken run begins, in a new execution environment too. After them the next change wakes again.
 _BEGINS_WITHIN = 1.0
@@ -106,8 +106,8 @@ def must_wake() -> bool:
     """Return whether the caller, whose change is committed, has to wake delivery, because no run is expected.
 
     Whoever gets True has to wake a run: for ``_BEGINS_WITHIN`` seconds all others get False. The run that begins then
-    writes its own promise into the row (operations.lookout). While somebody else has locked the row, the answer is
-    False: that one is about to wake a run, or to look.
+    writes its own promise into the row (``lookout`` of the relay). While somebody else has locked the row, the answer
+    is False: that one is about to wake a run, or to look.
     Where the row is missing, everybody gets True.
     """
     statement = """

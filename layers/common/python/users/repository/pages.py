@@ -17,12 +17,12 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from users.access import Account
-from users.cursor import Cursor, Place
-from users.database import QueryTooExpensive, query
 from users.errors import BadRequest
-from users.listing import Listing
 from users.models import Page, User
 from users.repository.accounts import STANDING_COLUMNS
+from users.repository.database import QueryTooExpensive, query
+from users.rules.cursor import Cursor, Place
+from users.rules.listing import Listing
 
 EXACT_TOTAL = 10_000
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from users.database import query
-from users.outbox import Record
+from users.repository.database import query
 from users.repository.suppressions import mailbox
+from users.rules.outbox_records import Record
 
 LEASE = 600  # seconds after which a claim is a dead run's
 

@@ -1,8 +1,8 @@
 """Counting self-registrations against the limits of the networks that they come from (security.md S10, S46)."""
 
-from users.database import query
-from users.networks import WIDE_FACTOR, networks_of
+from users.repository.database import query
 from users.repository.throttles import COUNT_HITS
+from users.rules.networks import WIDE_FACTOR, networks_of
 
 
 def count_registration(address: str, most: int) -> int | None:

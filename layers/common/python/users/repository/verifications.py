@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from users.database import query
-from users.outbox import Record
+from users.repository.database import query
 from users.repository.one_time_tokens import Addressee, Holder
 from users.repository.outbox import INSERT_RECORDS, as_rows
+from users.rules.outbox_records import Record
 
 
 def use_upstream_link(user_id: str, email: str, otp: str, records: Sequence[Record], *, at: datetime) -> bool:

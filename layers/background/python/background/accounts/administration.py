@@ -1,0 +1,279 @@
+"""What an operator does to one account, through the statements of the API's operations.
+
+The same rules hold: the last enabled administrator stays one, a change of password, role or status ends all sessions,
+rights are granted after and revoked before the change in the database. ``updated_by`` is ``cli``, in events too, whose
+``token_type`` is ``access token`` and whose ``super_admin`` is true: upstream knows no other words. Doing a thing twice
+is no error, and repairs what a run that was interrupted left undone.
+"""
+
+import os
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from users.access import Session, TokenType
+from users.errors import Conflict, Forbidden, NotFound, Unavailable
+from users.models import Role, Status, User
+from users.repository import changes
+from users.repository.accounts import USER_COLUMNS
+from users.repository.database import query
+from users.repository.login_failures import end_restriction
+from users.repository.outbox import INSERT_RECORDS, as_rows, record
+from users.repository.purges import Claim, claim_deleted
+from users.rules import outbox_records, passwords
+from users.rules.email_addresses import canonical_or_typed
+from users.rules.one_time_tokens import LIFETIMES, derive, digest
+from users.rules.outbox_records import Record
+from users.settings import settings
+from users.steps.granting import grant_or_repair, revoke_administration
+from users.steps.purge import purge
+from users.steps.sessions import revocations
+from users.steps.wake import wake_delivery
+
+OPERATOR = Session(user_id="cli", token_type=TokenType.ACCESS)
+
+# Any spelling by which a person may mean an account; the exact ones win.
+_FIND = f"""
+    WITH found AS (
+        SELECT 1 AS rank, id FROM users WHERE id = %(identity)s
+        UNION SELECT 1, id FROM users WHERE email = %(identity)s
+        UNION SELECT 1, id FROM users WHERE username = %(identity)s
+        UNION SELECT 2, id FROM users
+            WHERE lower(email) IN (lower(%(identity)s), lower(%(canonical)s)) AND NOT case_conflict
+        UNION SELECT 2, id FROM users WHERE lower(username) = lower(%(identity)s) AND NOT case_conflict
+    )
+    SELECT {USER_COLUMNS}, u.secret, u.case_conflict, u.disabled_at, u.deleted_at, u.purging_at,
+        (SELECT restricted_at FROM users_login_failures f WHERE f.user_id = u.id) AS restricted_at,
+        (SELECT count(*) FROM users_outbox o WHERE o.user_id = u.id AND o.parked_at IS NULL) AS waiting,
+        (SELECT count(*) FROM users_outbox o WHERE o.user_id = u.id AND o.parked_at IS NOT NULL) AS parked
+    FROM users u WHERE u.id IN (SELECT id FROM found WHERE rank = (SELECT min(rank) FROM found))"""
+
+# The link is printed, not mailed. Its use proves no address, so the token is for none.
+_STORE_LINK = f"""
+    WITH changed AS (
+        SELECT id, email FROM users WHERE id = %(user_id)s AND status = 0
+    ), superseded AS (
+        UPDATE users_one_time_tokens SET used_at = now()
+        WHERE user_id = (SELECT id FROM changed) AND purpose = 'password_reset' AND used_at IS NULL
+    ), stored AS (
+        INSERT INTO users_one_time_tokens (digest, user_id, purpose, email, expires_at)
+        SELECT %(digest)s, id, 'password_reset', '', now() + %(lifetime)s * interval '1 second' FROM changed
+    ), recorded AS ({INSERT_RECORDS})
+    SELECT id FROM changed"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountState:
+    """An account with what only an operator sees. ``secret_hash`` is None where it has no password.
+
+    Since ``restricted_at`` it takes its password from known addresses only (security.md S47).
+    """
+
+    user: User
+    secret_hash: str | None
+    case_conflict: bool
+    disabled_at: datetime | None
+    deleted_at: datetime | None
+    purging_at: datetime | None
+    restricted_at: datetime | None
+    waiting: int
+    parked: int
+
+    @property
+    def password_kind(self) -> str:
+        """``argon2id``, ``bcrypt`` or ``none``."""
+        if not self.secret_hash:
+            return "none"
+        return "bcrypt" if passwords.is_bcrypt(self.secret_hash) else "argon2id"
+
+
+def find(identity: str) -> AccountState:
+    """The account of an id, e-mail address or username; NotFound, or Conflict when it means several."""
+    rows = query(_FIND, {"identity": identity, "canonical": canonical_or_typed(identity)}, read_only=True)
+    if not rows:
+        raise NotFound("not_found", "no account has this id, e-mail address or username")
+    if len(rows) > 1:
+        ids = ", ".join(row["id"] for row in rows)
+        raise Conflict("ambiguous", f"several accounts are called so, give the id of one: {ids}")
+    row = rows[0]
+    return AccountState(
+        user=User.from_row(row),
+        secret_hash=row["secret"],
+        **{name: row[name] for name in ("case_conflict", "disabled_at", "deleted_at", "purging_at")},
+        **{name: row[name] for name in ("restricted_at", "waiting", "parked")},
+    )
+
+
+def disable(user: User) -> bool:
+    """No more login, all sessions end; False when it is disabled already. Conflict for the last administrator."""
+    if user.status == Status.DISABLED:
+        return False
+    if user.status == Status.DELETED:
+        raise Conflict("deleted", "the account is deleted; nobody can log in to it")
+    at = datetime.now(UTC)
+    notice = outbox_records.notice_mail("account_disabled", user.email, at=at)
+    records = [_told("user.disable", at), notice, *revocations(user.id)]
+    if changes.update_status(user.id, Status.DISABLED, records, by=OPERATOR.user_id, at=at) is None:
+        raise Conflict(
+            "last_administrator", "the last enabled administrator cannot be disabled: make another one first"
+        )
+    wake_where_possible()
+    return True
+
+
+def enable(user: User) -> bool:
+    """Enable, or restore what was deleted. Conflict when its removal has begun.
+
+    Also ends the restriction of an account that takes its password from known addresses only (security.md S47).
+    False when the account is enabled already and not restricted.
+    """
+    if user.status == Status.ENABLED:
+        return end_restriction(user.id)
+    at = datetime.now(UTC)
+    records = [_told("user.enable", at), outbox_records.notice_mail("account_enabled", user.email, at=at)]
+    if changes.update_status(user.id, Status.ENABLED, records, by=OPERATOR.user_id, at=at) is None:
+        raise Conflict("removal_begun", "the account is being removed for good: it cannot be restored any more")
+    wake_where_possible()
+    return True
+
+
+def delete(user: User) -> bool:
+    """Mark the account deleted, as its owner could: until its grace period is over it can be restored.
+
+    False when it is deleted already. Conflict for the last administrator, and when its removal has begun.
+    """
+    if user.status == Status.DELETED:
+        return False
+    at = datetime.now(UTC)
+    end = at + timedelta(seconds=settings().delete_after)
+    notice = outbox_records.notice_mail("account_deleted", user.email, at=at, removal_at=end.isoformat())
+    _mark_deleted(user, [_told("user.delete", at), notice, *revocations(user.id)], at)
+    wake_where_possible()
+    return True
+
+
+def remove(user: User) -> None:
+    """Remove the account for good, with every trace of it, whether or not it is deleted already.
+
+    Conflict as ``delete``. Unavailable when Domains or SpiceDB do not answer: the account is left deleted then.
+    """
+    if user.status == Status.DELETED:
+        claim = claim_deleted(user.id)
+        if claim is None:
+            raise _removal_begun()
+    else:
+        at = datetime.now(UTC)
+        _mark_deleted(user, [_told("user.delete", at), *revocations(user.id)], at, claims=True)
+        claim = Claim([user.id], at)
+    purge(claim, str(uuid.uuid4()))
+
+
+def _mark_deleted(user: User, records: list[Record], at: datetime, *, claims: bool = False) -> None:
+    changed = changes.update_status(user.id, Status.DELETED, records, by=OPERATOR.user_id, at=at, claims=claims)
+    if changed is None:
+        if user.role == Role.ADMIN and user.status == Status.ENABLED:
+            raise Conflict(
+                "last_administrator", "the last enabled administrator cannot be deleted: make another one first"
+            )
+        raise _removal_begun()
+
+
+def _removal_begun() -> Conflict:
+    return Conflict("removal_begun", "the account is being removed for good")
+
+
+def set_role(user: User, role: Role) -> bool:
+    """Promote or demote, and see that the relations say the same; False when only they could need it.
+
+    Conflict for the last administrator; Unavailable, and nothing changed, when a right cannot be revoked.
+    """
+    if user.status != Status.ENABLED:
+        raise Conflict("not_enabled", "the account is not enabled: enable it first")
+    at = datetime.now(UTC)
+    if role == Role.ADMIN:
+        if user.role != Role.ADMIN:
+            _change_role(user, role, at)
+        grant_or_repair(user.id, Role.ADMIN)
+    else:
+        revoke_administration(user.id)
+        if user.role == Role.ADMIN:
+            _change_role(user, role, at)
+    wake_where_possible()
+    return user.role != role
+
+
+def mail_reset(user: User) -> None:
+    """Send the reset mail that the user himself could ask for, whatever the limits."""
+    _require_enabled(user)
+    mail = Record(channel="mail", name="password_reset", payload={})
+    record(user.id, [_reset_told(user), mail])
+    wake_where_possible()
+
+
+def reset_link(user: User) -> str:
+    """A link that sets a new password, good once and for 30 minutes; older ones end. SettingsError without a secret."""
+    from background.mail.preparation import link
+
+    _require_enabled(user)
+    token = derive("password_reset", str(uuid.uuid4()), user.id)
+    parameters = {
+        "user_id": user.id,
+        "digest": digest(token),
+        "lifetime": LIFETIMES["password_reset"],
+        "records": as_rows([_reset_told(user)]),
+    }
+    query(_STORE_LINK, parameters, read_only=False)
+    wake_where_possible()
+    return link("password_reset", token)
+
+
+def set_password(state: AccountState, password: str) -> None:
+    """Set another password that the rules allow, end all sessions and reset links, and tell the account's address."""
+    user = state.user
+    _require_enabled(user)
+    passwords.check_password_rules(password, username=user.username, email=user.email)
+    passwords.check_changed(password, state.secret_hash or "")
+    at = datetime.now(UTC)
+    records = [
+        _told("user.update_secret", at),
+        outbox_records.notice_mail("password_changed", user.email, at=at),
+        *revocations(user.id),
+    ]
+    new_hash = passwords.hash_password(password)
+    if changes.update_secret(user.id, state.secret_hash, new_hash, records, at=at, by=OPERATOR.user_id) is None:
+        raise Conflict("changed_meanwhile", "the account was changed at this moment: look at it, and try again")
+    wake_where_possible()
+
+
+def wake_where_possible() -> None:
+    """Have the outbox delivered now, where the Lambda that does it is named; else its schedule does it in a minute."""
+    if os.environ.get("AWS_REGION") and os.environ.get("AWS_ACCESS_KEY_ID"):
+        wake_delivery()
+
+
+def _change_role(user: User, role: Role, at: datetime) -> None:
+    name = "administrator_added" if role == Role.ADMIN else "administrator_removed"
+    notice = outbox_records.notice_mail(name, user.email, at=at)
+    records = [_told("user.update_role", at), notice, *revocations(user.id)]
+    try:
+        changed = changes.update_role(user.id, role, records, by=OPERATOR.user_id, at=at)
+    except Unavailable:
+        grant_or_repair(user.id, user.role)  # where the role stays, so does the relation
+        raise
+    if changed is None:
+        grant_or_repair(user.id, user.role)
+        raise Conflict("last_administrator", "the last enabled administrator cannot be demoted: make another one first")
+
+
+def _require_enabled(user: User) -> None:
+    if user.status != Status.ENABLED:
+        raise Forbidden("not_enabled", "the account is not enabled: enable it first")
+
+
+def _told(operation: str, at: datetime) -> Record:
+    return outbox_records.user_changed(operation, OPERATOR, str(uuid.uuid4()), at=at, super_admin=True)
+
+
+def _reset_told(user: User) -> Record:
+    payload = {"host": "", "email": user.email, "user": ""}
+    return outbox_records.event("user.send_password_reset", str(uuid.uuid4()), payload)

@@ -1,0 +1,33 @@
+"""Relations that a request could not write (architecture.md, "Policies")."""
+
+from collections.abc import Iterator
+
+from background.delivery.ports import DestinationUnavailable, Outcome, Row
+from users.errors import Unavailable
+from users.steps.granting import settle
+
+# What SpiceDB refuses because of this one relation. A missing schema (FAILED_PRECONDITION) or a wrong key
+# (UNAUTHENTICATED) would refuse all: they wait for the operator, and their age raises the alarm.
+_REFUSALS = {"INVALID_ARGUMENT", "OUT_OF_RANGE"}
+
+
+class RelationChannel:
+    """SpiceDB."""
+
+    batch = 50
+    group = 10
+
+    def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
+        """Make the relations what the rows say now, not what they said when it failed; repeating it is harmless."""
+        for row in rows:
+            try:
+                settle(row.payload["user_id"])
+            except Unavailable as error:
+                if error.reason not in _REFUSALS:
+                    raise DestinationUnavailable(f"{error.dependency}: {error.reason}") from error
+                yield Outcome(row, f"SpiceDB: {error.reason}")
+            else:
+                yield Outcome(row)
+
+    def close(self) -> None:
+        """Nothing: the channel to SpiceDB is the execution environment's."""

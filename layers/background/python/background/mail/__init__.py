@@ -1,0 +1,1 @@
+"""Mails: text, limits, and delivery by SES or SMTP."""

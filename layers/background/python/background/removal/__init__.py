@@ -1,0 +1,1 @@
+"""Removal of accounts whose time is over."""

@@ -1,0 +1,147 @@
+"""The first administrator (contract §4.9; decisions.md; security.md S21).
+
+Made once, when no administrator is enabled. Afterwards nothing is changed: an administrator who took another e-mail
+address or username keeps it, and a disabled one stays disabled.
+"""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from background.setup.local_mode import in_local_mode, is_exposed
+from users.aws.secrets import secret
+from users.errors import BadRequest, Conflict, Unavailable
+from users.models import Role, Status, User
+from users.repository import accounts
+from users.repository.database import query
+from users.repository.outbox import record
+from users.rules import outbox_records, passwords
+from users.rules.email_addresses import canonical_email, canonical_or_typed
+from users.rules.fields import check_name, check_username
+from users.settings import Settings, SettingsError, settings
+from users.steps.granting import settle
+from users.telemetry.log import logger
+
+_FOUND = "an administrator is there already"
+_WELL_KNOWN_PASSWORD = "12345678"  # noqa: S105 -- upstream's published default, refused here
+_USERNAME_CHARACTERS = 32
+
+
+def ensure_administrator() -> str:
+    """Make sure that there is an administrator, and say in a sentence what was found or done.
+
+    SettingsError when one has to be made and ``MG_USERS_ADMIN_*`` break the rules of registration, and when one that
+    other machines reach has the well-known password.
+    """
+    rows = query(
+        "SELECT id, lower(email) IN (lower(%(email)s), lower(%(canonical)s)) AS configured, status, role, purging_at"
+        " FROM users"
+        " WHERE role = 1 OR email = %(email)s"
+        " OR (lower(email) IN (lower(%(email)s), lower(%(canonical)s)) AND NOT case_conflict)",
+        {"email": settings().admin_email, "canonical": canonical_or_typed(settings().admin_email)},
+        read_only=True,
+    )
+    administrators = [row["id"] for row in rows if row["role"] == Role.ADMIN and row["status"] == Status.ENABLED]
+    if administrators:
+        if is_exposed():
+            _refuse_well_known(administrators)
+        _grant(administrators)
+        return _FOUND
+    for row in rows:
+        if row["configured"]:
+            return f"no administrator: {_obstacle(row)}; nothing was changed"
+    return _create(settings())
+
+
+def _refuse_well_known(user_ids: list[str]) -> None:
+    """Raise SettingsError when one of these accounts has the password that everybody knows."""
+    statement = "SELECT username, secret FROM users WHERE id = ANY(%(ids)s) ORDER BY created_at, id"
+    for row in query(statement, {"ids": user_ids}, read_only=True):
+        if passwords.verify_password(row["secret"] or "", _WELL_KNOWN_PASSWORD):
+            raise SettingsError(
+                f"MG_USERS_HTTP_HOST: the administrator {row['username']} has the well-known password; start without"
+                " this variable and MG_USERS_TRUSTED_PROXIES, change the password, then start again"
+            )
+
+
+def _obstacle(row: dict[str, Any]) -> str:
+    """Why the account that has the configured address is none, and what to do."""
+    if row["purging_at"]:
+        return "the account of MG_USERS_ADMIN_EMAIL is being removed, run bootstrap again when it is gone"
+    if row["status"] != Status.ENABLED:
+        state = Status(row["status"]).name.lower()
+        return (
+            f"the account of MG_USERS_ADMIN_EMAIL is {state}, enable it (python -m users user enable) or name another"
+        )
+    return (
+        "the account of MG_USERS_ADMIN_EMAIL is no enabled administrator, make it one (python -m users user set-role)"
+        " or name another"
+    )
+
+
+def _create(s: Settings) -> str:
+    _check(s)
+    user = _administrator(s, s.admin_username)
+    secret_hash = passwords.hash_password(secret(settings().admin_password))
+    try:
+        accounts.register(user, secret_hash, [outbox_records.user_created(user, None, "")])
+    except Conflict as error:
+        if error.code == "email_taken":  # by another run, since ensure_administrator looked
+            return _FOUND
+        ending = f"-{uuid.uuid4().hex[:8]}"
+        user = _administrator(s, s.admin_username[: _USERNAME_CHARACTERS - len(ending)].rstrip("-") + ending)
+        accounts.register(user, secret_hash, [outbox_records.user_created(user, None, "")])
+        _grant([user.id])
+        return f"made the administrator; its username is {user.username}, because {s.admin_username} was taken"
+    _grant([user.id])
+    return "made the administrator"
+
+
+def _check(s: Settings) -> None:
+    """The rules of registration; the documented password is good on a developer's machine, and only there."""
+    password = secret(settings().admin_password)
+    local_default = in_local_mode() and not is_exposed() and password == _WELL_KNOWN_PASSWORD
+    if password == _WELL_KNOWN_PASSWORD and not local_default:
+        raise SettingsError("MG_USERS_ADMIN_PASSWORD: the well-known default is refused, set another")
+    variable = ""
+    try:
+        variable = "MG_USERS_ADMIN_EMAIL"
+        canonical_email(s.admin_email)
+        variable = "MG_USERS_ADMIN_USERNAME"
+        check_username(s.admin_username)
+        variable = "MG_USERS_ADMIN_FIRST_NAME"
+        check_name(s.admin_first_name, "first name")
+        variable = "MG_USERS_ADMIN_LAST_NAME"
+        check_name(s.admin_last_name, "last name")
+        variable = "MG_USERS_ADMIN_PASSWORD"
+        if not local_default:
+            passwords.check_password_rules(password, username=s.admin_username, email=s.admin_email)
+    except BadRequest as error:
+        raise SettingsError(f"{variable}: {error.message}") from error
+
+
+def _administrator(s: Settings, username: str) -> User:
+    return User(
+        id=str(uuid.uuid4()),
+        first_name=s.admin_first_name,
+        last_name=s.admin_last_name,
+        email=canonical_email(s.admin_email),
+        username=username,
+        role=Role.ADMIN,
+        metadata={"role": "admin"},
+        created_at=datetime.now(UTC),
+    )
+
+
+def _grant(user_ids: list[str]) -> None:
+    """Write the relations, or leave them to the outbox, as registration does; once one failed, the others as well."""
+    away = False
+    for user_id in user_ids:
+        try:
+            if not away:
+                settle(user_id)  # a demotion may be quicker than this
+        except Unavailable:
+            logger.warning("relations left to the outbox")
+            away = True
+        if away:
+            record(user_id, [outbox_records.relation_repair(user_id)])

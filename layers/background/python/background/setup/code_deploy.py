@@ -1,0 +1,74 @@
+"""CodeDeploy's side of a hook: which version a deployment is about, and the word by which it goes on or is rolled back.
+
+The deployments are CloudFormation's: it shifts an alias by CodeDeploy, and describes the shift in an AppSpec of JSON.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from background.setup.aws_call import pause, post
+
+_TIMEOUT = 5.0  # seconds of one try
+# Seconds after each try: a whole stack's hooks ask at the same time, and CodeDeploy limits its calls.
+_PAUSES = (1.0, 3.0, 9.0, 0.0)
+
+
+class CodeDeployError(Exception):
+    """CodeDeploy refuses a call, or describes a deployment in a way that is not known here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """From which version of a function to which one a deployment shifts traffic."""
+
+    function: str
+    current: int
+    target: int
+
+    @property
+    def is_rollback(self) -> bool:
+        """Whether traffic goes back to a version that has served before."""
+        return self.target < self.current
+
+
+def shift_of(deployment_id: str) -> Shift:
+    """What the deployment does. CodeDeployError when CodeDeploy does not tell; OSError when it does not answer."""
+    deployment = _call("GetDeployment", {"deploymentId": deployment_id}).get("deploymentInfo", {})
+    asked = {"applicationName": deployment.get("applicationName"), "revision": deployment.get("revision")}
+    # GetDeployment names the revision, and leaves its content out.
+    revision = _call("GetApplicationRevision", asked).get("revision", {})
+    try:
+        content = json.loads((revision.get("string") or revision["appSpecContent"])["content"])
+        ((resource,),) = (each.values() for each in content["Resources"])
+        properties = resource["Properties"]
+        return Shift(properties["Name"], int(properties["CurrentVersion"]), int(properties["TargetVersion"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CodeDeployError(f"the AppSpec of deployment {deployment_id} is not understood") from error
+
+
+def report(deployment_id: str, execution_id: str, *, passed: bool) -> None:
+    """Let the deployment go on, or fail it. CodeDeployError or OSError when CodeDeploy does not take it."""
+    status = "Succeeded" if passed else "Failed"
+    told = {"deploymentId": deployment_id, "lifecycleEventHookExecutionId": execution_id, "status": status}
+    _call("PutLifecycleEventHookExecutionStatus", told)
+
+
+def _call(action: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer of an action (protocol AWS JSON 1.1); whatever fails is tried again."""
+    headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"CodeDeploy_20141006.{action}"}
+    problem: Exception = OSError()
+    for seconds in _PAUSES:
+        try:
+            status, body = post("codedeploy", "/", headers, json.dumps(parameters).encode(), timeout=_TIMEOUT)
+            answer: dict[str, Any] = json.loads(body or b"{}")
+            if status == 200:
+                return answer
+            problem = CodeDeployError(f"{action}: {status} {answer.get('__type', '')}")
+        except OSError as error:
+            problem = error
+        except ValueError:
+            problem = CodeDeployError(f"{action}: what CodeDeploy answers is not JSON")
+        pause(seconds)
+    raise problem

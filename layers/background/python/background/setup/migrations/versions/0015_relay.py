@@ -1,0 +1,20 @@
+"""The one row that says until when the relay is sure to look at the outbox again (background.delivery.lookout)."""
+
+from alembic import op
+
+revision = "0015"
+down_revision = "0014"
+
+_STATEMENTS = """
+CREATE TABLE IF NOT EXISTS users_relay (
+    id BOOLEAN PRIMARY KEY DEFAULT true CHECK (id),
+    run_id UUID,
+    looks_until TIMESTAMPTZ NOT NULL DEFAULT '-infinity'
+);
+INSERT INTO users_relay DEFAULT VALUES ON CONFLICT DO NOTHING;
+"""
+
+
+def upgrade() -> None:
+    """Make the table and its row. ``run_id`` is empty while a run was woken and has not begun."""
+    op.execute(_STATEMENTS)

@@ -1,0 +1,90 @@
+"""The process: binds its port, says that it is ready, and ends on SIGTERM or SIGINT within 5 seconds."""
+
+import asyncio
+import errno
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha import reflection
+
+from background.users_service import health, retrieval
+from background.users_service.certificates import server_credentials
+from users.repository import database
+from users.settings import Settings, SettingsError
+from users.telemetry.log import logger
+
+_GRACE = 3.0  # seconds for calls that run at a stop
+_LAST_WORDS = 0.5  # seconds in which the connection is closed
+_MOST_CALLS = 256  # at once; streams of reflection and health count
+
+
+async def serve(s: Settings) -> None:
+    """Serve until a signal. SettingsError when the port cannot be had or TLS cannot be set up."""
+    credentials = server_credentials(s)
+    # One thread, because a process has one database connection. Calls wait in the loop; a call that gives up leaves it.
+    worker = ThreadPoolExecutor(1, "database")
+    server = grpc.aio.server(maximum_concurrent_rpcs=_MOST_CALLS, options=[("grpc.so_reuseport", 0)])
+    status = health.Health(worker)
+    server.add_generic_rpc_handlers((retrieval.users_service(worker),))
+    add_HealthServicer_to_server(status, server)
+    names = (retrieval.SERVICE, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    address = _bind(server, s.grpc_host, s.grpc_port, credentials)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await server.start()
+    security = "mTLS" if s.grpc_server_ca_certs or s.grpc_client_ca_certs else "TLS" if credentials else "plaintext"
+    logger.info("ready", address=address, security=security)
+    await stop.wait()
+    logger.info("stopping")
+    await status.enter_graceful_shutdown()
+    await server.stop(_GRACE)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(worker, database.close), _LAST_WORDS)
+
+
+def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None) -> str:
+    _check_free(host, port)
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        if credentials:
+            server.add_secure_port(address, credentials)
+        else:
+            server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise SettingsError(f"MG_USERS_GRPC_HOST, MG_USERS_GRPC_PORT: cannot listen on {address}") from error
+    return address
+
+
+def _check_free(host: str, port: int) -> None:
+    """gRPC does not say why an address cannot be bound, and is content with one of several."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise SettingsError(f"MG_USERS_GRPC_HOST: {host} cannot be resolved: {error.strerror}") from error
+    refusals = [refusal for family, _, _, _, address in found if (refusal := _refusal(family, address))]
+    # One family of addresses may be missing on this machine, but none may be somebody else's.
+    telling = [refusal for refusal in refusals if refusal.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}]
+    if telling or len(refusals) == len(found):
+        raise SettingsError(
+            f"MG_USERS_GRPC_PORT: cannot listen on {host} port {port}: {(telling or refusals)[0].strerror};"
+            " end what listens there, or set another port"
+        )
+
+
+def _refusal(family: int, address: tuple[Any, ...]) -> OSError | None:
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        return error
+    return None

@@ -1,0 +1,1 @@
+"""AWS without boto3: credentials, signed requests, secrets."""

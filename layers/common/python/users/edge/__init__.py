@@ -1,0 +1,1 @@
+"""Where requests come in and answers go out: HTTP, scheduled and internal events, authentication, pages."""

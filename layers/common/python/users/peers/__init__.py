@@ -1,0 +1,1 @@
+"""Clients of the services beside this one: Auth, SpiceDB, Domains."""

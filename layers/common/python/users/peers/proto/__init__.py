@@ -1,0 +1,1 @@
+"""Generated messages; the ``.proto`` files beside them are the source (``make generate``)."""

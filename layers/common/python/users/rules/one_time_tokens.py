@@ -1,0 +1,38 @@
+"""The tokens in mail links: verification, password reset, invitation (decisions.md 14; security.md S22–S25).
+
+A token is derived from the server's secret and the outbox row that sends it, so that every delivery of one mail
+carries the same link and no table holds it; the database keeps its SHA-256, purpose, account and expiry.
+"""
+
+import base64
+import hashlib
+import hmac
+from typing import Literal
+
+from users.aws.secrets import secret
+from users.rules.secret_key import check_secret_key
+from users.settings import settings
+
+Purpose = Literal["verification", "password_reset", "invitation"]
+
+# How long a token is good, in seconds from the first time its mail was sent.
+LIFETIMES: dict[Purpose, int] = {"verification": 24 * 3600, "password_reset": 30 * 60, "invitation": 7 * 24 * 3600}
+# What a token starts with, so that logs and secret scanners can recognise a leaked one.
+_PREFIXES: dict[Purpose, str] = {
+    "verification": "mgverify_",
+    "password_reset": "mgreset_",
+    "invitation": "mginvite_",
+}
+
+
+def derive(purpose: Purpose, outbox_id: str, user_id: str) -> str:
+    """The token of the mail that the outbox row ``outbox_id`` sends to the account: prefix and 256 bits, URL-safe."""
+    check_secret_key()
+    message = f"{purpose}\0{outbox_id}\0{user_id}".encode()
+    mac = hmac.digest(secret(settings().secret_key).encode(), message, "sha256")
+    return _PREFIXES[purpose] + base64.urlsafe_b64encode(mac).decode().rstrip("=")
+
+
+def digest(token: str) -> bytes:
+    """What the database knows a token by."""
+    return hashlib.sha256(token.encode()).digest()

@@ -1,0 +1,1 @@
+"""Steps that several operations share. Each joins rules, peers and the repository."""

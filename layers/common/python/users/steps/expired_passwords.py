@@ -1,0 +1,62 @@
+"""Changing an expired password inside the login, so that nobody needs a mail for it (decisions.md 12; security.md S59).
+
+Only an expired password is changed there. A password that has not expired is changed by ``PATCH /users/secret``. That
+needs a session, so a stolen password alone is not enough.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import NoReturn
+
+from users.access import Session, TokenType
+from users.edge.http import Request
+from users.errors import BadRequest, Unauthenticated
+from users.models import Status
+from users.repository import changes, logins
+from users.repository.accounts import find_account
+from users.rules import outbox_records, passwords
+from users.rules.attempts import Login
+from users.steps.sessions import revocations
+from users.telemetry.metrics import count
+
+
+def refuse_change(login: Login, request: Request) -> NoReturn:
+    """Raise BadRequest, because the password has not expired; Unauthenticated when it was changed meanwhile.
+
+    It was right, so failures before it are forgotten.
+    """
+    if not logins.record_login(login, request.address, None, []):
+        raise _wrong_password()
+    message = "password has not expired, change it by PATCH /users/secret"
+    raise BadRequest("password_not_expired", message, field="new_secret")
+
+
+def change_expired(login: Login, request: Request, *, old: str, new: str) -> Login:
+    """Replace the expired password ``old``, which was verified, and return the login by the new one.
+
+    It does what ``PATCH /users/secret`` does: the event, the notice, the end of all sessions. BadRequest when the new
+    password breaks a rule; Unauthenticated when the password was changed meanwhile, so that ``old`` is wrong.
+    """
+    passwords.check_password_rules(new, username=login.username, email=login.email, field="new_secret")
+    passwords.check_changed(new, login.secret_hash, old=old, field="new_secret")
+    account, at = login.account, datetime.now(UTC)
+    session = Session(user_id=account.id, token_type=TokenType.ACCESS)
+    records = [
+        outbox_records.user_changed(
+            "user.update_secret", session, request.request_id, at=at, super_admin=account.is_admin
+        ),
+        outbox_records.notice_mail("password_changed", login.email, at=at, address=request.address),
+        *revocations(account.id),
+    ]
+    new_hash = passwords.hash_password(new)
+    if changes.update_secret(account.id, login.secret_hash, new_hash, records, at=at) is None:
+        raise _wrong_password()
+    changed = find_account(account.id)  # its tokens_valid_from is another one now
+    if changed is None or changed.status != Status.ENABLED:
+        raise _wrong_password()
+    return replace(login, account=changed, secret_hash=new_hash, secret_age=0.0)
+
+
+def _wrong_password() -> Unauthenticated:
+    count("LoginsFailed")
+    return Unauthenticated("invalid_credentials", "invalid credentials")

@@ -1,0 +1,68 @@
+"""Spans, exported to ``MG_JAEGER_URL`` (users.telemetry.otlp). Without it nothing is imported and nothing done.
+
+Each invocation is a span, with the statements and the calls to other services under it. No span holds a statement's
+parameters, a path with an id in it, or anything else of a person. On AWS, X-Ray traces the functions by itself as well.
+"""
+
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from typing import TYPE_CHECKING
+
+from users.settings import SettingsError, settings
+from users.snapstart import not_in_snapshots
+
+if TYPE_CHECKING:
+    from users.telemetry.metrics import Outcome
+    from users.telemetry.otlp import Metadata, Traces
+
+_NO_SPAN: AbstractContextManager[None] = nullcontext()
+_NO_METADATA: "AbstractContextManager[Metadata]" = nullcontext(())
+
+
+def invocation_span(
+    name: str, headers: Mapping[str, str], attributes: Mapping[str, str], outcome: "Outcome"
+) -> AbstractContextManager[None]:
+    """The span of an invocation, in its caller's trace; at its end all spans of the invocation are exported."""
+    traces = _traces()
+    return traces.invocation_span(name, headers, attributes, outcome) if traces else _NO_SPAN
+
+
+def statement_span() -> AbstractContextManager[object]:
+    """The span of a statement, named by the function that has the caller of this run it."""
+    traces = _traces()
+    if not traces:
+        return _NO_SPAN
+    code = sys._getframe(2)
+    name = f"{code.f_globals['__name__'].rpartition('.')[2]}.{code.f_code.co_name.lstrip('_')}"
+    return traces.client_span(name, {"db.system.name": "postgresql", "db.query.summary": name})
+
+
+def call_span(method: str) -> "AbstractContextManager[Metadata]":
+    """The span of a gRPC call to ``/package.Service/Method``, and the metadata by which the server joins the trace."""
+    traces = _traces()
+    if not traces:
+        return _NO_METADATA
+    name = method.lstrip("/")
+    service, _, called = name.partition("/")
+    return traces.client_span(name, {"rpc.system": "grpc", "rpc.service": service, "rpc.method": called})
+
+
+@not_in_snapshots
+def forget() -> None:
+    """Read the settings anew at the next span."""
+    _traces.cache_clear()
+
+
+@cache
+def _traces() -> "Traces | None":
+    try:
+        url, ratio = settings().jaeger_url, settings().jaeger_trace_ratio
+    except SettingsError:  # told to whoever needs a setting
+        return None
+    if not url:
+        return None
+    from users.telemetry.otlp import Traces
+
+    return Traces(url, ratio)
