@@ -1,4 +1,4 @@
-"""From the ``Authorization`` header to a session (contract §1.3; decisions.md 14, 15)."""
+"""From the ``Authorization`` header to a session (contract §1.3, decisions 14, 15)."""
 
 import re
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from users.errors import Unauthenticated
 from users.settings import settings
 
 _SCHEME = "Bearer "
-# pat_<base64 of 32 bytes>_<100 printable characters> (contract §5.6); anything else that starts so is no token at all.
+# pat_<base64 of 32 bytes>_<100 printable characters> (contract §5.6); anything else with this prefix is no token.
 _PAT = re.compile(r"pat_[A-Za-z0-9+/]{43}=_[!-^`-~]{100}")
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:
-    """The token of the request; Unauthenticated when there is none. The scheme's letter case counts.
+    """Return the token of the request. Unauthenticated when there is none.
 
-    One or more blanks stand before the token (RFC 6750).
+    The scheme's letter case counts. One or more blanks stand before the token (RFC 6750).
     """
     header = headers.get("authorization", "")
     token = header.removeprefix(_SCHEME).lstrip(" ")
@@ -25,10 +25,10 @@ def bearer_token(headers: Mapping[str, str]) -> str:
 
 
 def authenticate(token: str, access: Access) -> Session:
-    """The session of a token that is genuine and good for this operation; else Unauthenticated.
+    """Return the session of a token that is genuine and good for this operation. Unauthenticated for any other.
 
-    With EdDSA keys access tokens are checked here. Auth is asked for PATs and API keys, which it can revoke, and for
-    everything when its keys are symmetric. It is never asked about a malformed PAT, by which the real one crashes.
+    With EdDSA keys this module checks access tokens itself. Auth checks PATs and API keys, because it can revoke them,
+    and every token when its keys are symmetric. Auth never gets a malformed PAT, because upstream's Auth crashes by it.
     """
     session = _local_session(token) if settings().auth_keys_algorithm == "EdDSA" else _remote_session(token)
     if session.token_type not in access.tokens:
@@ -64,7 +64,7 @@ def _remote_session(token: str) -> Session:
     if is_a_programs and not settings().pats:
         raise Unauthenticated
     user_id, token_type = auth.authenticate(token)
-    # Auth has vouched for the claims. An answer without a kind reads as 0, an access token's.
+    # Auth has verified the claims. An answer without a kind reads as 0, the kind of an access token.
     if kind != token_type:
         raise Unauthenticated
     issued_at = None if is_a_programs else jwt.issued_at(claims)
@@ -74,5 +74,5 @@ def _remote_session(token: str) -> Session:
 
 
 def _is_pat(token: str) -> bool:
-    """Whether Auth takes a token for a personal access token. Auth goes by the start, with or without the ``_``."""
+    """Return whether Auth treats a token as a personal access token. Auth looks at the prefix without the ``_``."""
     return token.startswith("pat")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from users.errors import BadRequest, Detail
 
-# Far above what metadata needs, far below where a recursion of ours, or of a client, ends.
+# Metadata needs far less. The recursion limits of this service and of clients are far higher.
 _MAX_DEPTH = 100
 _TOO_DEEP = f"is nested deeper than {_MAX_DEPTH} levels"
 _TOO_LARGE = "holds a number beyond the range of a 64-bit float"
@@ -17,7 +17,7 @@ _MAX_DIGITS = 310  # with the sign: the largest 64-bit float has 309
 _FIRST_EXPONENT = 1e16  # from here on Python writes floats with an exponent
 # Upstream's message, for a wrong type as well (contract §1.2).
 _NO_JSON = "request body is not a valid JSON, expecting a valid JSON"
-# What the models' fields may be, by the words of pydantic's error types.
+# The types of the models' fields, by the words of pydantic's error types.
 _KINDS = {
     "string": "a string",
     "list": "an array",
@@ -26,7 +26,7 @@ _KINDS = {
     "datetime": "a time, as 2026-01-31T12:00:00Z",
 }
 
-# A list of strings, of which the first wrong entry is told: a body has room for half a million.
+# A list of strings. The error names only the first wrong entry, because a body has room for half a million.
 Strings = Annotated[list[str], Field(fail_fast=True)]
 
 
@@ -48,12 +48,12 @@ class Body(BaseModel):
 
     @classmethod
     def takes_null(cls) -> frozenset[str]:
-        """The fields for which ``null`` is a (wrong) value of its own."""
+        """Return the fields for which ``null`` is a wrong value. For all other fields ``null`` means absent."""
         return frozenset()
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The body in ``text``; BadRequest for what is not JSON, not of the model's types, or not storable."""
+        """Return the body in ``text``. BadRequest unless it is JSON of the model's types that can be stored."""
         try:
             return cls.model_validate(_decode(text))
         except _UnstorableError as error:
@@ -67,11 +67,11 @@ class Body(BaseModel):
 
 
 class _UnstorableError(Exception):
-    """Valid JSON with something in it that is not kept. The text says what, as the rest of "request body"."""
+    """Valid JSON that cannot be stored. The text completes the sentence "request body …"."""
 
 
 def _wrong_types(error: ValidationError) -> list[Detail]:
-    """Each value of another type than its field's, named by its path, as ``credentials.username`` or ``tags.0``."""
+    """Return each value of a wrong type, named by its path, as ``credentials.username`` or ``tags.0``."""
     details = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         field = ".".join(map(str, problem["loc"]))
@@ -81,7 +81,7 @@ def _wrong_types(error: ValidationError) -> list[Detail]:
 
 
 def _decode(text: str) -> object:
-    """The first JSON value of a text; what follows it is ignored, as upstream does."""
+    """Return the first JSON value of a text. Like upstream, ignore the rest."""
     decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=_float, parse_int=_integer)
     value, _ = decoder.raw_decode(text.lstrip(" \t\r\n"))
     _check_storable(value, depth=0)
@@ -93,9 +93,9 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _float(number: str) -> float | int:
-    """The number as a 64-bit float, in the form in which PostgreSQL will give it back.
+    """Return the number as a 64-bit float, in the form in which PostgreSQL will return it.
 
-    ``jsonb`` knows no exponents and no negative zero: ``1e+22`` comes back as an integer.
+    ``jsonb`` has no exponents and no negative zero: ``1e+22`` comes back as an integer.
     """
     value = float(number) + 0.0
     if not math.isfinite(value):
@@ -104,14 +104,14 @@ def _float(number: str) -> float | int:
 
 
 def _integer(number: str) -> int:
-    """An integer of any precision, as far as other languages' floats reach, so that they can read the answer."""
+    """Return an integer of any precision, within the range of a 64-bit float, so that every client can read it."""
     if len(number) > _MAX_DIGITS or not math.isfinite(float(number)):
         raise _UnstorableError(_TOO_LARGE)
     return int(number)
 
 
 def _check_storable(value: Any, depth: int) -> None:
-    """_UnstorableError for deep nesting, and for text that PostgreSQL cannot hold: NUL, halves of surrogate pairs."""
+    """Raise _UnstorableError for deep nesting, and for text that PostgreSQL cannot store: NUL, half surrogate pairs."""
     if depth > _MAX_DEPTH:
         raise _UnstorableError(_TOO_DEEP)
     if isinstance(value, str):

@@ -3,9 +3,9 @@
     @operation("view_profile", access=SIGNED_IN_UNVERIFIED)
     def lambda_handler(request: Request) -> Reply: ...
 
-The edge authenticates by ``access`` before the operation runs; the operation passes its caller's row to
-``request.admit``, because that row comes with its own query (one round trip). An operation that answers a success
-without having admitted its caller is a defect and answers 500.
+The edge authenticates by ``access`` before the operation runs. The operation reads its caller's row with its own query,
+to save a round trip, and passes the row to ``request.admit``. An operation that returns a success without having
+admitted its caller is a defect. The edge then answers 500.
 """
 
 import base64
@@ -55,9 +55,9 @@ _COMMON_HEADERS = {"X-Content-Type-Options": "nosniff"}
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an operation answers: a status and a body.
+    """The answer of an operation: a status and a body.
 
-    A string or bytes are sent as they are, None is no body, and everything else is turned into JSON.
+    The edge sends a string or bytes unchanged, no body for None, and everything else as JSON.
     """
 
     status: int
@@ -67,10 +67,10 @@ class Reply:
 
 @dataclass(slots=True)
 class Request:
-    """One request. ``session`` is the caller's, None where the operation asks for none.
+    """One request. ``session`` is the caller's, None where the operation needs no caller.
 
-    The names of ``headers`` are in lower case. ``locale`` is the language of the account that a page is about, as soon
-    as the operation knows it.
+    The names of ``headers`` are in lower case. ``locale`` is the language of the account that a page is about. The
+    operation sets it as soon as it has read that account.
     """
 
     event: Mapping[str, Any]
@@ -93,14 +93,14 @@ class Request:
 
     @property
     def query(self) -> Query:
-        """The query string, read as upstream reads it."""
+        """The query string, parsed as upstream parses it."""
         return Query(self.event.get("rawQueryString", ""))
 
     @property
     def address(self) -> str:
-        """Where the request comes from: API Gateway's word or, behind an edge that proves itself, the edge's (S10).
+        """The client's network address, from API Gateway or from an edge that sends the origin secret (S10).
 
-        ``X-Forwarded-For`` is never read: anybody can write it.
+        ``X-Forwarded-For`` is never read, because every client can write it.
         """
         source: str = self.event["requestContext"]["http"]["sourceIp"]
         expected = secret(settings().origin_secret)
@@ -110,7 +110,7 @@ class Request:
 
     @property
     def user_id(self) -> str:
-        """The ``{id}`` of the path; BadRequest when it is empty or cannot be anybody's."""
+        """The ``{id}`` of the path. BadRequest when it is empty, NotFound when no account can have it."""
         user_id: str = (self.event.get("pathParameters") or {}).get("id", "")
         if not user_id:
             raise BadRequest("missing_id", "missing entity id", field="id")
@@ -120,23 +120,23 @@ class Request:
 
     @property
     def caller(self) -> Session:
-        """The session, where the operation's access makes sure that there is one."""
+        """The session. An operation whose access asks for one always has it."""
         if self.session is None:
             raise TypeError("the operation declares no access, hence has no caller")
         return self.session
 
     def body(self, model: type[B]) -> B:
-        """The JSON body; UnsupportedMediaType, PayloadTooLarge or BadRequest (contract §1.2)."""
+        """Return the JSON body. UnsupportedMediaType, PayloadTooLarge or BadRequest (contract §1.2)."""
         self.check_json()
         return model.parse(self._text())
 
     def check_json(self) -> None:
-        """UnsupportedMediaType unless the request says that its body is JSON, whether or not one is read."""
+        """Raise UnsupportedMediaType unless the headers name JSON, whether or not the body is read."""
         if not is_json(self.headers.get("content-type", "")):
             raise UnsupportedMediaType
 
     def form(self) -> Query:
-        """The fields of a form that a browser posted (``application/x-www-form-urlencoded``)."""
+        """Return the fields of a form that a browser posted (``application/x-www-form-urlencoded``)."""
         return Query(self._text())
 
     def _text(self) -> str:
@@ -152,15 +152,15 @@ class Request:
             raise BadRequest("malformed_body", "request body is not a valid JSON, expecting a valid JSON") from error
 
     def admit(self, account: Account | None) -> Account:
-        """Let the caller in by its row; where administrators are asked for, the policy store is asked as well."""
+        """Admit the caller by its row. Where the operation is for administrators, ask the policy store as well."""
         return self._admit(account, target_id=None)
 
     def admit_for(self, account: Account | None, user_id: str) -> Account:
-        """Let the caller act on the account ``user_id``: its own, or any for an administrator; else Forbidden."""
+        """Admit the caller to the account ``user_id``: its own, or any for an administrator. Forbidden for others."""
         return self._admit(account, target_id=user_id)
 
     def _admit(self, account: Account | None, *, target_id: str | None) -> Account:
-        """``target_id`` is the account that is acted on, None where there is none."""
+        """Admit the caller to the account ``target_id``, or to no particular account when it is None."""
         admitted = admit(self.caller, account, self.access)
         acts_on_another = target_id not in {None, admitted.id}
         if acts_on_another and not admitted.is_admin:
@@ -173,16 +173,15 @@ class Request:
         return admitted
 
     def _check_credential(self) -> None:
-        """Forbidden where a personal access token or an API key would do more than read (security.md S51)."""
+        """Raise Forbidden where a personal access token or an API key would do more than read (S51)."""
         if self.method != "GET" and self.caller.token_type in PROGRAM_TOKENS:
             raise Forbidden("access_token_required", "this operation needs the access token of a login")
 
     def judge(self) -> None:
-        """Raise Unauthenticated for a caller who would not be let in, whatever else is wrong (contract §1.2, §1.3).
+        """Raise Unauthenticated for a caller that would not be admitted (contract §1.2, §1.3).
 
-        This costs one read. It is for requests that cannot be taken, before the operation has read the caller's row.
-        Roles are not asked for: upstream reads the request first. While the database is away nobody can be judged, and
-        the request is as wrong as before.
+        This is for bad requests that fail before the operation has read the caller's row. It costs one read. It ignores
+        roles, because upstream reads the request first. While the database is away the request's own error stands.
         """
         if self.session is None or self.admitted:
             return
@@ -195,14 +194,14 @@ class Request:
         admit(self.session, account, replace(self.access, administrator=False))
 
     def _ask_policy_store(self, administrator: Account) -> None:
-        """Where SpiceDB is configured, the row alone does not make an administrator (decisions.md 15)."""
+        """Ask SpiceDB, where it is configured. The row alone does not make an administrator (decisions 15)."""
         if settings().spicedb_host:
             from users.peers.auth import authorize_administrator  # grpc, only where it is used
 
             authorize_administrator(administrator.id)
 
     def require(self, access: Access) -> Account:
-        """Ask for more than the operation declares, for one case of it; costs a round trip of its own."""
+        """Require more access than the operation declares. This costs a round trip."""
         from users.repository.accounts import find_account  # psycopg, for functions that use it
 
         self.access = access
@@ -214,7 +213,7 @@ _INTERNAL_ERROR = Reply(500, {"message": "internal server error", "error": "inte
 
 
 class CallerNotAdmitted(Exception):
-    """An operation answered without having admitted its caller: a defect. No ``assert``: ``python -O`` drops those."""
+    """A defect: an operation answered without having admitted its caller. ``python -O`` would drop an ``assert``."""
 
 
 Handler = Callable[[Request], Reply]
@@ -223,9 +222,9 @@ LambdaHandler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
 
 def operation(name: str, *, access: Access, error_page: ErrorPage | None = None) -> Callable[[Handler], LambdaHandler]:
-    """Make a Lambda handler of an operation; ``name`` is its one name, in logs too.
+    """Make a Lambda handler of an operation. ``name`` is its name in logs, metrics and spans.
 
-    ``error_page`` turns an error into a page for a request that comes from a person's browser, None for others.
+    ``error_page`` turns an error into a page for a request from a person's browser. It returns None for other requests.
     """
 
     def decorate(handler: Handler) -> LambdaHandler:
@@ -250,10 +249,10 @@ def operation(name: str, *, access: Access, error_page: ErrorPage | None = None)
 
 
 def _headers(event: Mapping[str, Any]) -> dict[str, str]:
-    """The headers with their names in lower case, as API Gateway writes them; ``sam local start-api`` does not.
+    """Return the headers with their names in lower case. API Gateway writes them so, ``sam local start-api`` does not.
 
-    Two spellings of one name are joined by a comma, as API Gateway joins headers that a client repeats: neither takes
-    the place of the other.
+    A comma joins the values of two spellings of one name, as API Gateway joins headers that a client repeats. So no
+    value replaces another.
     """
     headers: dict[str, str] = {}
     for name, value in (event.get("headers") or {}).items():
@@ -263,21 +262,21 @@ def _headers(event: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _request_id(event: Mapping[str, Any]) -> str:
-    """The client's ``X-Request-Id`` where it is fit for a log line, else a new one."""
+    """Return the client's ``X-Request-Id`` where it is fit for a log line, else a new one."""
     sent = _headers(event).get("x-request-id", "")
     return sent if _REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
 
 
 def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) -> Reply:
-    """Authenticate, run the operation, map what it raises. The one place that catches everything."""
+    """Authenticate, run the operation, map its errors. This is the one place that catches everything."""
     try:
         if request.access is not ANYBODY:
             request.session = authenticate(bearer_token(request.headers), request.access)
         return _run(handler, request)
     except UsersError as error:
-        _tell(error)
+        _log_refusal(error)
         page = error_page(request, error) if error_page else None
-        answer = page or Reply(error.status, _told(error))
+        answer = page or Reply(error.status, _body_of(error))
         if isinstance(error, Unavailable | TooManyRequests):
             return replace(answer, headers={**answer.headers, "Retry-After": str(error.retry_after)})
         return answer
@@ -286,20 +285,20 @@ def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) ->
         count("InternalErrors")
         return _INTERNAL_ERROR
     except Exception as error:  # noqa: BLE001 -- the edge
-        # The text of a foreign exception may hold what the caller sent: its type and place are told, not its text.
+        # The text of a foreign exception may contain input of the caller, so the log gets its type and place only.
         logger.error("failed", exception_type=type(error).__name__, place=place(error))
         count("InternalErrors")
         return _INTERNAL_ERROR
 
 
-def _told(error: UsersError) -> dict[str, object]:
-    """The body of an error; ``details`` where it has some (decisions.md 44)."""
+def _body_of(error: UsersError) -> dict[str, object]:
+    """Return the body of an error, with ``details`` if it has any (decisions 44)."""
     details = [detail._asdict() for detail in error.details]
     return {"message": error.message, "error": error.code} | ({"details": details} if details else {})
 
 
 def _run(handler: Handler, request: Request) -> Reply:
-    """What the operation answers; CallerNotAdmitted when it did so without having admitted its caller."""
+    """Return the reply of the operation. CallerNotAdmitted when it has not admitted its caller."""
     try:
         reply = handler(request)
     except (BadRequest, NotFound, PayloadTooLarge, UnsupportedMediaType):
@@ -310,7 +309,7 @@ def _run(handler: Handler, request: Request) -> Reply:
     return reply
 
 
-def _tell(error: UsersError) -> None:
+def _log_refusal(error: UsersError) -> None:
     if isinstance(error, Unavailable):
         log_unavailable(error)
     else:

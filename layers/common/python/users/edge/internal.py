@@ -1,4 +1,4 @@
-"""Functions that no route leads to: woken by schedules, by other functions, by CloudFormation.
+"""Functions without a route. Schedules, other functions and CloudFormation invoke them.
 
 @internal("deliver_outbox")
 def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, int]: ...
@@ -18,20 +18,20 @@ from users.telemetry.log import logger, place
 
 Result = TypeVar("Result")
 Handler = Callable[[Mapping[str, Any], Any], Result]
-# The result, or the answer to whether the function is ready.
+# The result, or the answer to CHECK.
 LambdaHandler = Callable[[Mapping[str, Any], Any], Result | dict[str, Any]]
 
 
 class Failed(Exception):
-    """An error that nobody foresaw, by its type alone: Lambda logs the text, which may hold personal data."""
+    """An unforeseen error, by its type alone. Lambda logs the text, so it must contain no personal data."""
 
 
 def internal(
     name: str, *, foreseen: type[Exception] = UsersError
 ) -> Callable[[Handler[Result]], LambdaHandler[Result]]:
-    """Make a Lambda handler that logs, measures and traces under its one name.
+    """Make a Lambda handler that logs, measures and traces under ``name``.
 
-    What it raises reaches Lambda: the service's own errors and ``foreseen`` as they are, any other one as Failed.
+    Every error reaches Lambda: the service's own errors and ``foreseen`` unchanged, any other one as Failed.
     """
 
     def decorate(handler: Handler[Result]) -> LambdaHandler[Result]:

@@ -1,4 +1,4 @@
-"""Answering a file that changes only with a release: clients keep it, and ask whether their copy is current."""
+"""Answers of files that change only with a release. Clients keep them, and ask whether their copy is current."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from users.edge.http import Reply, Request
 
 
 def static_file(request: Request, content: bytes | str, headers: Mapping[str, str]) -> Reply:
-    """The file with its ``ETag``; 304 when the client's copy is this version of it (RFC 9110, 13.1.2)."""
+    """Return the file with its ``ETag``, or 304 for a client that has this version (RFC 9110, 13.1.2)."""
     tag = _tag(content)
     kept = {**headers, "ETag": tag, "Cache-Control": "public, max-age=300"}
     known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}

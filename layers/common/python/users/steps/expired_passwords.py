@@ -1,7 +1,7 @@
-"""Changing an expired password inside the login, so that nobody needs a mail for it (decisions.md 12; security.md S59).
+"""Changing an expired password inside the login, without a mail (decisions 12, S59).
 
-Only an expired password is changed there. A password that has not expired is changed by ``PATCH /users/secret``. That
-needs a session, so a stolen password alone is not enough.
+A password that has not expired is changed by ``PATCH /users/secret`` only. That operation needs a session, so a stolen
+password alone is not enough.
 """
 
 from dataclasses import replace
@@ -21,9 +21,9 @@ from users.telemetry.metrics import count
 
 
 def refuse_change(login: Login, request: Request) -> NoReturn:
-    """Raise BadRequest, because the password has not expired; Unauthenticated when it was changed meanwhile.
+    """Raise BadRequest, because the password has not expired. Unauthenticated when it was changed meanwhile.
 
-    It was right, so failures before it are forgotten.
+    The password was right, so earlier failures are forgotten.
     """
     if not logins.record_login(login, request.address, None, []):
         raise _wrong_password()
@@ -32,10 +32,10 @@ def refuse_change(login: Login, request: Request) -> NoReturn:
 
 
 def change_expired(login: Login, request: Request, *, old: str, new: str) -> Login:
-    """Replace the expired password ``old``, which was verified, and return the login by the new one.
+    """Replace the expired and verified password ``old``. Return the login with the new password.
 
-    It does what ``PATCH /users/secret`` does: the event, the notice, the end of all sessions. BadRequest when the new
-    password breaks a rule; Unauthenticated when the password was changed meanwhile, so that ``old`` is wrong.
+    Like ``PATCH /users/secret`` this writes the event and the notice, and ends all sessions. BadRequest when the new
+    password breaks a rule. Unauthenticated when the password was changed meanwhile, so that ``old`` is wrong.
     """
     passwords.check_password_rules(new, username=login.username, email=login.email, field="new_secret")
     passwords.check_changed(new, login.secret_hash, old=old, field="new_secret")
@@ -51,7 +51,7 @@ def change_expired(login: Login, request: Request, *, old: str, new: str) -> Log
     new_hash = passwords.hash_password(new)
     if changes.update_secret(account.id, login.secret_hash, new_hash, records, at=at) is None:
         raise _wrong_password()
-    changed = find_account(account.id)  # its tokens_valid_from is another one now
+    changed = find_account(account.id)  # for its new tokens_valid_from
     if changed is None or changed.status != Status.ENABLED:
         raise _wrong_password()
     return replace(login, account=changed, secret_hash=new_hash, secret_age=0.0)

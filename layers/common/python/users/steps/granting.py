@@ -1,8 +1,8 @@
-"""Relations that follow a change of a row, and leaving what fails to the outbox (architecture.md, "Policies").
+"""Relations in SpiceDB that follow a change of a row. The outbox retries a relation that cannot be written.
 
-SpiceDB and PostgreSQL share no transaction. What is written to SpiceDB is therefore what the row says, and the row is
-read again afterwards: whoever writes last has seen the last state. A demotion leaves an outbox row behind, so that a
-grant which was on its way is undone.
+SpiceDB and PostgreSQL share no transaction. A writer therefore copies the state of the row to SpiceDB and reads the row
+again afterwards. So the last writer has seen the last state. A demotion also leaves an outbox row, which undoes a grant
+that was still on its way.
 """
 
 from users.errors import Unavailable
@@ -16,7 +16,7 @@ from users.telemetry.log import logger
 
 
 def grant_or_repair(user_id: str, role: int) -> None:
-    """Write the membership (and administration); what cannot be written now, the relay or the next login writes."""
+    """Write the membership, and the administration of an admin. After a failure the relay or a login writes it."""
     try:
         if role == Role.ADMIN:
             settle(user_id)  # a demotion may be quicker than this
@@ -27,7 +27,7 @@ def grant_or_repair(user_id: str, role: int) -> None:
 
 
 def settle(user_id: str) -> None:
-    """Make the relations of an account what its row says now: none when it is gone or being removed. Unavailable."""
+    """Make the relations of an account match its row. A removed account has none. Unavailable without SpiceDB."""
     if not settings().spicedb_host:
         return
     role = find_role(user_id)
@@ -38,9 +38,9 @@ def settle(user_id: str) -> None:
 
 
 def revoke_administration(user_id: str) -> None:
-    """Take the administrator relation away, before the role is. Unavailable when SpiceDB does not say that it did.
+    """Take the administrator relation away, before the role. Unavailable when SpiceDB does not confirm it.
 
-    It may have done it all the same: the relay makes the relation again what the row says.
+    SpiceDB may have taken it away without confirming. The relay then makes the relation match the row again.
     """
     try:
         spicedb.revoke_administration(user_id)
@@ -54,5 +54,5 @@ def _leave_to_relay(user_id: str) -> None:
     try:
         record(user_id, [relation_repair(user_id)])
     except Unavailable:
-        # The account's next login repairs what neither store would take now.
+        # The account's next login repairs the relation that neither store would take now.
         logger.warning("relation left to the next login")

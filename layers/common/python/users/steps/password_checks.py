@@ -1,9 +1,8 @@
-"""Whether somebody's password is taken, against the limits of wrong ones (security.md S8, S13, S47, S48).
+"""The check of a password against the limits of wrong ones (S8, S13, S47, S48).
 
-The limits are asked before the password is checked, so that a blocked attempt costs no hash, and after it. Between the
-two nothing is locked. What is answered is what the second time says. Right and wrong passwords take their turns in
-the same counters. So whoever guesses at once in many requests gets no more answers than one after the other, and no
-better ones.
+The limits are read before the password is checked, so that a blocked attempt costs no hash. They are read again after
+the check, and the second reading decides the answer. Nothing is locked between the two. Right and wrong passwords take
+turns in the same counters. So a guesser gets from many requests at once no more answers than from one after the other.
 """
 
 from users.errors import TooManyRequests
@@ -14,17 +13,17 @@ from users.rules.attempts import Attempt, Limits, Login
 
 
 def allowed(attempt: Attempt) -> Attempt:
-    """Return an attempt that has begun; TooManyRequests when a limit is reached (security.md S8)."""
+    """Return the attempt. TooManyRequests when a limit is reached (S8)."""
     if not attempt.limits.allowed:
         raise TooManyRequests(attempt.limits.retry_after)
     return attempt
 
 
 def accepted(attempt: Attempt, address: str, *, right: bool) -> Login | None:
-    """Return the login of an enabled account whose password was ``right``, None for a refused one, which is counted.
+    """Return the login of an enabled account whose password was ``right``. Count any other attempt and return None.
 
-    TooManyRequests when a limit was reached meanwhile, whether the password was right or wrong, and after the same
-    work. So is the work of a right password that is not taken and of a wrong one (S48).
+    TooManyRequests when a limit was reached meanwhile, whether the password was right or wrong. The work is the same in
+    both cases. It is also the same for a wrong password and for a right one that is refused (S48).
     """
     login = attempt.login
     takes_password = login is not None and login.takes_password and not attempt.limits.silenced
@@ -33,7 +32,7 @@ def accepted(attempt: Attempt, address: str, *, right: bool) -> Login | None:
         if not limits.silenced:
             return login
     counted = _if_allowed(logins.count_failure(attempt, address), attempt, address)
-    # Where the account takes no password from this network, the answer tells nothing about it: no guess was made (S47).
+    # Where the account takes no password from this network, the answer depends on no password: no guess was made (S47).
     guessed = login if takes_password and not counted.silenced and not right else None
     _record_guess(guessed, address)
     return None
@@ -46,6 +45,6 @@ def _if_allowed(limits: Limits, attempt: Attempt, address: str) -> Limits:
 
 
 def _record_guess(login: Login | None, address: str) -> None:
-    """Count a wrong password of an account that has one, with the same statement where there is none to count."""
+    """Count a wrong password of an account that has one. Run the same statement where nothing is counted."""
     guessed = login if login is not None and login.secret_hash else None
     record_failure(guessed.account.id if guessed else None, guessed.email if guessed else "", address)

@@ -1,4 +1,4 @@
-"""Removing an account for good (decisions.md 17; contract §4.6): its domains and relations first, then its rows."""
+"""Removal of an account for good: its domains and relations first, then its rows (decisions 17, contract §4.6)."""
 
 from users.errors import Unavailable
 from users.peers import domains, spicedb
@@ -10,7 +10,7 @@ from users.telemetry.log import logger
 
 
 def purge(claim: Claim, request_id: str) -> None:
-    """Remove a claimed account. Unavailable when its relations cannot be removed: it is left deleted, unclaimed."""
+    """Remove a claimed account. When its relations cannot be removed, release the claim and raise Unavailable."""
     (user_id,) = claim.user_ids
     try:
         detach(user_id)
@@ -22,7 +22,7 @@ def purge(claim: Claim, request_id: str) -> None:
 
 
 def purge_now_or_later(claim: Claim, request_id: str) -> None:
-    """Remove a claimed account; where its relations cannot be removed now, the claim stays and the sweep goes on."""
+    """Remove a claimed account. When its relations cannot be removed now, leave the claim to the sweep."""
     (user_id,) = claim.user_ids
     try:
         detach(user_id)
@@ -34,6 +34,6 @@ def purge_now_or_later(claim: Claim, request_id: str) -> None:
 
 
 def detach(user_id: str) -> None:
-    """Take a user out of its domains, and its relations away; doing so again is harmless. Unavailable."""
+    """Remove the account's domain memberships and relations. It may run again. Unavailable without a peer."""
     domains.delete_user(user_id)
     spicedb.revoke_everything(user_id)

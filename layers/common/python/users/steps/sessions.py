@@ -1,4 +1,4 @@
-"""Beginning, renewing and ending sessions against an Auth that neither rotates nor checks owners (decisions.md 15)."""
+"""Sessions with an Auth that neither rotates refresh tokens nor checks their owners (decisions 15)."""
 
 import time
 from collections.abc import Callable
@@ -11,17 +11,17 @@ from users.rules import outbox_records
 from users.steps.wake import wake_delivery
 from users.telemetry.log import logger
 
-# A security change sets tokens_valid_from to the start of the next second; more ahead is a clock that is wrong.
+# A security change sets tokens_valid_from to the start of the next second. A longer wait means a wrong clock.
 _LONGEST_WAIT = 1.5
-# Refresh tokens that one record revokes, so that the relay is done with it in seconds, and that all records do.
+# Refresh tokens of one record, which the relay revokes in seconds, and of all records together.
 _REVOCATIONS_OF_RECORD = 200
 _MOST_REVOCATIONS = 10_000
 
 
 def obtain_tokens(account: Account, ask: Callable[[], auth.Tokens]) -> auth.Tokens:
-    """The tokens that ``ask`` gets from Auth, not older than the account's last security change.
+    """Return tokens of ``ask`` that are not older than the account's last security change.
 
-    Within the second of a change it waits for the next one. Unavailable when Auth's clock says otherwise, twice.
+    Within the second of a change, wait for the next second. Unavailable when Auth issues older tokens twice.
     """
     ahead = account.tokens_valid_from - time.time()
     if ahead > _LONGEST_WAIT:
@@ -41,7 +41,7 @@ def obtain_tokens(account: Account, ask: Callable[[], auth.Tokens]) -> auth.Toke
 
 
 def discard(user_id: str, tokens: auth.Tokens) -> None:
-    """Have Auth forget the refresh token of tokens that nobody was given (security.md S45)."""
+    """Revoke the refresh token of tokens that no client received (S45)."""
     token_id = jwt.unverified_claims(tokens.refresh_token).get("jti")
     if isinstance(token_id, str):
         record(user_id, [outbox_records.revocation([token_id])])
@@ -49,10 +49,10 @@ def discard(user_id: str, tokens: auth.Tokens) -> None:
 
 
 def revocations(user_id: str) -> list[outbox_records.Record]:
-    """The records by which Auth will forget the refresh tokens that the user has now; [] when it has none or is away.
+    """Return records that revoke the user's present refresh tokens at Auth. [] when there are none or Auth is away.
 
-    Taken before the change, so that a login right after it keeps its token. The change itself ends the sessions:
-    ``tokens_valid_from`` refuses those tokens whether or not Auth has forgotten them.
+    Call this before the change, so that a login right after the change keeps its token. The change itself ends the
+    sessions: ``tokens_valid_from`` refuses the old tokens whether or not Auth has revoked them.
     """
     try:
         token_ids = [token.id for token in auth.list_refresh_tokens(user_id)][-_MOST_REVOCATIONS:]

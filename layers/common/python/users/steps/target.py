@@ -1,4 +1,4 @@
-"""The frame of an operation that changes one account: who acts, on whom, and the answer (contract §1.5, §1.6.12–20)."""
+"""The frame of an operation that changes one account: caller, target and answer (contract §1.5, §1.6.12–20)."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from users.steps.wake import wake_delivery
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """An admitted caller, the account acted on, the time of the change, and the event that tells of it."""
+    """An admitted caller, the account to change, the time of the change, and the event of the change."""
 
     caller: Account
     user: User
@@ -24,9 +24,9 @@ class Target:
 
 
 def find_target(request: Request, operation: str) -> Target:
-    """The account of the path, for itself or an administrator; Forbidden for others, NotFound when there is none.
+    """Return the account of the path, for itself or an administrator. Forbidden for others, NotFound for no account.
 
-    ``operation`` is the event's, such as ``user.update``.
+    ``operation`` is the name of the event, such as ``user.update``.
     """
     user_id = request.user_id
     account, user = find_caller_and_target(request.caller.user_id, user_id)
@@ -41,10 +41,10 @@ def find_target(request: Request, operation: str) -> Target:
 
 
 def notice(request: Request, target: Target, name: str, **details: str) -> Record:
-    """Return the mail that tells the account's owner of the change, for ``repository.changes``.
+    """Return the mail to the account's owner about the change, for ``repository.changes``.
 
-    It says from which network address the change came, when the owner made it. The address of an administrator is not
-    told to others. A function that calls this needs the origin's secret in template.yaml (Request.address).
+    The mail shows the network address of a change by the owner. It never shows the address of an administrator. A
+    function that calls this needs the origin's secret in template.yaml (Request.address).
     """
     address = request.address if target.caller.id == target.user.id else ""
     return outbox_records.notice_mail(name, target.user.email, at=target.at, address=address, proven=False, **details)
@@ -56,7 +56,7 @@ def status_already_assigned() -> Conflict:
 
 
 def changed(user: User | None, *, shows_picture: bool = False) -> Reply:
-    """The answer of a change that is committed; NotFound when no enabled account was there to change.
+    """Wake the delivery and return the answer of a committed change. NotFound when no enabled account was changed.
 
     The provider is never shown here, and the picture by some operations only: upstream's columns, contract §1.5.
     """

@@ -1,8 +1,8 @@
-"""Waking ``deliver_outbox`` after a commit: one asynchronous Lambda Invoke, signed here (architecture.md, outbox).
+"""The wake-up of ``deliver_outbox`` after a commit: one asynchronous Lambda Invoke (docs/architecture.md).
 
-No boto3 (see ``users.aws.signature``). The call may take a second at most, and is not repeated. Its failure is logged,
-and the next change wakes again; without one, the schedule delivers within a minute. Most changes under load need no
-call, because a run that is still there looks again (``users.repository.outbox.must_wake``).
+The call takes a second at most, and is not repeated. A failure is logged. The next change wakes again, and the schedule
+delivers within a minute anyway. Most changes under load need no call, because a run that has not ended looks again
+(``users.repository.outbox.must_wake``). boto3 would make the cold start longer (see ``users.aws.signature``).
 """
 
 import http.client
@@ -29,9 +29,9 @@ _connection: http.client.HTTPConnection | None = None
 
 
 def wake_delivery() -> None:
-    """Ask Lambda to run the function named by ``OUTBOX_FUNCTION`` now, unless a run will look at the outbox anyway.
+    """Invoke the function that ``OUTBOX_FUNCTION`` names, unless a run will look at the outbox anyway.
 
-    To be called after the commit. Never raises for a failed call.
+    Call this after the commit. A failed call raises nothing.
     """
     function = os.environ.get("OUTBOX_FUNCTION", "")
     if not function:
@@ -44,13 +44,13 @@ def _must_wake() -> bool:
     try:
         return must_wake()
     except (Unavailable, psycopg.Error) as error:
-        # The change is committed: the request must not fail any more. Waking once too often does no harm.
+        # The change is committed, so the request must not fail any more. A needless wake-up does no harm.
         logger.warning("delivery is woken in any case", exception_type=type(error).__name__)
         return True
 
 
 def _withdraw() -> None:
-    """Let the next change wake: those of this moment have left it to this call, which failed."""
+    """Let the next change wake. Other changes of this moment relied on this call, which failed."""
     try:
         withdraw_wake()
     except (Unavailable, psycopg.Error) as error:
@@ -58,7 +58,7 @@ def _withdraw() -> None:
 
 
 def _is_taken(function: str) -> bool:
-    """Call Lambda; whether it took the event. A failure is logged."""
+    """Call Lambda. Return whether it accepted the event. Log a failure."""
     region = os.environ["AWS_REGION"]
     endpoint = urlsplit(_endpoint(region))
     path = f"/2015-03-31/functions/{quote(function, safe='')}/invocations"
@@ -78,7 +78,7 @@ def _is_taken(function: str) -> bool:
 
 @not_in_snapshots
 def close() -> None:
-    """Close the connection; the next wake-up opens another."""
+    """Close the connection. The next wake-up opens another."""
     global _connection  # noqa: PLW0603 -- see _post()
     if _connection is not None:
         _connection.close()
@@ -90,7 +90,7 @@ def _endpoint(region: str) -> str:
 
 
 def _post(scheme: str, netloc: str, path: str, headers: Mapping[str, str]) -> int:
-    """Send on the kept connection; a kept one that turns out closed is replaced, once."""
+    """Send on the kept connection. Replace a kept connection that turns out closed, once."""
     global _connection  # noqa: PLW0603 -- kept between requests of this execution environment
     for fresh in (_connection is None, True):
         if fresh or _connection is None:
@@ -102,7 +102,7 @@ def _post(scheme: str, netloc: str, path: str, headers: Mapping[str, str]) -> in
         except (OSError, http.client.HTTPException) as error:
             _connection.close()
             _connection = None
-            if fresh or isinstance(error, TimeoutError):  # Lambda may have taken what it does not answer
+            if fresh or isinstance(error, TimeoutError):  # Lambda may have accepted the event
                 raise
         else:
             return response.status
