@@ -131,9 +131,10 @@ def color(text: str) -> str:
 
 
 def username_list(text: str) -> frozenset[str]:
-    """Return the usernames of a list with commas, folded by ``folded_username``; ``-`` alone is the empty list.
+    """Return the usernames of a list with commas, folded by ``folded_username``.
 
-    Refuse an entry that no username can equal, such as ``root support``, because it would reserve nothing.
+    ``-`` alone is the empty list. Refuse an entry that no username can equal, such as ``root support``, because it
+    would reserve nothing.
     """
     names = [name.strip() for name in text.split(",")] if text.strip() not in {"", "-"} else []
     if not all(re.fullmatch("[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*", name) for name in names):

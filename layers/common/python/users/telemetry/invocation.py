@@ -1,4 +1,4 @@
-"""One invocation of a function, as operators see it: its log keys, its metrics, its span."""
+"""The traces that one invocation of a function leaves for operators: log keys, metrics, a span."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ from users.telemetry.tracing import invocation_span
 def invocation(
     operation: str, request_id: str, headers: Mapping[str, str] | None = None, route: str = ""
 ) -> Iterator[Outcome]:
-    """Observe the block, which sets the outcome's status; one that raises has failed.
+    """Observe the block, which sets the outcome's status. A block that raises has failed.
 
-    ``headers`` may carry the caller's ``traceparent``; ``route`` is the route's key (``GET /users/{id}``), if any.
+    ``headers`` may contain the caller's ``traceparent``. ``route`` is the route's key (``GET /users/{id}``), if any.
     """
     logger.append_keys(operation=operation, request_id=request_id)
     attributes = {"users.operation": operation, "users.request_id": request_id}
