@@ -8,7 +8,7 @@ ARGS ?=
 PYTEST = $(VENV)/python -m pytest -n $(if $(ARGS),0,$(1)) $(ARGS)
 BENCHMARK := PYTHONPATH=.:layers/common/python:layers/background/python $(VENV)/python
 CODE := functions layers local
-# Of the functions and layers: arm64 or x86_64.
+# CPU architecture of functions and layers: arm64 or x86_64.
 ARCHITECTURE ?= arm64
 
 .PHONY: help run grpc mails sam-local sam-events sam-image test test-all lint build size benchmark load cold-start durations generate lock clean

@@ -1,8 +1,8 @@
 """Which release a build is of: the newest tag and the commit, and when it was built. ``users.release`` reads it.
 
-The time makes each build another layer, and so, when it is deployed, another version of every function. Without it a
-deployment that changes parameters alone would change nothing that runs: SAM makes no new version for another value of a
-parameter (aws/serverless-application-model issue 3820), and the alias would lead to the one with the old variables.
+The time makes the layer of each build different, so a deployment makes a new version of every function. Without it, a
+deployment that changes only parameters would not reach the functions: SAM makes no new version for a new value of a
+parameter (aws/serverless-application-model issue 3820). The alias would point to the version with the old variables.
 """
 
 import json
@@ -15,7 +15,7 @@ _SOURCES = ("functions", "layers")  # what is deployed
 
 
 def write_release(users: Path) -> None:
-    """Write ``release.json`` into the package ``users``: without a commit where ROOT is no checkout."""
+    """Write ``release.json`` into the package ``users``. It contains no commit if ROOT is no checkout."""
     release = {"build_time": f"{datetime.now(UTC):%Y-%m-%d_%H:%M:%S}"}
     if commit := _git("log", "-1", "--abbrev=8", "--format=%h", "--", *_SOURCES):
         release["commit"] = commit + ("-dirty" if _git("status", "--porcelain", "--", *_SOURCES) else "")
@@ -25,7 +25,7 @@ def write_release(users: Path) -> None:
 
 
 def _git(*arguments: str) -> str:
-    """What git prints; nothing where it cannot tell."""
+    """Return git's output, or "" if git fails."""
     try:
         done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=False)
     except OSError:
