@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.service import ROOT, Answer, Service
 
-_PATHS = [ROOT, ROOT / "layers/common/python", ROOT / "layers/background/python"]
+_PATHS = [ROOT, ROOT / "layers/common/python", ROOT / "layers/background/python", ROOT / "functions/health"]
 
 
 class Environments:
