@@ -35,6 +35,7 @@ WRONG = [
     ("MG_AUTH_GRPC_TIMEOUT", "0s", "from 1ms to 1m, such as 1s"),
     ("MG_AUTH_GRPC_TIMEOUT", "-5s", "from 1ms to 1m"),
     ("MG_DOMAINS_GRPC_TIMEOUT", "1h", "from 1ms to 1m"),
+    ("MG_SPICEDB_TIMEOUT", "61s", "from 1ms to 1m"),
     ("MG_USERS_REGISTRATIONS_PER_HOUR", "ten", "must be a whole number from 0 to 1000000"),
     ("MG_USERS_REGISTRATIONS_PER_HOUR", "-1", "must be a whole number from 0 to 1000000"),
     ("MG_USERS_REGISTRATIONS_PER_HOUR", "9" * 5000, "must be a whole number from 0 to 1000000"),

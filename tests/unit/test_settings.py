@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "db_name": "users",
     "db_ssl_mode": "disable",
     "auth_grpc_timeout": 1.0,
+    "spicedb_timeout": 1.0,
     "auth_keys_algorithm": "EdDSA",
     "auth_jwks_url": "http://auth:9001/keys/.well-known/jwks.json",
     "es_url": "nats://localhost:4222",

@@ -250,7 +250,7 @@ class Settings:
 
     auth_grpc_url = Variable("MG_AUTH_GRPC_URL", str, "localhost:8181", "`host:port` of Auth's gRPC server.")
     auth_grpc_timeout = Variable(
-        "MG_AUTH_GRPC_TIMEOUT", deadline, "1s", "Deadline of one call to Auth or SpiceDB, retries included."
+        "MG_AUTH_GRPC_TIMEOUT", deadline, "1s", "Deadline of one call to Auth, retries included."
     )
     auth_grpc_client_cert = Variable(
         "MG_AUTH_GRPC_CLIENT_CERT", str, "", "Client certificate for mTLS with Auth (path or PEM)."
@@ -302,6 +302,7 @@ class Settings:
         "MG_SPICEDB_HOST", str, "", "SpiceDB host. Empty: the service neither writes nor checks relations."
     )
     spicedb_port = Variable("MG_SPICEDB_PORT", port, "50051", "SpiceDB port.")
+    spicedb_timeout = Variable("MG_SPICEDB_TIMEOUT", deadline, "1s", "Deadline of one call to SpiceDB.")
     spicedb_pre_shared_key = secret_variable(
         "MG_SPICEDB_PRE_SHARED_KEY", "12345678", "Bearer key that SpiceDB accepts."
     )

@@ -95,7 +95,7 @@ def _write(held: Mapping[tuple[str, str], bool]) -> None:
         with call_span(f"{_SERVICE}/WriteRelationships") as metadata:
             _permissions().WriteRelationships(
                 WriteRelationshipsRequest(updates=updates),
-                timeout=settings().auth_grpc_timeout,
+                timeout=settings().spicedb_timeout,
                 metadata=(*_bearer(), *metadata),
             )
     except grpc.RpcError as error:
@@ -118,7 +118,7 @@ def _delete(resource_type: str, resource_id: str, relation: str, user_id: str) -
         with call_span(f"{_SERVICE}/DeleteRelationships") as metadata:
             _permissions().DeleteRelationships(
                 DeleteRelationshipsRequest(relationship_filter=condition),
-                timeout=settings().auth_grpc_timeout,
+                timeout=settings().spicedb_timeout,
                 metadata=(*_bearer(), *metadata),
             )
     except grpc.RpcError as error:
