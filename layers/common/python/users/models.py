@@ -1,6 +1,6 @@
 """Accounts and pages of accounts, as the database stores them and as clients see them (contract §1.5, §3.2)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -35,9 +35,9 @@ def rfc3339(moment: datetime | None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """One account, without its secret. A statement that does not select a field leaves it at its default.
+    """One account, without its secret. Some statements select a part of the fields; the others keep their defaults.
 
-    ``left_out`` names the fields that had no room in a page of accounts.
+    ``left_out`` is no column: it names the fields that had no room in a page of accounts.
     """
 
     id: str
@@ -59,9 +59,13 @@ class User:
     left_out: list[str] = field(default_factory=list)
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "User":
-        """The account in a row whose columns have the fields' names; NULL means the field's default."""
-        return cls(**{name: row[name] for name in cls.__slots__ if row.get(name) is not None})
+    def from_row(cls, row: Mapping[str, Any], columns: Iterable[str] | None = None) -> "User":
+        """Return the account of a row, whose columns have the names of the fields. NULL means the field's default.
+
+        ``columns`` are those that the statement selects, all of them where it is None. Raise KeyError for a column that
+        the row does not have.
+        """
+        return cls(**{name: value for name in columns or _COLUMNS if (value := row[name]) is not None})
 
     def as_json(self) -> dict[str, Any]:
         """Return the User object of contract §1.5: its keys in their order, without those that it omits when empty."""
@@ -85,6 +89,9 @@ class User:
             "left_out": self.left_out,
         }
         return {key: value for key, value in shown.items() if value or key in {"id", "credentials"}}
+
+
+_COLUMNS = tuple(name for name in User.__slots__ if name != "left_out")
 
 
 def _name(kind: type[IntEnum], value: int) -> str:

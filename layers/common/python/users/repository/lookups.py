@@ -29,6 +29,11 @@ SELECT total, page_bytes, page.id, first_name, last_name, tags, metadata, status
 FROM counted LEFT JOIN page ON page_bytes <= %(most_bytes)s
 ORDER BY changed_at DESC, page.id DESC"""
 
+_SELECTED = (
+    *("id", "first_name", "last_name", "tags", "metadata", "status", "role", "username", "email"),
+    *("created_at", "updated_at", "updated_by"),
+)
+
 _LARGEST = 2**63 - 1  # PostgreSQL's bigint
 
 
@@ -50,5 +55,5 @@ def find_enabled(ids: Sequence[str], *, offset: int, limit: int, most_bytes: int
     rows = query(_STATEMENT, parameters, read_only=True)
     if rows[0]["page_bytes"] > most_bytes:
         raise PageTooLarge
-    users = [User.from_row(row) for row in rows if row["id"] is not None]
+    users = [User.from_row(row, _SELECTED) for row in rows if row["id"] is not None]
     return Page(users=users, offset=offset, limit=limit, total=rows[0]["total"])
