@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from background.delivery.outbox_administration import count_parked
 from background.delivery.ports import Channel
 from background.delivery.relay import deliver_due
+from background.repository.undelivered import count_parked
 from users.edge.internal import internal
 from users.readiness import needed
 from users.repository.outbox import oldest_age

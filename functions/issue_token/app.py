@@ -81,7 +81,7 @@ def _log_in(identity: str, password: str, new_password: str, request: Request) -
         return expired_passwords.change_expired(login, request, old=password, new=new_password)
     if expired:
         wish = outbox_records.reset_request(login.email, request.request_id)
-        if not logins.record_login(login, request.address, None, [wish]):
+        if not logins.record_expired_password(login, request.address, wish):
             raise _refusal()
         wake_delivery()
         raise Forbidden("password_expired", "password expired")

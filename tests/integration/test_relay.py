@@ -10,10 +10,10 @@ import grpc
 import pytest
 
 from background.delivery import relations, relay
-from background.delivery.outbox_state import ChannelState, outbox_state
 from background.delivery.ports import DestinationUnavailable, Outcome, Row
 from background.delivery.relations import RelationChannel
 from background.delivery.relay import deliver_due
+from background.repository.undelivered import ChannelState, outbox_state
 from tests.service import Service
 from users.models import Role
 from users.peers import spicedb

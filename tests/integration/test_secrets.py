@@ -12,6 +12,7 @@ from psycopg import sql
 from local.parts.postgres import PostgresServer, free_port, temporary_postgres
 from tests.aws_server import AwsServer
 from tests.http_server import http_server
+from tests.sql import run
 from users.aws import secrets
 from users.errors import Unavailable
 from users.repository import database
@@ -149,17 +150,17 @@ def test_a_password_that_is_rotated(
         "PASS_SECRET_ARN": f"{arn}:password",
     }.items():
         environment.setenv(f"MG_USERS_DB_{name}", value)
-    assert database.query("SELECT 1 AS one", {}, read_only=True) == [{"one": 1}]
+    assert run("SELECT 1 AS one", {}, read_only=True) == [{"one": 1}]
 
     rotate("second")
     aws.client("secretsmanager").put_secret_value(SecretId=arn, SecretString='{"password": "second"}')
-    assert database.query("SELECT 2 AS two", {}, read_only=True) == [{"two": 2}]  # the connection that there is
+    assert run("SELECT 2 AS two", {}, read_only=True) == [{"two": 2}]  # the connection that there is
     database.close()
     later(environment, 5)
-    assert database.query("SELECT 3 AS three", {}, read_only=True) == [{"three": 3}]
+    assert run("SELECT 3 AS three", {}, read_only=True) == [{"three": 3}]
 
     rotate("third")  # and Secrets Manager does not know yet
     database.close()
     later(environment, 10)
     with pytest.raises(Unavailable):
-        database.query("SELECT 4 AS four", {}, read_only=True)
+        run("SELECT 4 AS four", {}, read_only=True)

@@ -45,17 +45,17 @@ def test_an_operation_with_its_statements_and_calls(service: Service, receiver: 
     }
     children = {span.name: span for span in receiver.spans() if span is not operation and span.name != "issue_token"}
     assert children.keys() == {
-        "logins.begin",
-        "logins.count",
+        "begin_login",
+        "count_login",
         "token.v1.TokenService/Issue",
-        "logins.record_login",
+        "record_login",
     }
     assert {(child.kind, child.parent, child.trace_id) for child in children.values()} == {
         (CLIENT, operation.span_id, operation.trace_id)
     }
-    assert children["logins.begin"].attributes == {
+    assert children["begin_login"].attributes == {
         "db.system.name": "postgresql",
-        "db.query.summary": "logins.begin",
+        "db.query.summary": "begin_login",
     }
     assert children["token.v1.TokenService/Issue"].attributes == {
         "rpc.system": "grpc",
@@ -202,9 +202,10 @@ from users.peers import spicedb
 from users.repository import database
 from users.telemetry import invocation
 from users.errors import Unavailable
+from users.repository.statements import Statement
 with invocation.invocation("view_profile", "my-id", {}, "GET /users/profile"):
     try:
-        database.query("SELECT 1", {}, read_only=True)
+        database.query(Statement("one", "SELECT 1"), {}, read_only=True)
     except Unavailable:
         pass
 print([name for name in sys.modules if name.startswith(("opentelemetry", "requests", "users.telemetry.otlp"))])

@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from users.repository.database import query
+from background.repository import deliveries
 
 # Seconds of a run's first promise. Delivering one event takes most of them anyway.
 _FIRST = 0.1
@@ -31,23 +31,6 @@ _RENEWED_BELOW = timedelta(seconds=0.2)
 _PAUSE = 0.01
 # Channels whose rows take milliseconds as long as nothing is wrong.
 _QUICK = {"event", "reset_request"}
-
-# Whether a row is due. The planner has no statistics of this condition, on purpose: the statistics of this table are
-# always old. By them it would read all rows in the order of an index to find the first one.
-IS_DUE = "CASE WHEN parked_at IS NULL THEN next_attempt_at <= now() END"
-
-_LOOK = f"""
-    SELECT ARRAY(
-        SELECT wanted.channel FROM unnest(%(channels)s::text[]) AS wanted (channel)
-        WHERE (
-            SELECT true FROM users_outbox o WHERE o.channel = wanted.channel AND {IS_DUE} ORDER BY user_id LIMIT 1)
-    ) AS due, now() AS at, (
-        SELECT run_id IS NULL AND looks_until > now() FROM users_relay
-    ) AS is_woken"""
-_PROMISE = """
-    UPDATE users_relay SET run_id = %(run)s, looks_until = clock_timestamp() + %(seconds)s * interval '1 second'
-    WHERE run_id IS NULL OR run_id = %(run)s OR looks_until <= clock_timestamp()
-    RETURNING looks_until"""
 
 
 class Lookout:
@@ -62,10 +45,9 @@ class Lookout:
 
     def look(self, channels: Iterable[str]) -> list[str]:
         """Return the channels that have a row to deliver and may have their turn now; promise another look."""
-        seen = query(_LOOK, {"channels": sorted(channels)}, read_only=True)[0]
-        is_first, self._at = self._at is None, seen["at"]
-        due: list[str] = seen["due"]
-        if is_first and seen["is_woken"]:
+        seen = deliveries.look(channels)
+        is_first, self._at, due = self._at is None, seen.at, seen.due
+        if is_first and seen.is_woken:
             # Nobody waits for this run any more once it says how long it looks.
             self._promise(_FIRST if due and _QUICK.issuperset(due) and self._may_linger() else 0.0)
         elif due and timedelta() < self._left() < _RENEWED_BELOW and _QUICK.issuperset(due) and self._may_linger():
@@ -86,5 +68,4 @@ class Lookout:
 
     def _promise(self, seconds: float) -> None:
         """Promise a look at the end of so many seconds, or later; where another run has promised, it stays its duty."""
-        for row in query(_PROMISE, {"run": self._run, "seconds": seconds}, read_only=False):
-            self._promised = row["looks_until"]
+        self._promised = deliveries.promise(self._run, seconds) or self._promised

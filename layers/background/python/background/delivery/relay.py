@@ -19,10 +19,10 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 
-from background.delivery.lookout import IS_DUE, Lookout
+from background.delivery.lookout import Lookout
 from background.delivery.ports import Channel, DestinationUnavailable, Outcome, Row
+from background.repository import deliveries
 from users.errors import Unavailable
-from users.repository.database import query
 from users.settings import SettingsError
 from users.telemetry.log import logger, place
 
@@ -178,78 +178,13 @@ def _after(outcomes: list[Outcome], rows: list[Row]) -> list[Row]:
     return [row for row in rows if row.seq not in known and row.user_id not in stopped]
 
 
-# An account's first row decides whether its rows are due; whoever has locked it has the others, too. Accounts that have
-# a row that is due are stepped through by the index users_outbox_accounts: a join that looks for earlier rows costs
-# minutes when one account has 100 000. The walk begins anywhere, so that no account is always the last, and goes around
-# once; it ends after so many steps, should so many accounts have a first row that is not due. The conditions at the end
-# of `firsts` and of the statement are evaluated again on a row that another relay claimed meanwhile.
-_STEPS = 20_000
-_CLAIM = f"""
-    WITH RECURSIVE account AS (
-        SELECT %(start)s::varchar(36) AS id, false AS is_around
-        UNION ALL
-        SELECT next.* FROM account, LATERAL (
-            (SELECT user_id, is_around FROM users_outbox
-            WHERE channel = %(channel)s AND user_id > account.id AND {IS_DUE}
-                AND (NOT is_around OR user_id < %(start)s)
-            ORDER BY user_id LIMIT 1)
-            UNION ALL
-            (SELECT user_id, true FROM users_outbox
-            WHERE channel = %(channel)s AND user_id < %(start)s AND NOT is_around AND {IS_DUE}
-            ORDER BY user_id LIMIT 1)
-            LIMIT 1
-        ) next
-    ), due AS (
-        (SELECT first.seq FROM (SELECT id FROM account LIMIT %(steps)s) account, LATERAL (
-            SELECT seq, parked_at, next_attempt_at FROM users_outbox
-            WHERE channel = %(channel)s AND user_id = account.id ORDER BY seq LIMIT 1
-        ) first WHERE {IS_DUE} LIMIT %(count)s)
-        UNION ALL
-        (SELECT seq FROM users_outbox
-        WHERE channel = %(channel)s AND user_id IS NULL AND {IS_DUE}
-        ORDER BY seq LIMIT %(count)s)
-    ), firsts AS (
-        SELECT seq, user_id FROM users_outbox
-        WHERE seq = ANY(ARRAY(SELECT seq FROM due)) AND parked_at IS NULL AND next_attempt_at <= now()
-        ORDER BY seq LIMIT %(count)s FOR UPDATE SKIP LOCKED
-    ), each AS (
-        SELECT (%(count)s + count(*) - 1) / greatest(count(*), 1) AS rows FROM firsts
-    ), claimed AS (
-        SELECT seq, 1 AS place FROM firsts WHERE user_id IS NULL
-        UNION ALL
-        SELECT following.seq, following.place FROM firsts, LATERAL (
-            SELECT seq, row_number() OVER in_order AS place, bool_and(is_free) OVER in_order AS is_free
-            FROM (
-                SELECT seq, parked_at IS NULL AND next_attempt_at <= now() AS is_free FROM users_outbox
-                WHERE user_id = firsts.user_id AND channel = %(channel)s AND seq >= firsts.seq
-                ORDER BY seq LIMIT (SELECT rows FROM each)
-            ) own WINDOW in_order AS (ORDER BY seq)
-        ) following WHERE following.is_free
-        ORDER BY place, seq LIMIT %(count)s
-    ), measured AS (
-        SELECT o.seq, sum(octet_length(o.payload::text)) OVER (
-            ORDER BY claimed.place, o.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-        FROM users_outbox o JOIN claimed ON claimed.seq = o.seq
-        WHERE o.seq = ANY(ARRAY(SELECT seq FROM claimed))
-    )
-    UPDATE users_outbox SET attempts = attempts + 1, next_attempt_at = now() + %(lease)s * interval '1 second'
-    WHERE seq = ANY(ARRAY(SELECT seq FROM measured WHERE COALESCE(before, 0) < %(bytes)s))
-        AND parked_at IS NULL AND next_attempt_at <= now()
-    RETURNING seq, id::text, user_id, channel, name, payload, attempts, last_error, next_attempt_at AS lease"""
+_STEPS = 20_000  # of a walk through the accounts that have a due row
 
 
 def _claim(channel: str, count: int) -> Claim:
     """Lease up to ``count`` rows, fewer when they are large: due ones, and those that follow them without a gap."""
     start = str(uuid.uuid4())  # as the accounts' ids are
-    parameters = {
-        "channel": channel,
-        "start": start,
-        "steps": _STEPS,
-        "count": count,
-        "bytes": _BATCH_BYTES,
-        "lease": LEASE,
-    }
-    found = query(_CLAIM, parameters, read_only=False)
+    found = deliveries.claim(channel, start=start, steps=_STEPS, count=count, most_bytes=_BATCH_BYTES, lease=LEASE)
     lease = found[0]["lease"] if found else None
     rows = [Row(**{name: value for name, value in row.items() if name != "lease"}) for row in found]
     return Claim(sorted(rows, key=lambda row: row.seq), lease)
@@ -262,8 +197,7 @@ def _settle(claim: Claim, outcomes: list[Outcome], counts: dict[str, int]) -> se
     """
     delivered = [outcome.row.seq for outcome in outcomes if not outcome.refusal]
     if delivered:
-        statement = "DELETE FROM users_outbox WHERE seq = ANY(%(seqs)s) AND next_attempt_at = %(lease)s"
-        query(statement, {"seqs": delivered, "lease": claim.lease}, read_only=False)
+        deliveries.delete(delivered, claim.lease)
         counts["delivered"] += len(delivered)
     for outcome in outcomes:
         if outcome.refusal:
@@ -275,12 +209,7 @@ def _postpone(claim: Claim, outcome: Outcome, counts: dict[str, int]) -> None:
     row = outcome.row
     parked = row.attempts >= MAX_ATTEMPTS
     backoff = min(_FIRST_BACKOFF * 2 ** (row.attempts - 1), _LONGEST_BACKOFF)
-    query(
-        "UPDATE users_outbox SET next_attempt_at = now() + %(backoff)s * interval '1 second', last_error = %(error)s,"
-        " parked_at = CASE WHEN %(parked)s THEN now() END WHERE seq = %(seq)s AND next_attempt_at = %(lease)s",
-        {"seq": row.seq, "backoff": backoff, "error": outcome.refusal, "parked": parked, "lease": claim.lease},
-        read_only=False,
-    )
+    deliveries.postpone(row.seq, claim.lease, backoff=backoff, error=outcome.refusal, parked=parked)
     counts["parked" if parked else "refused"] += 1
     log = logger.error if parked else logger.warning
     log(
@@ -294,9 +223,4 @@ def _postpone(claim: Claim, outcome: Outcome, counts: dict[str, int]) -> None:
 
 def _release(claim: Claim, seqs: set[int]) -> None:
     """Give back rows that have no outcome, as if they had not been claimed."""
-    query(
-        "UPDATE users_outbox SET attempts = attempts - 1, next_attempt_at = now()"
-        " WHERE seq = ANY(%(seqs)s) AND next_attempt_at = %(lease)s",
-        {"seqs": sorted(seqs), "lease": claim.lease},
-        read_only=False,
-    )
+    deliveries.give_back(sorted(seqs), claim.lease)

@@ -8,48 +8,14 @@ from background.delivery.ports import Row
 from background.mail.letter import Letter, deliverable_address
 from background.mail.templates import MAILS, language_of, render
 from background.mail.templates.names import shown_name
+from background.repository import mails
 from users.models import Status
-from users.repository.database import query
-from users.repository.suppressions import is_suppressed
 from users.rules import one_time_tokens
 from users.rules.one_time_tokens import LIFETIMES, Purpose
 from users.settings import settings
 
 # The mails with a link, and what its token is for.
 _PURPOSES: dict[str, Purpose] = {purpose: purpose for purpose in LIFETIMES} | {"verification_reminder": "verification"}
-_ADDRESSEE = "COALESCE(NULLIF(first_name, ''), username, '') AS name, metadata->>'locale' AS locale"
-
-# The account that a link is for, as long as the mail still makes sense: it is enabled; a verification is for the
-# address it still has, unverified; an invitation is for an unverified account, and for the address that it names, if
-# any; a reset was asked for after the last change of the password. With it the token is stored, at the first sending,
-# which is when its time begins (decisions.md 14). An address that gets no mails changes nothing.
-_PREPARE_LINK = f"""
-    WITH account AS (
-        SELECT *, {is_suppressed("email")} AS is_suppressed FROM users
-        WHERE id = %(user_id)s AND status = 0
-            AND (%(purpose)s <> 'verification' OR (email = %(email)s AND verified_at IS NULL))
-            AND (%(purpose)s <> 'invitation' OR (%(email)s IN ('', email) AND verified_at IS NULL))
-            AND (%(purpose)s <> 'password_reset' OR secret_changed_at IS NULL OR secret_changed_at <= (
-                SELECT created_at FROM users_outbox WHERE id = %(outbox_id)s::uuid))
-    ), stored AS (
-        INSERT INTO users_one_time_tokens (digest, user_id, purpose, email, expires_at)
-        SELECT %(digest)s, id, %(purpose)s, email, now() + %(lifetime)s * interval '1 second' FROM account
-        WHERE NOT is_suppressed
-        ON CONFLICT (digest) DO NOTHING
-    )
-    SELECT {_ADDRESSEE}, email, username, created_at AT TIME ZONE 'UTC' AS registered_at, is_suppressed FROM account"""
-
-# A new token of a reset or an invitation ends the older ones (decisions.md 14).
-_END_OLDER = """
-    UPDATE users_one_time_tokens older SET used_at = now() FROM users_one_time_tokens sent
-    WHERE sent.digest = %(digest)s AND older.user_id = sent.user_id AND older.purpose = sent.purpose
-        AND older.digest <> sent.digest AND older.created_at <= sent.created_at AND older.used_at IS NULL"""
-
-# A notice tells of what has happened, so it makes sense as long as there is an account; the warning of a removal, as
-# long as nobody has enabled it.
-_PREPARE_NOTICE = f"""
-    SELECT {_ADDRESSEE}, status, {is_suppressed("%(email)s::text")} AS is_suppressed FROM users
-    WHERE id = %(user_id)s AND (%(name)s <> 'account_removal' OR removal_warned_at IS NOT NULL)"""
 
 # Keys of a row's payload that are times, and what the mails call them.
 _TIMES = {"at": "at", "removal_at": "removal"}
@@ -80,15 +46,14 @@ def prepare(row: Row) -> Letter | None:
 def forget_token(row: Row) -> None:
     """Take back the token of a mail that was not sent: its time begins when it is."""
     if purpose := _PURPOSES.get(row.name):
-        statement = "DELETE FROM users_one_time_tokens WHERE digest = %(digest)s AND used_at IS NULL"
-        query(statement, {"digest": _digest(row, purpose)}, read_only=False)
+        mails.forget_token(_digest(row, purpose))
 
 
 def end_older_links(row: Row) -> None:
     """End the links that the one of a mail replaces. Only once it was sent: the owner has no other one before."""
     purpose = _PURPOSES.get(row.name)
     if purpose and purpose != "verification":
-        query(_END_OLDER, {"digest": _digest(row, purpose)}, read_only=False)
+        mails.end_older_links(_digest(row, purpose))
 
 
 def _digest(row: Row, purpose: Purpose) -> bytes:
@@ -97,38 +62,36 @@ def _digest(row: Row, purpose: Purpose) -> bytes:
 
 def _with_link(row: Row, purpose: Purpose) -> Letter | None:
     token = one_time_tokens.derive(purpose, row.id, row.user_id or "")
-    parameters = {
-        "user_id": row.user_id,
-        "outbox_id": row.id,
-        "purpose": purpose,
-        "email": row.payload.get("email", ""),
-        "digest": one_time_tokens.digest(token),
-        "lifetime": LIFETIMES[purpose],
-    }
-    found = query(_PREPARE_LINK, parameters, read_only=False)
-    if not found:
+    account = mails.prepare_link(
+        row.user_id,
+        row.id,
+        purpose=purpose,
+        email=row.payload.get("email", ""),
+        digest=one_time_tokens.digest(token),
+        lifetime=LIFETIMES[purpose],
+    )
+    if account is None:
         return None
     values = {
         "link": link(purpose, token),
         "minutes": _whole(purpose, 60),
         "hours": _whole(purpose, 3600),
         "days": _whole(purpose, 24 * 3600),
-        "username": shown_name(found[0]["username"] or "") or "–",
-        "registered": _registered(found[0]["registered_at"]),
+        "username": shown_name(account["username"] or "") or "–",
+        "registered": _registered(account["registered_at"]),
         **_times(row.payload),
     }
-    return _letter(row, found[0], found[0]["email"], values)
+    return _letter(row, account, account["email"], values)
 
 
 def _notice(row: Row) -> Letter | None:
-    parameters = {"user_id": row.user_id, "name": row.name, "email": str(row.payload.get("email", ""))}
-    found = query(_PREPARE_NOTICE, parameters, read_only=True)
-    if not found:
+    account = mails.prepare_notice(row.user_id, row.name, str(row.payload.get("email", "")))
+    if account is None:
         return None
     values = _told(row.payload)
     if row.name == "account_removal":
-        values["state"] = Status(found[0]["status"]).name.lower()
-    return _letter(row, found[0], row.payload["email"], values)
+        values["state"] = Status(account["status"]).name.lower()
+    return _letter(row, account, row.payload["email"], values)
 
 
 def _told(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,22 +11,10 @@ from datetime import datetime
 from typing import Literal
 
 from background.mail.letter import deliverable_address
-from users.repository.database import query
+from background.repository import suppressions as rows
 
 LIFETIME = 180  # days
 Reason = Literal["bounce", "complaint"]
-
-# In the order of the addresses, so that two at once do not wait for each other.
-_SUPPRESS = """
-    INSERT INTO users_mail_suppressions AS s (address, reason, feedback_id, user_id, expires_at)
-    SELECT DISTINCT ON (address) address, %(reason)s, %(feedback_id)s, u.id, now() + %(lifetime)s * interval '1 day'
-    FROM unnest(%(addresses)s::text[]) AS told, lower(told) AS address
-        LEFT JOIN users u ON lower(u.email) = address AND NOT u.case_conflict
-    ORDER BY address
-    ON CONFLICT (address) DO UPDATE SET reason = EXCLUDED.reason, feedback_id = EXCLUDED.feedback_id,
-        user_id = COALESCE(EXCLUDED.user_id, s.user_id), created_at = now(), expires_at = EXCLUDED.expires_at
-    WHERE s.feedback_id <> EXCLUDED.feedback_id
-    RETURNING address"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,24 +34,17 @@ def suppress(addresses: Sequence[str], reason: Reason, feedback_id: str) -> int:
     Raises ValueError for what is no address.
     """
     told = [spelling for address in addresses for spelling in _spellings(address)]
-    parameters = {"addresses": told, "reason": reason, "feedback_id": feedback_id, "lifetime": LIFETIME}
-    return len(query(_SUPPRESS, parameters, read_only=False))
+    return rows.suppress(told, reason=reason, feedback_id=feedback_id, days=LIFETIME)
 
 
 def suppressions(*, limit: int) -> list[Suppression]:
     """The newest ones."""
-    statement = """
-        SELECT address, reason, feedback_id, created_at, expires_at FROM users_mail_suppressions
-        WHERE expires_at > now() ORDER BY created_at DESC, address LIMIT %(limit)s"""
-    return [Suppression(**row) for row in query(statement, {"limit": limit}, read_only=True)]
+    return [Suppression(**row) for row in rows.newest(limit=limit)]
 
 
 def lift(address: str) -> list[str]:
     """Send mails to an address again; the rows that this removed. Raises ValueError for what is no address."""
-    statement = """
-        DELETE FROM users_mail_suppressions
-        WHERE address IN (SELECT lower(told) FROM unnest(%(addresses)s::text[]) AS told) RETURNING address"""
-    return [row["address"] for row in query(statement, {"addresses": _spellings(address)}, read_only=False)]
+    return rows.lift(_spellings(address))
 
 
 def _spellings(address: str) -> list[str]:

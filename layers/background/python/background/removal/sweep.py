@@ -12,19 +12,19 @@ A dependency that is away ends the run after a few calls: what was not tried is 
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from enum import Enum, auto
-from typing import Any
 
 from background.removal import unverified_accounts
-from background.removal.due import KINDS, DueAccount, count_due, due_accounts, is_due, kinds
-from background.removal.forgetting import forget_old
+from background.removal.due import count_due, due_accounts, kinds
+from background.removal.forgetting import forget_expired, forget_old
 from background.removal.removal_warnings import warn
+from background.repository import removals
+from background.repository.removals import ABANDONED, KINDS, Candidates, DueAccount, due
 from users.errors import Unavailable
 from users.repository import purges
-from users.repository.database import query
 from users.repository.purges import LEASE, Claim
 from users.rules.outbox_records import account_purged
 from users.settings import settings
@@ -54,11 +54,11 @@ def sweep(time_is_left: Callable[[], bool]) -> dict[str, int]:
     when the database goes away; the next run continues.
     """
     _date(time_is_left)
-    _forget_expired(time_is_left)
+    forget_expired(time_is_left)
     forgotten = forget_old(time_is_left)
     counts = {"swept": 0, "failed": 0, "warned": warn(time_is_left)}
     counts |= {"reminded": unverified_accounts.remind(time_is_left), "forgotten": forgotten}
-    for candidates in (*(_due(kind) for kind in kinds()), _ABANDONED):
+    for candidates in (*(due(kind, settings().delete_after) for kind in kinds()), ABANDONED):
         if not _remove_all(candidates, counts, time_is_left):
             break
     else:
@@ -69,60 +69,23 @@ def sweep(time_is_left: Callable[[], bool]) -> dict[str, int]:
 
 
 def _date(time_is_left: Callable[[], bool]) -> None:
-    """Upstream's own SQL, where it still runs on the tables, sets a status and no date: it counts from now."""
-    for status, since in KINDS.values():
-        _repeat(
-            f"UPDATE users SET {since} = now() WHERE id IN ("
-            f" SELECT id FROM users WHERE status = {status} AND purging_at IS NULL AND {since} IS NULL LIMIT 1000)"
-            " RETURNING 1",
-            time_is_left,
-        )
+    """Date the accounts that have a status and no date. Upstream writes such rows if it still runs on the tables."""
+    for kind in KINDS:
+        while time_is_left() and removals.date(kind):
+            pass
 
 
-def _forget_expired(time_is_left: Callable[[], bool]) -> None:
-    """Limits whose time is over: the names in their keys are digests, and yet somebody's. And addresses that may get
-    mails again.
-    """
-    for table, key in {"users_throttle": "key", "users_mail_suppressions": "address"}.items():
-        _repeat(
-            f"DELETE FROM {table} WHERE {key} IN ("
-            f" SELECT {key} FROM {table} WHERE expires_at < now() LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING 1",
-            time_is_left,
-        )
-
-
-def _repeat(statement: str, time_is_left: Callable[[], bool]) -> None:
-    while time_is_left() and query(statement, {}, read_only=False):
-        pass
-
-
-def _due(kind: str) -> str:
-    since = KINDS[kind][1]
-    return f"SELECT u.id FROM users u WHERE {is_due(kind)} ORDER BY u.{since}, u.id"
-
-
-# Claims whose run is dead or whose account failed, the later the more often it did.
-_ABANDONED = """
-    SELECT u.id FROM users u
-    WHERE u.purging_at < now() - %(lease)s * interval '1 second'
-        AND u.purging_at < now() - %(lease)s * interval '1 second' * 2 ^ LEAST(u.purge_attempts - 1, 6)
-        AND u.status <> 0
-    ORDER BY u.purging_at"""
-
-
-def _remove_all(candidates: str, counts: dict[str, int], time_is_left: Callable[[], bool]) -> bool:
-    """Remove what ``candidates`` finds, until it finds nothing; False when the run has to end before."""
-    batch = f"{candidates} LIMIT {BATCH} FOR UPDATE SKIP LOCKED"
-    parameters = {"after": settings().delete_after, "lease": LEASE}
+def _remove_all(candidates: Candidates, counts: dict[str, int], time_is_left: Callable[[], bool]) -> bool:
+    """Remove ``candidates``, until there are none. Return False if the run has to end before."""
     while time_is_left():
         if not settings().domains_grpc_url and not settings().spicedb_host:
             # Nothing happens between a claim and the deletion: the deletion alone will do.
-            removed = purges.remove_chosen(batch, parameters, account_purged(""))
+            removed = removals.remove(candidates, BATCH, account_purged(""))
             counts["swept"] += removed
             if not removed:
                 return True
             continue
-        claim = _claim(batch, parameters)
+        claim = removals.claim(candidates, BATCH)
         if claim is None:
             return True
         outcomes = _detach_all(claim, time_is_left)
@@ -143,15 +106,6 @@ def _remove_unverified(counts: dict[str, int], time_is_left: Callable[[], bool])
         return list(outcomes[_Outcome.DETACHED].user_ids), not outcomes[_Outcome.UNTRIED].user_ids
 
     counts["swept"] += unverified_accounts.remove(time_is_left, detach_all)
-
-
-def _claim(candidates: str, parameters: Mapping[str, Any]) -> Claim | None:
-    statement = f"""
-        WITH due AS MATERIALIZED ({candidates})
-        UPDATE users u SET purging_at = now(), purge_attempts = purge_attempts + 1
-        FROM due WHERE u.id = due.id RETURNING u.id, u.purging_at"""
-    rows = query(statement, parameters, read_only=False)
-    return Claim([row["id"] for row in rows], rows[0]["purging_at"]) if rows else None
 
 
 def _detach_all(claim: Claim, time_is_left: Callable[[], bool]) -> dict[_Outcome, Claim]:

@@ -8,15 +8,15 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from background.repository.accounts import find_administrators, find_passwords
 from background.setup.local_mode import in_local_mode, is_exposed
 from users.aws.secrets import secret
 from users.errors import BadRequest, Conflict, Unavailable
 from users.models import Role, Status, User
 from users.repository import accounts
-from users.repository.database import query
 from users.repository.outbox import record
 from users.rules import outbox_records, passwords
-from users.rules.email_addresses import canonical_email, canonical_or_typed
+from users.rules.email_addresses import canonical_email
 from users.rules.fields import check_name, check_username
 from users.settings import Settings, SettingsError, settings
 from users.steps.granting import settle
@@ -33,14 +33,7 @@ def ensure_administrator() -> str:
     SettingsError when one has to be made and ``MG_USERS_ADMIN_*`` break the rules of registration, and when one that
     other machines reach has the well-known password.
     """
-    rows = query(
-        "SELECT id, lower(email) IN (lower(%(email)s), lower(%(canonical)s)) AS configured, status, role, purging_at"
-        " FROM users"
-        " WHERE role = 1 OR email = %(email)s"
-        " OR (lower(email) IN (lower(%(email)s), lower(%(canonical)s)) AND NOT case_conflict)",
-        {"email": settings().admin_email, "canonical": canonical_or_typed(settings().admin_email)},
-        read_only=True,
-    )
+    rows = find_administrators(settings().admin_email)
     administrators = [row["id"] for row in rows if row["role"] == Role.ADMIN and row["status"] == Status.ENABLED]
     if administrators:
         if is_exposed():
@@ -55,8 +48,7 @@ def ensure_administrator() -> str:
 
 def _refuse_well_known(user_ids: list[str]) -> None:
     """Raise SettingsError when one of these accounts has the password that everybody knows."""
-    statement = "SELECT username, secret FROM users WHERE id = ANY(%(ids)s) ORDER BY created_at, id"
-    for row in query(statement, {"ids": user_ids}, read_only=True):
+    for row in find_passwords(user_ids):
         if passwords.verify_password(row["secret"] or "", _WELL_KNOWN_PASSWORD):
             raise SettingsError(
                 f"MG_USERS_HTTP_HOST: the administrator {row['username']} has the well-known password; start without"

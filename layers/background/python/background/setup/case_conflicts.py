@@ -8,7 +8,7 @@ removed, by the next bootstrap.
 from dataclasses import dataclass
 from datetime import datetime
 
-from users.repository.database import query
+from background.repository.accounts import find_case_conflicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,4 @@ class CaseConflict:
 
 def case_conflicts() -> list[CaseConflict]:
     """The marked accounts, those of one name together. Unavailable without a database."""
-    statement = """
-        SELECT u.id, u.email, u.username, u.status, u.created_at AT TIME ZONE 'UTC' AS created_at, COALESCE(
-            (SELECT k.id FROM users k WHERE lower(k.email) = lower(u.email) AND NOT k.case_conflict),
-            (SELECT k.id FROM users k WHERE lower(k.username) = lower(u.username) AND NOT k.case_conflict)
-        ) AS kept_by
-        FROM users u WHERE u.case_conflict
-        ORDER BY kept_by, lower(u.email), u.created_at, u.id"""
-    return [CaseConflict(**row) for row in query(statement, {}, read_only=True)]
+    return [CaseConflict(**row) for row in find_case_conflicts()]

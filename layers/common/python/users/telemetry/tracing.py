@@ -4,7 +4,6 @@ Each invocation is a span, with the statements and the calls to other services u
 parameters, a path with an id in it, or anything else of a person. On AWS, X-Ray traces the functions by itself as well.
 """
 
-import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
@@ -29,13 +28,11 @@ def invocation_span(
     return traces.invocation_span(name, headers, attributes, outcome) if traces else _NO_SPAN
 
 
-def statement_span() -> AbstractContextManager[object]:
-    """The span of a statement, named by the function that has the caller of this run it."""
+def statement_span(name: str) -> AbstractContextManager[object]:
+    """Return the span of the statement ``name``."""
     traces = _traces()
     if not traces:
         return _NO_SPAN
-    code = sys._getframe(2)
-    name = f"{code.f_globals['__name__'].rpartition('.')[2]}.{code.f_code.co_name.lstrip('_')}"
     return traces.client_span(name, {"db.system.name": "postgresql", "db.query.summary": name})
 
 
