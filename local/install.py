@@ -202,14 +202,6 @@ def node_of(folder: Path) -> str | None:
     return node if node and os.access(node, os.X_OK) else None
 
 
-def rie_program() -> Path:
-    """Return the path of the Lambda Runtime Interface Emulator for this machine (the set `sam` brings it)."""
-    machine = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
-    return (
-        next(SAM.place.glob("lib/python3.*/site-packages/samcli/local/rapid"), SAM.place) / f"aws-lambda-rie-{machine}"
-    )
-
-
 def install_npm_packages(folders: Sequence[Path], programs: Programs, task: Task) -> None:
     """Install what the folders' locks name, with the machine's npm when node is new enough, else a PyPI wheel's."""
     node, npm = _node_on_path() or _node_of_wheel(programs, task)

@@ -1,6 +1,6 @@
-"""openapi.yaml, which people write and read, and its form as JSON, which the function `openapi` serves.
+"""Writes openapi.json from openapi.yaml, for the function `openapi`.
 
-The JSON is committed, because a function has no YAML parser; a test tells when it is out of date.
+People edit the YAML. The JSON is committed, because a function has no YAML parser. A test fails if it is out of date.
 """
 
 import json
@@ -14,11 +14,11 @@ TARGET = ROOT / "functions" / "openapi" / "openapi.json"
 
 
 def as_json(source: Path = SOURCE) -> str:
-    """Return the document as JSON on one line, ended by a newline."""
+    """Return the document as one line of JSON."""
     document = yaml.safe_load(source.read_text(encoding="utf-8"))
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def write() -> None:
-    """Bring the function's file up to date."""
+    """Update the function's file."""
     TARGET.write_text(as_json(), encoding="utf-8")

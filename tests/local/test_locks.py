@@ -1,4 +1,4 @@
-"""The lock files: complete, pinned with hashes, one version everywhere, silent about where packages come from."""
+"""The lock files are complete and pinned with hashes, agree on versions, and name no source of packages."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def version(entry: str) -> str:
 
 
 def asked_for(name: str) -> set[str]:
-    """Return the packages that a .in file and those it includes name."""
+    """Return the packages in a .in file and in the files that it includes."""
     names = set()
     for line in (ROOT / f"{name}.in").read_text().splitlines():
         requirement = line.split("#")[0].strip()
@@ -98,7 +98,7 @@ def test_what_lambda_brings_is_in_no_layer() -> None:
 
 @pytest.mark.long
 def test_the_requirements_of_the_service_are_all_that_an_operation_imports(tmp_path: Path) -> None:
-    """As a developer's `pip install -r requirements.txt` does: every client of AWS included, no other environment."""
+    """`pip install -r requirements.txt` installs everything, also each client of AWS, into one environment."""
     place = tmp_path / "packages"
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary=:all:",
