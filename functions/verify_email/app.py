@@ -35,7 +35,7 @@ def lambda_handler(request: Request) -> Reply:
     return pages.form_page(
         request,
         "verify_email",
-        template="verify_new_account" if holder.is_removable else "verify_email",
+        below="remove_account" if holder.is_removable else "leave_unconfirmed",
         token=token,
         email=holder.email,
         username=holder.username or "–",

@@ -139,7 +139,7 @@ def test_an_expired_link_brings_a_new_one(system: System, browser: Browser, mail
     assert browser.accessibility_violations() == []
     assert not browser.scrolls_sideways()
     browser.press_button()
-    assert browser.heading == "Look into your mailbox"
+    assert browser.heading == "Check your mailbox"
     browser.open(system.mail(user["email"], mail, count=2).link)
     assert browser.heading in {"Set a new password", "Confirm your e-mail address"}
 

@@ -491,7 +491,7 @@ def test_an_import_that_is_stopped_goes_on(own_service: Service, line: CommandLi
     assert "Traceback" not in err
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert "the same command again goes on" in err
+        assert "Run the same command to continue" in err
     assert own_service.execute("SELECT count(*) FROM users") == [{"count": 1000}]
     (line.folder / "users.ndjson").write_text(text)
     again = line.run("import", "users.ndjson", "--json").json

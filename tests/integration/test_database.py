@@ -324,6 +324,20 @@ def test_a_stopped_server_is_503_and_a_started_one_works_again(
     service.register()
 
 
+def test_statistics_show_the_names_of_statements(on_own_postgres: Service, own_postgres: PostgresServer) -> None:
+    service = on_own_postgres
+    service.execute("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'")
+    own_postgres.stop()
+    own_postgres.start()
+    own_postgres.wait_ready()
+    service.execute("CREATE EXTENSION pg_stat_statements")
+    user = service.register()
+    service.log_in(user["email"])
+    shown = " ".join(row["query"] for row in service.execute("SELECT query FROM pg_stat_statements"))
+    names = set(re.findall(r"/\* users: (\w+) \*/", shown))
+    assert names >= {"register", "begin_login", "count_login", "record_login"}
+
+
 def test_a_standby_that_takes_no_writes_is_503(on_own_postgres: Service) -> None:
     service = on_own_postgres
     service.register()

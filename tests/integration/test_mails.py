@@ -274,7 +274,7 @@ def test_a_mail_by_smtp(own_service: Service, server: SmtpServer, sending: Sendi
     assert abs(parsedate_to_datetime(message["Date"]) - datetime.now(UTC)) < timedelta(minutes=1)
     assert message.get_content_type() == "multipart/alternative"
     assert [piece.get_content_type() for piece in message.iter_parts()] == ["text/plain", "text/html"]
-    assert part(message, "plain").startswith("Guten Tag Zoë,\n\ndiese E-Mail-Adresse wurde für")
+    assert part(message, "plain").startswith("Guten Tag Zoë,\n\njemand hat diese E-Mail-Adresse für")
     assert "<h1" in part(message, "html")
 
 

@@ -222,7 +222,7 @@ def test_the_page_of_an_expired_link_sends_a_new_one(
         service.execute("UPDATE users SET secret = NULL, verified_at = NULL WHERE id = %s", ada.id)
     old = mail_token(service, ada, purpose, lifetime="-1 second")
     answer = submit(service, token=old, action="renew")
-    assert (answer.status, "Look into your mailbox" in answer.text) == (200, True)
+    assert (answer.status, "Check your mailbox" in answer.text) == (200, True)
     service.deliver()
     (mail,) = [mail for mail in mails_to(mail_server.url, ada.email) if "reset?token=" in mail.text]
     assert page(service, f"token={mail.token}").status == 200

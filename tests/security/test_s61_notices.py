@@ -84,7 +84,7 @@ def test_s61_a_deleted_account_and_until_when_it_can_be_restored(service: Servic
     removal = datetime.fromisoformat(payload["removal_at"])
     assert removal - datetime.fromisoformat(payload["at"]) == timedelta(hours=48)
     mail = received(service, mail_server, ada)
-    assert f"restore it until {removal:%d %B %Y, %H:%M} UTC." in " ".join(mail.text.split())
+    assert f"restore the account until {removal:%d %B %Y, %H:%M} UTC." in " ".join(mail.text.split())
 
 
 @pytest.mark.parametrize("way", ["purge", "no grace period"])

@@ -14,7 +14,7 @@ def test_the_text_is_that_of_the_parts_in_their_order() -> None:
         "WITH /* users: change */ changed AS ( UPDATE users SET role = %(role)s WHERE id = %(id)s RETURNING id ),"
         " recorded AS ( SELECT id, %(role)s FROM changed ) SELECT id FROM changed"
     )
-    assert (statement.name, statement.parameters) == ("change", {"role", "id"})
+    assert (statement.name, statement.parameters) == ("change", frozenset({"role", "id"}))
 
 
 def test_a_part_is_also_what_a_statement_does() -> None:

@@ -107,13 +107,13 @@ def test_no_page_needs_or_loads_anything_else(problem: str) -> None:
 
 def test_what_values_hold_is_text() -> None:
     account = {"email": HOSTILE, "username": HOSTILE, "registered": HOSTILE}
-    for texts, template, values in (
-        ("reset_password", "", {"account": HOSTILE}),
-        ("invitation", "reset_password", {"account": HOSTILE, "email": HOSTILE}),
-        ("verify_email", "", account),
-        ("verify_email", "verify_new_account", account),
+    for texts, files, values in (
+        ("reset_password", {}, {"account": HOSTILE}),
+        ("invitation", {"template": "reset_password"}, {"account": HOSTILE, "email": HOSTILE}),
+        ("verify_email", {"below": "leave_unconfirmed"}, account),
+        ("verify_email", {"below": "remove_account"}, account),
     ):
-        page = pages.form_page(request(), texts, template=template, token=HOSTILE, **values).body
+        page = pages.form_page(request(), texts, token=HOSTILE, **files, **values).body
         assert "<script" not in page
         found = re.findall(r'name="token" value="([^"]*)"', page)
         assert {unescape(value) for value in found} == {HOSTILE}

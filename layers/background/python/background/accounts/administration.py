@@ -1,9 +1,9 @@
-"""What an operator does to one account, through the statements of the API's operations.
+"""Changes of one account by an operator, through the statements of the API's operations.
 
-The same rules hold: the last enabled administrator stays one, a change of password, role or status ends all sessions,
-rights are granted after and revoked before the change in the database. ``updated_by`` is ``cli``, in events too, whose
-``token_type`` is ``access token`` and whose ``super_admin`` is true: upstream knows no other words. Doing a thing twice
-is no error, and repairs what a run that was interrupted left undone.
+The rules of the API hold. The last enabled administrator stays one. A change of password, role or status ends all
+sessions. Rights are granted after and revoked before the change in the database. ``updated_by`` is ``cli``, in events
+too. Their ``token_type`` is ``access token`` and their ``super_admin`` is true, because upstream has no other words.
+Repeating a change is no error, and repairs what an interrupted run left undone.
 """
 
 import os
@@ -57,7 +57,7 @@ class AccountState:
 
 
 def find(identity: str) -> AccountState:
-    """The account of an id, e-mail address or username; NotFound, or Conflict when it means several."""
+    """Return the account of an id, e-mail address or username. Raises NotFound, or Conflict if it means several."""
     rows = accounts.find_by_any_name(identity)
     if not rows:
         raise NotFound("not_found", "no account has this id, e-mail address or username")
@@ -74,7 +74,9 @@ def find(identity: str) -> AccountState:
 
 
 def disable(user: User) -> bool:
-    """No more login, all sessions end; False when it is disabled already. Conflict for the last administrator."""
+    """Disable logins and end all sessions. Return False if it is disabled already. Raises Conflict for the last
+    administrator.
+    """
     if user.status == Status.DISABLED:
         return False
     if user.status == Status.DELETED:
@@ -180,7 +182,9 @@ def mail_reset(user: User) -> None:
 
 
 def reset_link(user: User) -> str:
-    """A link that sets a new password, good once and for 30 minutes; older ones end. SettingsError without a secret."""
+    """Return a link that sets a new password once, within 30 minutes. Older links end. Raises SettingsError without a
+    secret.
+    """
     from background.mail.preparation import link
 
     _require_enabled(user)

@@ -1,6 +1,6 @@
-"""The operator's commands, ``python -m users …``: one module per group of commands, on click.
+"""The operator's commands, ``python -m users …``, with click. Each group of commands has a module.
 
-``application`` is the entry, ``command`` the frame of every command, ``configuration`` says which installation is
-meant, ``console`` writes, ``failures`` turns what can go wrong into a message and an exit code. What the commands do
-lies beside this package, in ``operations``, and goes through the same statements as the API's operations.
+``application`` is the entry. ``command`` is the frame of every command. ``configuration`` chooses the installation.
+``console`` writes the output. ``failures`` turns an error into a message and an exit code. The commands call the other
+packages of ``background``, and run the same SQL statements as the API's operations.
 """

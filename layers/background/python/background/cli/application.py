@@ -1,4 +1,4 @@
-"""The root command and the end of every run: a result, or a message and an exit code."""
+"""The root command. A run ends with a result, or with a message and an exit code."""
 
 import os
 import sys
@@ -12,11 +12,12 @@ from background.cli.console import Console
 from background.cli.failures import EXIT_CODES, FORESEEN, Exit, explain
 
 _EPILOG = f"""\b
-Which installation:
-  MG_USERS_DB_* set           the one they name (all MG_* variables count: docs/configuration.md)
-  --env-file FILE             the one of a file of NAME=value lines; it may not contradict MG_USERS_DB_*
-  nothing of both, or --local the one that `make run` runs on this machine
-Commands that change something say on stderr which database they talk to.
+The commands work on one installation:
+  with MG_USERS_DB_*          the installation that MG_* variables configure (docs/configuration.md)
+  with --env-file FILE        the installation that a file of NAME=value lines configures;
+                              it must not contradict MG_USERS_DB_*
+  with neither, or --local    the system of `make run` on this machine
+A command that changes something prints the name of its database to stderr.
 
 {EXIT_CODES}"""
 
@@ -25,12 +26,12 @@ Commands that change something say on stderr which database they talk to.
 @click.option(
     "--env-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Read the MG_* (and AWS_*) variables from a file; variables that are set win.",
+    help="Read the MG_* and AWS_* variables from a file. Variables of the environment take precedence.",
 )
-@click.option("--local", is_flag=True, help="Work on the system that `make run` runs on this machine.")
+@click.option("--local", is_flag=True, help="Work on the system of `make run` on this machine.")
 @click.pass_context
 def cli(context: click.Context, env_file: Path | None, *, local: bool) -> None:
-    """Run a Users installation: set it up, look after its outbox and accounts, move users in and out."""
+    """Operate a Users installation: set it up, manage its outbox and accounts, import and export users."""
     context.obj = Run(context.obj, env_file, local)
 
 
@@ -43,14 +44,14 @@ take_json_anywhere(cli)
 
 
 def run() -> int:
-    """Run the command of ``sys.argv``; its exit code. Raises only what nobody has foreseen."""
+    """Run the command of ``sys.argv``, and return its exit code. Unforeseen errors pass through."""
     console = Console()
-    for stream in (sys.stdout, sys.stderr):  # a terminal of another encoding
+    for stream in (sys.stdout, sys.stderr):  # a terminal may have an encoding without these characters
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         done = cli.main(prog_name="python -m users", standalone_mode=False, obj=console)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read stdout has seen enough
+    except BrokenPipeError:  # the reader of stdout has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
     except (click.Abort, KeyboardInterrupt):

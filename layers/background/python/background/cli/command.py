@@ -1,4 +1,4 @@
-"""The frame of a command: ``--json``, the configuration, and for commands that change something, which database."""
+"""The frame of a command: ``--json``, the configuration, and the name of the database before a change."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -15,7 +15,7 @@ Body = Callable[..., Exit | None]
 
 
 class Run(NamedTuple):
-    """What the root command leaves for the command."""
+    """The options of the root command, for the command."""
 
     console: Console
     env_file: Path | None
@@ -23,9 +23,9 @@ class Run(NamedTuple):
 
 
 def command(group: click.Group, name: str, *, example: str, changes: bool) -> Callable[[Body], click.Command]:
-    """Make a command of a function ``(console, **options) -> Exit | None``; its docstring is its help.
+    """Make a command from a function ``(console, **options) -> Exit | None``, whose docstring is the help.
 
-    ``changes``: it changes something, and says first on stderr which database it talks to.
+    A command with ``changes`` changes something. It first prints the name of its database to stderr.
     """
 
     def decorate(body: Body) -> click.Command:
@@ -46,7 +46,7 @@ def command(group: click.Group, name: str, *, example: str, changes: bool) -> Ca
 
 
 def take_json_anywhere(group: click.Group) -> None:
-    """Let ``--json`` stand before the command's name, too."""
+    """Accept ``--json`` before the command's name, too."""
     group.params.append(_json_option())
     for each in group.commands.values():
         if isinstance(each, click.Group):
@@ -56,7 +56,7 @@ def take_json_anywhere(group: click.Group) -> None:
 def _json_option() -> click.Option:
     def choose(context: click.Context, _parameter: click.Parameter, chosen: bool) -> None:
         if chosen:
-            # The root command has the console itself, until it has read its own options.
+            # `obj` is the console until the root command has read its own options.
             console = context.obj.console if isinstance(context.obj, Run) else context.obj
             console.as_json = True
 
@@ -66,5 +66,5 @@ def _json_option() -> click.Option:
         is_eager=True,
         expose_value=False,
         callback=choose,
-        help="One JSON object on stdout; a failure is one on stderr.",
+        help="Print the result as one JSON object to stdout, and a failure as one JSON object to stderr.",
     )

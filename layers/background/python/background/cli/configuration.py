@@ -1,7 +1,8 @@
-"""Which installation the commands work on: the MG_* variables, a file of them, or the system of ``make run`` here.
+"""The installation that a command works on: from MG_* variables, from a file, or the system of ``make run``.
 
-Never by accident: where the variables name a database, no file may name another; where nothing names one, only a
-system that runs here is taken, and a command that changes something says which database it talks to.
+Nobody shall change an installation by accident. If the variables name a database, no file may name another one. If
+nothing names a database, the command works only on a system that runs on this machine. A command that changes something
+prints the name of its database.
 """
 
 import os
@@ -14,22 +15,25 @@ _DATABASE = "MG_USERS_DB_"
 
 
 def configure(env_file: Path | None, *, local: bool) -> str:
-    """Set the process's variables; what to call the installation, "" when the variables alone say it. UsageError."""
+    """Set the process's variables, and return a name for the installation, or "" if only variables name it.
+
+    Raise UsageError if the options and variables contradict each other, or name no installation.
+    """
     if env_file and local:
-        raise click.UsageError("--env-file and --local name two installations: give one.")
+        raise click.UsageError("--env-file and --local name two installations: use only one of them.")
     named = any(value for name, value in os.environ.items() if name.startswith(_DATABASE))
     if env_file:
         _read(env_file, override=False)
         return f"by {env_file}"
     if local or not named:
         if named:
-            raise click.UsageError(f"--local, but {_DATABASE}* name a database too: unset them, or leave --local out.")
+            raise click.UsageError(f"--local, but {_DATABASE}* name a database, too: unset them, or leave --local out.")
         file = _local_file()
         if not file.exists():
             raise click.UsageError(
-                "no database is named: set MG_USERS_DB_HOST and its siblings, or start `make run`."
+                "no database is named: set MG_USERS_DB_HOST and the other MG_USERS_DB_*, or start `make run`."
                 if not local
-                else f"`make run` does not run here ({file} is missing): start it first."
+                else f"`make run` does not run on this machine ({file} is missing): start it first."
             )
         _read(file, override=True)
         return "the system of `make run`"
@@ -41,7 +45,7 @@ def _local_file() -> Path:
 
 
 def _read(file: Path, *, override: bool) -> None:
-    """Take the file's variables; those of the process win, save that both may not name a database."""
+    """Set the file's variables. The process's variables take precedence, but must not name another database."""
     from dotenv import dotenv_values
 
     try:
@@ -50,7 +54,7 @@ def _read(file: Path, *, override: bool) -> None:
         raise click.UsageError(f"{file} cannot be read: {error}") from error
     for name, value in values.items():
         if name.startswith(_DATABASE) and not override and os.environ.get(name, value) != value:
-            raise click.UsageError(f"{name} is set, and differs from {file}: unset one of them.")
+            raise click.UsageError(f"{name} is set, and differs from {file}: remove one of the values.")
     if not override and not any(name.startswith(_DATABASE) for name in {*values, *os.environ}):
-        raise click.UsageError(f"{file} names no database: it needs {_DATABASE}HOST and its siblings.")
+        raise click.UsageError(f"{file} names no database: add {_DATABASE}HOST and the other {_DATABASE}*.")
     os.environ.update({name: value for name, value in values.items() if override or name not in os.environ})

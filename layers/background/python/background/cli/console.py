@@ -1,4 +1,4 @@
-"""Writing for a person or, with ``--json``, for a program: results on stdout, everything else on stderr."""
+"""Output for a person or, with ``--json``, for a program. Results go to stdout, everything else to stderr."""
 
 import json
 import logging
@@ -15,20 +15,20 @@ _UNSAFE = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))
 
 
 class Console:
-    """One run's output. ``as_json``: results are one JSON object, and so is the failure."""
+    """The output of one run. With ``as_json`` a result or a failure is one JSON object."""
 
     as_json = False
 
     def result(self, document: dict[str, Any], text: str) -> None:
-        """What a command found or did: ``document`` for a program, ``text`` for a person."""
+        """Write the result of a command: ``document`` for a program, ``text`` for a person."""
         click.echo(json.dumps(document, ensure_ascii=False) if self.as_json else text)
 
     def note(self, text: str) -> None:
-        """Something to know beside the result."""
+        """Write a remark for the person."""
         click.echo(text, err=True)
 
     def failure(self, failure: Failure) -> None:
-        """Why the command ends without success."""
+        """Write the reason why the command fails."""
         if self.as_json:
             document = {"error": failure.error, "message": failure.message, "exit_code": int(failure.exit_code)}
             click.echo(json.dumps(document, ensure_ascii=False), err=True)
@@ -36,16 +36,16 @@ class Console:
             click.echo(f"{click.style('Error:', fg='red')} {failure.message}", err=True)
 
     def confirm(self, question: str, *, yes: bool) -> bool:
-        """Whether to go on: ``--yes``, or a person's word; UsageError where there is no person to ask."""
+        """Return whether to go on: after ``--yes``, or if a person confirms. UsageError if no person can answer."""
         if yes:
             return True
         if not sys.stdin.isatty() or self.as_json:
-            raise click.UsageError(f"{question} Nobody can be asked here: confirm with --yes.")
+            raise click.UsageError(f"{question} Nobody can answer here: confirm with --yes.")
         return click.confirm(question, err=True)
 
 
 def log_to_stderr() -> None:
-    """The service's own warnings as plain lines on stderr, so that stdout holds nothing but the result."""
+    """Write the service's warnings as plain lines to stderr, so that stdout contains only the result."""
     from users.telemetry.log import logger  # Powertools takes long to import
 
     handler = logger.registered_handler
@@ -56,7 +56,7 @@ def log_to_stderr() -> None:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Columns as wide as their widest value; what could move a terminal's cursor is escaped."""
+    """Return a table whose columns are as wide as their widest value. Control characters are escaped."""
     lines = [list(headers), *([printable(value) for value in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
     padded = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
@@ -64,7 +64,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def printable(value: object) -> str:
-    """A value as one line of text; a moment to the second, None as a dash."""
+    """Return a value as one line of text: a time to the second, None and "" as a dash."""
     if value is None or value == "":
         return "-"
     if isinstance(value, datetime):
@@ -75,7 +75,7 @@ def printable(value: object) -> str:
 
 
 def age(seconds: float) -> str:
-    """A duration by its largest unit: ``90s``, ``12m``, ``5h``, ``3d``."""
+    """Return a duration in its largest unit: ``90s``, ``12m``, ``5h``, ``3d``."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= 2 * size:
             return f"{int(seconds // size)}{unit}"

@@ -1,4 +1,4 @@
-"""What can go wrong, as a message that says what to do and an exit code; there is no traceback for it."""
+"""Foreseen errors as a message with advice and an exit code, instead of a traceback."""
 
 import errno
 from enum import IntEnum
@@ -27,31 +27,43 @@ class Exit(IntEnum):
 EXIT_CODES = """\b
 Exit codes:
   0    done
-  1    refused, or done in part: the message says what is left
-  2    wrong usage or configuration; nothing was done
-  3    a dependency is away (database, Auth, SpiceDB): run it again later
-  4    the database has not this release's tables: run `python -m users bootstrap`
-  130  interrupted; the same command goes on from there
+  1    refused, or only partly done; the message explains what is missing
+  2    wrong usage or configuration; nothing has changed
+  3    the database, Auth or SpiceDB does not answer; try again later
+  4    the database does not have the tables of this release; run `python -m users bootstrap`
+  130  interrupted; the same command continues the work
 """
 
 _RUN_BOOTSTRAP = "run `python -m users bootstrap`, then this command again"
 _WRONG_SCHEMA = (pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction)
 
-# The first that fits: the last one is the base of some.
+# The first class that fits counts. The last class is the base of some others.
 _DATABASE_ADVICE = {
-    pg.ReadOnlySqlTransaction: (Exit.UNAVAILABLE, "database_read_only", "it takes no changes now, try again later"),
-    pg.InsufficientPrivilege: (Exit.USAGE, "database_privilege", "grant it to the role of MG_USERS_DB_USER"),
-    pg.DiskFull: (Exit.UNAVAILABLE, "database_full", "make room on its disk, then run this command again"),
+    pg.ReadOnlySqlTransaction: (
+        Exit.UNAVAILABLE,
+        "database_read_only",
+        "the database accepts no changes at the moment, try again later",
+    ),
+    pg.InsufficientPrivilege: (
+        Exit.USAGE,
+        "database_privilege",
+        "grant the privilege to the role of MG_USERS_DB_USER",
+    ),
+    pg.DiskFull: (
+        Exit.UNAVAILABLE,
+        "database_full",
+        "free space on the database's disk, then run this command again",
+    ),
     psycopg.OperationalError: (
         Exit.UNAVAILABLE,
         "database_unavailable",
-        "check MG_USERS_DB_* and that it runs, then run this command again",
+        "check MG_USERS_DB_*, and that the database runs, then run this command again",
     ),
 }
 
 
 class Refused(Exception):
-    """A command cannot do what it was asked for; the text says why and what helps."""
+    """Raised when a command cannot do its work. The text contains the reason and advice."""
 
     def __init__(self, message: str, exit_code: Exit = Exit.FAILED) -> None:
         super().__init__(message)
@@ -59,7 +71,7 @@ class Refused(Exception):
 
 
 class Failure(NamedTuple):
-    """How a command ends: ``error`` is a stable snake_case code."""
+    """The end of a command that failed. ``error`` is a stable code in snake_case."""
 
     exit_code: Exit
     error: str
@@ -70,7 +82,7 @@ FORESEEN = (UsersError, SettingsError, Refused, psycopg.Error, OSError, UnicodeE
 
 
 def explain(error: BaseException) -> Failure:
-    """The failure of one of ``FORESEEN``."""
+    """Return the failure for an error of ``FORESEEN``."""
     if isinstance(error, Unavailable):
         failure = _unavailable(error)
     elif isinstance(error, UsersError):
@@ -82,7 +94,7 @@ def explain(error: BaseException) -> Failure:
     elif isinstance(error, OSError):
         failure = _file(error)
     elif isinstance(error, UnicodeError):
-        failure = Failure(Exit.USAGE, "encoding", "what was given is not UTF-8")
+        failure = Failure(Exit.USAGE, "encoding", "the input is not UTF-8")
     else:
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
         failure = Failure(Exit.USAGE, "configuration" if isinstance(error, SettingsError) else "usage", text)
@@ -100,7 +112,7 @@ def _unavailable(error: Unavailable) -> Failure:
 def _database(error: psycopg.Error) -> Failure:
     if isinstance(error, _WRONG_SCHEMA):
         first = str(error).partition("\n")[0]
-        message = f"{database()} has not this release's tables ({first}): {_RUN_BOOTSTRAP}"
+        message = f"{database()} does not have the tables of this release ({first}): {_RUN_BOOTSTRAP}"
         return Failure(Exit.SCHEMA, "schema", message)
     text = " ".join(str(error).split())  # libpq writes several lines
     for kind, (exit_code, code, advice) in _DATABASE_ADVICE.items():
@@ -126,11 +138,11 @@ def _away(error: Unavailable) -> Failure:
 def _file(error: OSError) -> Failure:
     name = f"{error.filename}: " if error.filename else ""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return Failure(Exit.FAILED, "disk_full", f"{name}no space left: make room, then run the same command again")
+        return Failure(Exit.FAILED, "disk_full", f"{name}no space left. Free some, then run the same command again")
     return Failure(Exit.FAILED, "file", f"{name}{error.strerror or error}")
 
 
 def database() -> str:
-    """The database that is configured, for a person: name, host, port, role."""
+    """Return the configured database for a person: name, host, port, role."""
     s = settings()
     return f"database {s.db_name} at {s.db_host}:{s.db_port} as {s.db_user}"

@@ -16,12 +16,15 @@ def add_to(cli: click.Group) -> None:
 
     @cli.group("mail-suppressions")
     def mail_suppressions() -> None:
-        """Addresses that get no mails, because SES told that they bounced or complained."""
+        """Show and lift the suppression of addresses.
+
+        A suppressed address gets no mails, because SES has reported a bounce or a complaint.
+        """
 
     @command(mail_suppressions, "list", example="python -m users mail-suppressions list", changes=False)
     @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
     def list_addresses(console: Console, *, limit: int) -> None:
-        """Show the addresses, the newest first, and until when they get no mails."""
+        """List the suppressed addresses, the newest first."""
         found = suppressions(limit=limit)
         headers = ["address", "reason", "since", "until", "feedback"]
         cells = [[one.address, one.reason, one.created_at, one.expires_at, one.feedback_id] for one in found]
@@ -34,7 +37,7 @@ def add_to(cli: click.Group) -> None:
     def lift_address(console: Console, *, address: str) -> Exit | None:
         """Send mails to ADDRESS again.
 
-        SES has a list of its own, from which it has to go as well: `aws sesv2 delete-suppressed-destination
+        SES has another list. Remove the address from that list, too: `aws sesv2 delete-suppressed-destination
         --email-address ADDRESS`.
         """
         try:

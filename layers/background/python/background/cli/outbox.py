@@ -1,4 +1,4 @@
-"""``outbox list``, ``retry`` and ``skip``: what events, mails and relations are still to be delivered."""
+"""``outbox list``, ``retry`` and ``skip``: undelivered events, mails and relations."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,29 +19,29 @@ def add_to(cli: click.Group) -> None:
 
     @cli.group()
     def outbox() -> None:
-        """Events, mails and relations that are not delivered yet."""
+        """List, retry and skip events, mails and relations that are not delivered yet."""
 
     @command(outbox, "list", example="python -m users outbox list --parked --channel mail", changes=False)
-    @click.option("--channel", type=_CHANNELS, help="Rows of one channel only.")
-    @click.option("--parked", is_flag=True, help="Only rows that were given up after their last try.")
+    @click.option("--channel", type=_CHANNELS, help="Only rows of this channel.")
+    @click.option("--parked", is_flag=True, help="Only parked rows.")
     @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
-    @click.option("--payload", is_flag=True, help="Show what the rows hold: names and addresses of people.")
+    @click.option("--payload", is_flag=True, help="Show the content of the rows, with names and addresses of people.")
     def list_rows(console: Console, *, channel: str | None, parked: bool, limit: int, payload: bool) -> None:
-        """Show what is to be delivered, oldest first, and the totals.
+        """List the undelivered rows, the oldest first, and their totals.
 
-        A parked row was refused too often. It holds back the later rows of its own account and channel until it is
-        retried or skipped.
+        The relay parks a row that was refused too often. A parked row holds back all later rows of its account and
+        channel, until you retry or skip it.
         """
         _list(console, undelivered_rows.undelivered(channel=channel, only_parked=parked, limit=limit), payload=payload)
 
     @command(outbox, "retry", example="python -m users outbox retry --all-parked --channel mail", changes=True)
     @click.argument("ids", nargs=-1, type=click.UUID)
-    @click.option("--all-parked", is_flag=True, help="Every parked row.")
-    @click.option("--channel", type=_CHANNELS, help="With --all-parked: of one channel only.")
+    @click.option("--all-parked", is_flag=True, help="All parked rows.")
+    @click.option("--channel", type=_CHANNELS, help="With --all-parked: only rows of this channel.")
     def retry(console: Console, *, ids: Sequence[object], all_parked: bool, channel: str | None) -> Exit | None:
-        """Try refused rows again at once, from the first try.
+        """Deliver refused rows again, and count their tries from zero.
 
-        Mend first what their last error tells; the relay takes them within a minute.
+        First remove the cause of their last error. The relay tries the rows within a minute.
         """
         chosen = _chosen(ids, all_parked=all_parked, channel=channel)
         retried = undelivered_rows.retry(ids=chosen, channel=channel)
@@ -53,25 +53,25 @@ def add_to(cli: click.Group) -> None:
 
     @command(outbox, "skip", example="python -m users outbox skip 3f2b7c1e-5a59-4c8b-9a51-0b8a4f3c2d11", changes=True)
     @click.argument("ids", nargs=-1, type=click.UUID)
-    @click.option("--all-parked", is_flag=True, help="Every parked row.")
-    @click.option("--channel", type=_CHANNELS, help="With --all-parked: of one channel only.")
-    @click.option("--yes", is_flag=True, help="Do not ask.")
+    @click.option("--all-parked", is_flag=True, help="All parked rows.")
+    @click.option("--channel", type=_CHANNELS, help="With --all-parked: only rows of this channel.")
+    @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
     def skip(
         console: Console, *, ids: Sequence[object], all_parked: bool, channel: str | None, yes: bool
     ) -> Exit | None:
-        """Delete parked rows: what they tell is never delivered.
+        """Delete parked rows. Their events, mails and relations are never delivered.
 
-        Rows of the same account and channel that waited behind them go out next.
+        Later rows of the same account and channel, which waited behind them, are delivered next.
         """
         return _skip(console, _chosen(ids, all_parked=all_parked, channel=channel), channel, yes=yes)
 
 
 def _chosen(ids: Sequence[object], *, all_parked: bool, channel: str | None) -> list[str] | None:
-    """The ids that are meant, None for all; UsageError for neither or both."""
+    """Return the ids, or None for all parked rows. UsageError if the options name neither or both."""
     if bool(ids) == all_parked:
-        raise click.UsageError("name rows by their ids, or give --all-parked.")
+        raise click.UsageError("name rows by their ids, or use --all-parked.")
     if ids and channel:
-        raise click.UsageError("--channel goes with --all-parked.")
+        raise click.UsageError("--channel needs --all-parked.")
     return [str(one) for one in ids] or None
 
 
@@ -111,16 +111,16 @@ def _list(console: Console, rows: list[undelivered_rows.OutboxRow], *, payload: 
 
 def _skip(console: Console, ids: list[str] | None, channel: str | None, *, yes: bool) -> Exit | None:
     count = undelivered_rows.count_parked(ids=ids, channel=channel)
-    if count and not console.confirm(f"{count} parked rows: what they tell is lost. Delete them?", yes=yes):
+    if count and not console.confirm(f"Delete {count} parked rows? Their contents are lost.", yes=yes):
         console.note("Nothing was deleted.")
         return Exit.FAILED
     skipped = undelivered_rows.skip(ids=ids, channel=channel) if count else []
     _wake()
     missing = sorted(set(ids or ()) - {one.id for one in skipped})
-    lines = [f"{one.id}: skipped {one.channel} {one.name}; {one.freed} rows go free" for one in skipped]
+    lines = [f"{one.id}: skipped {one.channel} {one.name}, released {one.freed} waiting rows" for one in skipped]
     lines += [f"{one}: no parked row has this id" for one in missing]
     document = {"skipped": [asdict(one) for one in skipped], "missing": missing}
-    console.result(document, "\n".join(lines) or "Nothing is parked.")
+    console.result(document, "\n".join(lines) or "No row is parked.")
     return Exit.FAILED if missing else None
 
 

@@ -1,4 +1,4 @@
-"""``bootstrap``, ``sweep`` and ``conflicts``: what an installation needs once, or each day."""
+"""``bootstrap``, ``sweep`` and ``conflicts``: the commands that an installation needs once or daily."""
 
 from dataclasses import asdict
 
@@ -22,8 +22,8 @@ def add_to(cli: click.Group) -> None:
     def bootstrap(console: Console) -> None:
         """Migrate the database and make the first administrator.
 
-        The same as the stack's bootstrap function: forward only, and safe to run again and at any time. After a run
-        that was killed it goes on from there; two runs at once wait for each other.
+        The command does the same as the stack's bootstrap function. It migrates forward only. You can repeat it at any
+        time. After an interrupted run it continues the work. Two runs at the same time wait for each other.
         """
         from background.setup.bootstrap import BootstrapFailed
         from background.setup.bootstrap import bootstrap as set_up
@@ -35,15 +35,15 @@ def add_to(cli: click.Group) -> None:
         console.result(done, "\n".join(f"{name}: {value}" for name, value in done.items()))
 
     @command(cli, "sweep", example="python -m users sweep --dry-run", changes=True)
-    @click.option("--dry-run", is_flag=True, help="Show what is due, remove nothing.")
-    @click.option("--yes", is_flag=True, help="Do not ask.")
+    @click.option("--dry-run", is_flag=True, help="List the accounts that are due, and remove none.")
+    @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
     def sweep(console: Console, *, dry_run: bool, yes: bool) -> Exit | None:
-        """Remove for good the accounts whose grace period is over.
+        """Remove accounts after their grace period.
 
-        Accounts that are deleted, or disabled, for longer than MG_USERS_DELETE_AFTER go with everything of theirs.
-        Those that registered themselves and were never verified go after MG_USERS_UNVERIFIED_AFTER and a reminder,
-        unless MG_ALLOW_UNVERIFIED_USER is true. The scheduled function does the same; an interrupted run leaves nothing
-        half removed that the next does not resume.
+        The command removes accounts that were deleted or disabled for longer than MG_USERS_DELETE_AFTER, with all their
+        data. It removes self-registered accounts that nobody verified within MG_USERS_UNVERIFIED_AFTER, after a
+        reminder, unless MG_ALLOW_UNVERIFIED_USER is true. The scheduled function does the same. After an interrupted
+        run, the next run completes every removal that had begun.
         """
         if not dry_run:
             return _sweep(console, yes=yes)
@@ -52,10 +52,11 @@ def add_to(cli: click.Group) -> None:
 
     @command(cli, "conflicts", example="python -m users conflicts --json", changes=False)
     def conflicts(console: Console) -> None:
-        """List accounts whose e-mail or username another one has in other letter case.
+        """List accounts whose names differ only in letter case.
 
-        A takeover leaves them as they are: the oldest enabled account keeps the name in every spelling, the others log
-        in by their exact one. Rename a listed account, or remove the one that keeps its name and run bootstrap.
+        A name is an e-mail address or a username. A takeover does not change such accounts. The oldest enabled account
+        keeps the name in every spelling. The others can log in only with their exact spelling. To end a conflict,
+        rename a listed account, or remove the account that keeps the name and run bootstrap.
         """
         from background.setup.case_conflicts import case_conflicts
 
@@ -83,17 +84,17 @@ def _show_due(console: Console) -> None:
     rows = [asdict(one) | {"role": Role(one.role).name.lower(), "since": rfc3339(one.since)} for one in due]
     headers = ("id", "kind", "role", "since")
     shown = table(headers, [[row[name] for name in headers] for row in rows]) + "\n" if rows else ""
-    told = ", ".join(f"{name} {count}" for name, count in counts.items())
-    console.result({"counts": counts, "due": rows}, f"{shown}Due: {told or 0}")
+    totals = ", ".join(f"{name} {count}" for name, count in counts.items())
+    console.result({"counts": counts, "due": rows}, f"{shown}Due: {totals or 0}")
 
 
 def _sweep(console: Console, *, yes: bool) -> Exit | None:
     from background.removal.sweep import count_due, sweep
 
     due = count_due()
-    told = ", ".join(f"{name} {count}" for name, count in due.items())
-    # Nobody is asked where nothing is due. The run still warns, and forgets what is old.
-    if any(due.values()) and not console.confirm(f"Accounts due: {told}. Remove them for good?", yes=yes):
+    totals = ", ".join(f"{name} {count}" for name, count in due.items())
+    # Without due accounts no confirmation is needed. The run still sends warnings, and deletes old records.
+    if any(due.values()) and not console.confirm(f"Accounts due: {totals}. Remove them for good?", yes=yes):
         console.note("Nothing was removed.")
         return Exit.FAILED
     counts = sweep(lambda: True)

@@ -1,4 +1,4 @@
-"""``import`` and ``export``: users in and out as NDJSON."""
+"""``import`` and ``export``: read and write users as NDJSON."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from users.errors import BadRequest
 if TYPE_CHECKING:
     from background.accounts.transfer.importing import BadLine, Importer, OnConflict
 
-_TOLD_LINES = 20
+_SHOWN_LINES = 20
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -30,13 +30,14 @@ def add_to(cli: click.Group) -> None:
 
     @command(cli, "export", example="python -m users export users.ndjson --with-hashes", changes=False)
     @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
-    @click.option("--with-hashes", is_flag=True, help="With the hashes of the passwords.")
+    @click.option("--with-hashes", is_flag=True, help="Also export the hashes of the passwords.")
     def export(console: Console, *, file: Path, with_hashes: bool) -> None:
-        """Write all users to FILE (- is stdout), one JSON object per line, as they are at one moment.
+        """Write all users to FILE (- is stdout), one JSON object per line, as one consistent snapshot.
 
-        The lines are in the order of the ids, so two exports can be compared. FILE is for its owner only (0600) and
-        takes its place when it is complete: a full disk or Ctrl-C leaves the older one. Private metadata are in it;
-        without --with-hashes nobody can log in after an import, except by a password reset.
+        The lines are in the order of the ids, so that you can compare two exports. Only the owner can read FILE (0600).
+        The command replaces FILE when the export is complete. After a full disk or Ctrl-C, the older FILE is still
+        there. FILE contains the private metadata. Without --with-hashes, users need a password reset before they can
+        log in after an import.
         """
         _export(console, file, with_hashes=with_hashes)
 
@@ -47,16 +48,16 @@ def add_to(cli: click.Group) -> None:
         type=click.Choice(["skip", "update", "fail"]),
         default="skip",
         show_default=True,
-        help="For an account that is there: leave it, overwrite it with what the line holds, or stop.",
+        help="If the account exists: skip the line, update the account from the line, or stop.",
     )
     @click.option(
         "--errors",
         type=click.Path(dir_okay=False, path_type=Path),
-        help='Write what was not imported to a file, as {"line", "error", "message"} per line.',
+        help='Write the refused lines to a file, as {"line", "error", "message"} per line.',
     )
     @click.option("--events", is_flag=True, help="Publish user.create for each new account.")
-    @click.option("--any-names", is_flag=True, help="Take names and addresses that a registration refuses.")
-    @click.option("--dry-run", is_flag=True, help="Check everything, store nothing.")
+    @click.option("--any-names", is_flag=True, help="Accept names and addresses that a registration refuses.")
+    @click.option("--dry-run", is_flag=True, help="Check everything, and store nothing.")
     def import_(
         console: Console,
         *,
@@ -67,24 +68,26 @@ def add_to(cli: click.Group) -> None:
         any_names: bool,
         dry_run: bool,
     ) -> Exit | None:
-        """Take in users of FILE (- is stdin), one JSON object per line, as `export` writes them.
+        """Import the users of FILE (- is stdin), one JSON object per line, as `export` writes them.
 
-        A line needs first_name, last_name, email and credentials.username; `secret` is the hash of the password
-        (bcrypt or argon2id), without which the account starts with a password reset. The rules of names are
-        registration's. Unknown keys are refused.
+        A line needs first_name, last_name, email and credentials.username. `secret` is the hash of the password (bcrypt
+        or argon2id). Without a hash, the user needs a password reset before the first login. The rules of registration
+        apply to names. The command refuses unknown keys.
 
-        Good lines go in, each other one is told with its number. It may be stopped or killed at any time: the same
-        command again leaves what is there and goes on. An account is there when its id is or, for a line without an
-        id, its exact e-mail and username; an e-mail or username that somebody else has is an error. Relations go to
-        SpiceDB where MG_SPICEDB_HOST is set.
+        The command imports all good lines, and reports each refused line with its number. You can stop it at any time:
+        the same command skips the accounts that exist, and continues. An account exists if its id exists. For a line
+        without an id, it exists if its exact e-mail address and username exist. If another account has the e-mail
+        address or the username, the line is refused. If MG_SPICEDB_HOST is set, the command writes the relations to
+        SpiceDB.
 
-        An enabled administrator of FILE with the e-mail address of this installation's own is taken for the same
-        person: it is left out, or with --on-conflict update takes the place of the one here, with the id of FILE.
+        FILE may contain an enabled administrator with the e-mail address of an administrator of this installation. Then
+        both are the same person. By default the command skips the line. With --on-conflict update the account of FILE,
+        with its id, replaces the account of this installation.
         """
         from background.accounts.transfer.importing import Importer, Stopped
 
         if errors and errors.exists() and file.exists() and errors.samefile(file):
-            raise click.UsageError("--errors names the file that is read: name another.")
+            raise click.UsageError("--errors names the file to import: name another file.")
         with (
             _reporter(console, errors) as report,
             _opened(file) as (source, size),
@@ -93,16 +96,16 @@ def add_to(cli: click.Group) -> None:
             try:
                 _feed(importer, source, size, any_names=any_names)
             except Stopped as stop:
-                raise Refused(f"{stop}; {importer.counts.imported} accounts before it were imported") from stop
+                raise Refused(f"{stop}. {importer.counts.imported} accounts before this line were imported") from stop
             except KeyboardInterrupt:
                 counts = importer.counts
-                console.note(f"{counts.imported} imported, {counts.updated} updated; the same command again goes on.")
+                console.note(f"{counts.imported} imported, {counts.updated} updated. Run the same command to continue.")
                 raise
         return _conclude(console, importer, errors, dry_run=dry_run)
 
 
 def _feed(importer: "Importer", source: IO[bytes], size: int, *, any_names: bool) -> None:
-    """Read, check and store all lines, telling the progress."""
+    """Read, check and store all lines, and show the progress."""
     from background.accounts.transfer.importing import BATCH, BadLine
     from background.accounts.transfer.line import Line, read_line
 
@@ -122,7 +125,7 @@ def _feed(importer: "Importer", source: IO[bytes], size: int, *, any_names: bool
 
 
 def _lines(source: IO[bytes]) -> Iterator[tuple[int, bytes, int]]:
-    """Number, bytes and length of each line; of one that is too long no more than shows that it is."""
+    """Yield the number, the bytes and the length of each line. A line that is too long is cut."""
     from background.accounts.transfer.line import MAX_BYTES
 
     number = 0
@@ -144,16 +147,16 @@ def _export(console: Console, file: Path, *, with_hashes: bool) -> None:
             count += 1
             advance(1, total)
     place = "stdout" if str(file) == "-" else file
-    told = f"{count} users exported to {place}{'' if with_hashes else ', without the hashes of their passwords'}"
+    text = f"{count} users exported to {place}{'' if with_hashes else ', without the hashes of their passwords'}"
     if str(file) == "-":
-        console.note(told)
+        console.note(text)
     else:
-        console.result({"exported": count, "file": str(file), "with_hashes": with_hashes}, told)
+        console.result({"exported": count, "file": str(file), "with_hashes": with_hashes}, text)
 
 
 @contextmanager
 def _destination(file: Path) -> Iterator[IO[str]]:
-    """What an export is written to: beside its place, and moved there when it is complete and on the disk."""
+    """Yield a file beside the destination, and move it there when it is complete and on the disk."""
     if str(file) == "-":
         sys.stdout.reconfigure(encoding="utf-8", errors="strict", newline="\n")  # type: ignore[union-attr]
         yield sys.stdout
@@ -176,7 +179,7 @@ def _destination(file: Path) -> Iterator[IO[str]]:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
-    """What an import reads, and how many bytes that is (0: not known)."""
+    """Yield the source of an import and its size in bytes, or 0 if the size is unknown."""
     source: AbstractContextManager[IO[bytes]]
     source = nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb")
     with source as opened:
@@ -186,27 +189,27 @@ def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
 
 @contextmanager
 def _reporter(console: Console, errors: Path | None) -> Iterator[Callable[["BadLine"], None]]:
-    """Tells of lines that were not imported: the first ones to a person, all of them to the file."""
-    told = 0
+    """Yield a function that reports a refused line: the first lines to the person, all lines to the file."""
+    reported = 0
     with errors.open("w", encoding="utf-8") if errors else nullcontext() as output:
 
         def report(bad: "BadLine") -> None:
-            nonlocal told
-            told += 1
+            nonlocal reported
+            reported += 1
             if output:
                 document = asdict(bad)
                 output.write(json.dumps({"line": document.pop("number"), **document}, ensure_ascii=False) + "\n")
-            if told <= _TOLD_LINES:
+            if reported <= _SHOWN_LINES:
                 console.note(f"line {bad.number}: {bad.message}")
-            elif told == _TOLD_LINES + 1:
-                console.note("further lines are told in the file of --errors" if errors else "--errors FILE tells more")
+            elif reported == _SHOWN_LINES + 1:
+                console.note("the file of --errors lists the others" if errors else "--errors FILE lists all")
 
         yield report
 
 
 @contextmanager
 def _progress(label: str, length: int | None) -> Iterator[Callable[..., None]]:
-    """A bar on stderr where a person looks at it; ``advance(steps)``, with the length where it is known only later."""
+    """Show a progress bar on stderr if it is a terminal, and yield ``advance(steps, length)`` to move it."""
     if length == 0 or not sys.stderr.isatty():
         yield lambda _steps, _length=0: None
         return
@@ -230,15 +233,15 @@ def _conclude(console: Console, importer: "Importer", errors: Path | None, *, dr
     counts = importer.counts
     for number in importer.administrators_left:
         console.note(
-            f"line {number}: left out, because this installation's own administrator has this e-mail address, under"
-            " another id; --on-conflict update takes in the one of the file instead"
+            f"line {number}: left out, because an administrator of this installation has this e-mail address, under"
+            " another id. With --on-conflict update the administrator of the file replaces that account"
         )
     parts = [f"{counts.imported} {'would be imported' if dry_run else 'imported'}"]
     for count, words in (
         (counts.updated, "would be updated" if dry_run else "updated"),
-        (counts.existing, "were there already"),
+        (counts.existing, "existed already"),
         (counts.failed, "not imported" + (f" (see {errors})" if errors else "")),
-        (counts.relations_left, "relations left to the outbox: SpiceDB was away, the relay writes them"),
+        (counts.relations_left, "relations left to the outbox: SpiceDB did not answer, the relay will write them"),
     ):
         parts += [f"{count} {words}"] * bool(count)
     console.result({**asdict(counts), "dry_run": dry_run}, ", ".join(parts))

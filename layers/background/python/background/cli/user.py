@@ -19,16 +19,16 @@ def add_to(cli: click.Group) -> click.Group:
 
     @cli.group()
     def user() -> None:
-        """Look at an account, and change what its owner cannot.
+        """List, view and change accounts.
 
-        Changes are published as events and end the account's sessions, as the API's do; `updated_by` is "cli".
+        Changes publish events and end the account's sessions, as changes by the API do. `updated_by` is "cli".
         """
 
     @command(user, "show", example="python -m users user show john.doe@example.com", changes=False)
     @WHO
-    @click.option("--private", is_flag=True, help="With the private metadata.")
+    @click.option("--private", is_flag=True, help="Show the private metadata, too.")
     def show(console: Console, *, who: str, private: bool) -> None:
-        """Show an account. Its password is never shown, only how it is kept."""
+        """Show an account. Of its password, the output contains only the kind of hash."""
         document = _document(administration.find(who), private=private)
         width = max(map(len, document))
         console.result(document, "\n".join(f"{name:{width}}  {printable(value)}" for name, value in document.items()))
@@ -36,9 +36,10 @@ def add_to(cli: click.Group) -> click.Group:
     @command(user, "disable", example="python -m users user disable john_doe", changes=True)
     @WHO
     def disable(console: Console, *, who: str) -> None:
-        """Keep somebody out: no login, and all sessions end. Not for the last enabled administrator.
+        """Disable an account, and end all its sessions.
 
-        A disabled account is removed for good after MG_USERS_DELETE_AFTER, unless MG_USERS_DELETE_DISABLED is false.
+        The account cannot log in any more. The last enabled administrator cannot be disabled. The service removes a
+        disabled account for good after MG_USERS_DELETE_AFTER, unless MG_USERS_DELETE_DISABLED is false.
         """
         found = administration.find(who).user
         _tell(console, found.id, "disabled", changed=administration.disable(found))
@@ -46,10 +47,11 @@ def add_to(cli: click.Group) -> click.Group:
     @command(user, "enable", example="python -m users user enable john_doe", changes=True)
     @WHO
     def enable(console: Console, *, who: str) -> None:
-        """Let somebody in again; restores a deleted account until its removal has begun.
+        """Enable an account, or restore a deleted one.
 
-        Also ends the restriction after too many wrong passwords: the account takes its password from everywhere
-        again, not only from known addresses.
+        A deleted account can be restored until its removal has begun. The command also ends the restriction after too
+        many wrong passwords: the account accepts its password from all networks again, not only from those where it
+        logged in lately.
         """
         found = administration.find(who).user
         _tell(console, found.id, "enabled", changed=administration.enable(found))
@@ -58,26 +60,28 @@ def add_to(cli: click.Group) -> click.Group:
     @WHO
     @click.argument("role", type=click.Choice(["user", "admin"]))
     def set_role(console: Console, *, who: str, role: str) -> None:
-        """Make an administrator, or an ordinary user again. Ends the account's sessions.
+        """Make a user an administrator, or an administrator an ordinary user.
 
-        Given the role that the account has, it repairs the relations in SpiceDB.
+        A changed role ends the account's sessions. With the role that the account already has, the command repairs the
+        relations in SpiceDB.
         """
         found = administration.find(who).user
         _tell(console, found.id, role, changed=administration.set_role(found, Role[role.upper()]))
 
     @command(user, "reset-password", example="python -m users user reset-password john_doe", changes=True)
     @WHO
-    @click.option("--print-link", is_flag=True, help="Print the link instead of mailing it; good once, for 30 minutes.")
-    @click.option("--password-stdin", is_flag=True, help="Set the password that stdin's first line holds.")
+    @click.option("--print-link", is_flag=True, help="Print the link instead of a mail. It works once, for 30 minutes.")
+    @click.option("--password-stdin", is_flag=True, help="Set the password from the first line of stdin.")
     def reset_password(console: Console, *, who: str, print_link: bool, password_stdin: bool) -> None:
-        """Mail somebody a link to set a new password, or do it otherwise.
+        """Send a mail with a link to set a new password.
 
-        --print-link is for when no mail gets through: whoever has the link has the account, so hand it over safely.
-        --password-stdin obeys the password rules, ends all sessions, and tells the account's address. Neither ever
-        puts a password on a command line.
+        With --print-link the command prints the link instead. Use it if no mails arrive, and hand the link over safely:
+        anybody who has the link can take the account. With --password-stdin the command sets the password. It obeys the
+        password rules, ends all sessions, and sends a notice to the account's address. Neither option puts a password
+        on a command line.
         """
         if print_link and password_stdin:
-            raise click.UsageError("--print-link and --password-stdin are two ways: give one.")
+            raise click.UsageError("--print-link and --password-stdin exclude each other: use only one of them.")
         _reset(console, administration.find(who), print_link=print_link, password_stdin=password_stdin)
 
     return user
@@ -90,14 +94,14 @@ def _reset(console: Console, state: AccountState, *, print_link: bool, password_
         console.result({**done, "done": "link", "link": link}, link)
     elif password_stdin:
         administration.set_password(state, given_password())
-        console.result({**done, "done": "set"}, f"{state.user.id}: the password is set, all sessions are ended")
+        console.result({**done, "done": "set"}, f"{state.user.id}: the password is set, and all sessions have ended")
     else:
         administration.mail_reset(state.user)
         console.result({**done, "done": "mail"}, f"{state.user.id}: the mail is on its way")
 
 
 def given_password() -> str:
-    """The first line of stdin; typed unseen and twice where a person sits there."""
+    """Return the first line of stdin, or ask a person twice for it without showing it."""
     if sys.stdin.isatty():
         typed: str = click.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
         return typed
@@ -110,7 +114,7 @@ def _tell(console: Console, user_id: str, state: str, *, changed: bool) -> None:
 
 
 def _document(state: AccountState, *, private: bool) -> dict[str, Any]:
-    """Every key always, so that programs find them."""
+    """Return the account with every key, even if it is empty, so that programs find them."""
     user, shown = state.user, state.user.as_json()
 
     def moment(value: Any) -> str | None:

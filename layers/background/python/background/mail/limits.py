@@ -1,8 +1,8 @@
-"""How many mails of a kind a mailbox gets, counted as they are sent (decisions.md 34; security.md S53).
+"""The limits of mails of a kind to a mailbox, counted when they are sent (decisions 34; S53).
 
-What asks for a mail has limits of its own, but many accounts and many ways of asking may lead to one mailbox. A mail is
-counted once, however often it is tried. Each kind has its own count, so that a flood of one kind hides none of another.
-The counts outlive the account: who removes it and registers again gets no new ones.
+The operations that ask for a mail have limits of their own, but many accounts and operations may lead to one mailbox. A
+mail is counted once, however often the relay tries it. Each kind has its own count, so a flood of one kind suppresses
+no other. The counts outlive the account: removing it and registering again starts no new count.
 """
 
 from background.delivery.ports import Row
@@ -11,9 +11,9 @@ from background.repository.mails import MailLimit
 from users.rules.mailboxes import mailbox_digest
 from users.rules.one_time_tokens import LIFETIMES
 
-# In an hour, and in a day. A mail with a link is asked for five times an hour at most (repository.mails). An hour has
-# room for those that were asked for in one hour and are sent in the next. A day has room for all of them. Otherwise a
-# stranger who asks as often as that would keep the owner from any link for the rest of the day.
+# A mail with a link can be requested five times an hour (repository.mails). An hour has room for those that were
+# requested in one hour and are sent in the next. A day has room for all of them. Otherwise a stranger who requests that
+# many would keep the owner from any link for the rest of the day.
 _LINKS = MailLimit(hour=10, day=130)
 _NOTICES = MailLimit(hour=5, day=20)
 

@@ -1,4 +1,4 @@
-"""Making the mail of an outbox row: whom it goes to now, in which language, with which link (decisions.md 14)."""
+"""Preparing the mail of an outbox row: its address, language and link at the time of sending (decisions 14)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,25 +14,25 @@ from users.rules import one_time_tokens
 from users.rules.one_time_tokens import LIFETIMES, Purpose
 from users.settings import settings
 
-# The mails with a link, and what its token is for.
+# The mails with a link, and the purpose of its token.
 _PURPOSES: dict[str, Purpose] = {purpose: purpose for purpose in LIFETIMES} | {"verification_reminder": "verification"}
 
-# Keys of a row's payload that are times, and what the mails call them.
+# Keys of a row's payload that are times, and their names in the mails.
 _TIMES = {"at": "at", "removal_at": "removal"}
 
 
 class MalformedRow(Exception):
-    """A row that no mail can be made of, by this version of the code at least; the message holds no user's data."""
+    """A row from which this version of the code cannot make a mail. The message contains no user data."""
 
 
 class Suppressed(Exception):
-    """A row whose mail would go to an address that gets none."""
+    """A row whose mail would go to an address that gets no mails."""
 
 
 def prepare(row: Row) -> Letter | None:
-    """The mail of a row, the token of its link stored; None when it makes no sense any more.
+    """Store the token of a row's link, and return its mail; None if the mail makes no sense any more.
 
-    Raises Suppressed, MalformedRow, and SettingsError when there is no secret to make a link with.
+    Raises Suppressed, MalformedRow, and SettingsError if there is no secret for the link.
     """
     if row.name not in MAILS:
         raise MalformedRow("unknown mail")
@@ -44,13 +44,13 @@ def prepare(row: Row) -> Letter | None:
 
 
 def forget_token(row: Row) -> None:
-    """Take back the token of a mail that was not sent: its time begins when it is."""
+    """Delete the token of a mail that was not sent. Its lifetime begins when the mail is sent."""
     if purpose := _PURPOSES.get(row.name):
         mails.forget_token(_digest(row, purpose))
 
 
 def end_older_links(row: Row) -> None:
-    """End the links that the one of a mail replaces. Only once it was sent: the owner has no other one before."""
+    """End the older links that the link of a sent mail replaces. Until the mail is sent, the owner has only those."""
     purpose = _PURPOSES.get(row.name)
     if purpose and purpose != "verification":
         mails.end_older_links(_digest(row, purpose))
@@ -95,7 +95,7 @@ def _notice(row: Row) -> Letter | None:
 
 
 def _told(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """What a notice says, for ``background.mail.templates.render``; rows of before the times were told have none.
+    """Return the values of a notice for ``background.mail.templates.render``. Old rows have no times.
 
     Details other than times and the network address were typed by somebody.
     """
@@ -109,7 +109,7 @@ def _times(payload: Mapping[str, Any]) -> dict[str, datetime]:
 
 
 def _registered(moment: datetime | None) -> datetime | str:
-    """The time in UTC; a dash where none was stored (upstream's zero time is none)."""
+    """Return the time in UTC, a dash if none was stored. Upstream's zero time counts as none."""
     return moment.replace(tzinfo=UTC) if moment and moment.year > 1 else "–"
 
 
@@ -124,7 +124,7 @@ def _letter(row: Row, account: dict[str, Any], stored_address: str, values: dict
 
 
 def link(purpose: Purpose, token: str) -> str:
-    """The link that a mail carries; it opens the page of the operation that uses the token."""
+    """Return the link of a mail. It opens the page of the operation that uses the token."""
     s = settings()
     prefix = s.verification_url_prefix if purpose == "verification" else s.password_reset_url_prefix
     return f"{prefix}{'&' if '?' in prefix else '?'}token={token}"

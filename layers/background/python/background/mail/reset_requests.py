@@ -1,6 +1,6 @@
-"""Turning a wish for a reset mail into the mail, where an enabled account has the address (security.md S4).
+"""Turning a request for a reset mail into the mail, if an enabled account has the address (S4).
 
-Whoever was invited and has no password yet gets the invitation again, which is good for longer than a reset (S62).
+An invited owner without a password gets the invitation again, which is valid for longer than a reset (S62).
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from users.settings import SettingsError
 
 
 class ResetRequestChannel:
-    """The database itself: one statement finds the account, writes its mail and event, and deletes the wish."""
+    """The database: one statement finds the account, writes its mail and event, and deletes the request."""
 
     batch = 50
     group = 10
@@ -41,4 +41,4 @@ class ResetRequestChannel:
             yield Outcome(row)
 
     def close(self) -> None:
-        """Nothing: the connection is everybody's."""
+        """Do nothing: the connection belongs to the execution environment."""

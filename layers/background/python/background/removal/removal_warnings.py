@@ -1,7 +1,8 @@
-"""Warning the owners of deleted and disabled accounts before the sweep removes them (decisions.md 18).
+"""Warning the owners of deleted and disabled accounts before the sweep removes them (decisions 18).
 
-Once per deletion: seven days before the end, or at half of a shorter grace period. The end stays where it is: a run
-that comes late warns late, and an account that no run saw in the time between is removed without a warning.
+The owner gets one warning for each deletion: seven days before the end, or at half of a shorter grace period. The
+warning does not move the end. A late run warns late, and an account that no run found in the time between is removed
+without a warning.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 
 from background.removal.due import kinds
 from background.repository import removals
-from background.repository.removals import Kind
+from background.repository.removals import Kind, Position
 from users.rules.outbox_records import removal_warning
 from users.settings import settings
 
@@ -20,18 +21,18 @@ _BATCH = 500
 
 
 def warn(time_is_left: Callable[[], bool]) -> int:
-    """Write the mails of all accounts whose time has come, in batches; how many."""
+    """Write the mails of all accounts whose time has come, in batches. Return how many."""
     warned = 0
     if settings().delete_after > 0:
         for kind in kinds():
-            after = ("-infinity", "")
+            after = Position()
             while time_is_left() and (found := _next(kind, after)):
                 warned += _write(kind, found, warned)
-                after = (found[-1]["since_text"], found[-1]["id"])
+                after = Position(found[-1]["since_text"], found[-1]["id"])
     return warned
 
 
-def _next(kind: Kind, after: tuple[str, str]) -> list[dict[str, Any]]:
+def _next(kind: Kind, after: Position) -> list[dict[str, Any]]:
     grace = settings().delete_after
     unwarned = grace - min(_LEAD, grace / 2)
     return removals.find_unwarned(kind, after, grace=grace, unwarned=unwarned, limit=_BATCH)

@@ -1,13 +1,14 @@
-"""Removing accounts that were deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions.md 18).
+"""Removing accounts that were deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions 18).
 
-Accounts that nobody ever verified go as well (background.removal.unverified_accounts).
+The sweep also removes accounts that nobody ever verified (background.removal.unverified_accounts).
 
-In batches: claim what is due, in one statement; take each account out of its domains and its relations, several at a
-time, with no transaction open; delete all that worked with every trace of it, in one statement. Runs at the same time
-have different accounts. What a killed run leaves claimed is resumed when its lease is over; what fails stays claimed,
-and is tried again ever later, after all that was not tried yet.
+It works in batches. One statement claims accounts that are due. With no transaction open, several threads take each
+account out of its domains and remove its relations. One statement deletes all accounts for which that succeeded, with
+every trace of them. Runs at the same time have different accounts. When the lease of a killed run is over, another run
+resumes its claims. An account that failed stays claimed. Later runs try it again at growing intervals, after all
+accounts that were not tried yet.
 
-A dependency that is away ends the run after a few calls: what was not tried is given back.
+When a dependency is away, the run ends after a few calls and gives back the accounts that it has not tried.
 """
 
 import threading
@@ -36,7 +37,7 @@ __all__ = ["BATCH", "DueAccount", "count_due", "due_accounts", "sweep"]
 
 BATCH = 500
 _WORKERS = 16
-_AWAY_AFTER = 16  # calls in a row, of different accounts, that found a dependency away
+_AWAY_AFTER = 16  # failed calls in a row, for different accounts, after which a dependency counts as away
 _LONGEST_BATCH = LEASE / 2  # seconds after which no further account of a batch is begun
 
 
@@ -47,11 +48,11 @@ class _Outcome(Enum):
 
 
 def sweep(time_is_left: Callable[[], bool]) -> dict[str, int]:
-    """Warn, and remove what is due, until nothing is, time is over or a dependency is away.
+    """Warn, and remove accounts that are due, until there are none, time is over or a dependency is away.
 
-    How many accounts were ``swept``, ``failed`` (to be tried again later), ``warned``, ``reminded`` to verify their
-    address, and are ``left``; and how many old rows about accounts that stay were ``forgotten``. Raises Unavailable
-    when the database goes away; the next run continues.
+    Return how many accounts were ``swept``, ``failed`` (to be tried again later), ``warned``, ``reminded`` to verify
+    their address, and are ``left``; and how many old rows about accounts that stay were ``forgotten``. Raises
+    Unavailable when the database goes away: the next run continues.
     """
     _date(time_is_left)
     forget_expired(time_is_left)
@@ -79,7 +80,7 @@ def _remove_all(candidates: Candidates, counts: dict[str, int], time_is_left: Ca
     """Remove ``candidates``, until there are none. Return False if the run has to end before."""
     while time_is_left():
         if not settings().domains_grpc_url and not settings().spicedb_host:
-            # Nothing happens between a claim and the deletion: the deletion alone will do.
+            # Without these services nothing happens between claim and deletion, so the deletion alone is enough.
             removed = removals.remove(candidates, BATCH, account_purged(""))
             counts["swept"] += removed
             if not removed:
@@ -109,7 +110,7 @@ def _remove_unverified(counts: dict[str, int], time_is_left: Callable[[], bool])
 
 
 def _detach_all(claim: Claim, time_is_left: Callable[[], bool]) -> dict[_Outcome, Claim]:
-    """Take accounts out of their domains and relations; the claim by what became of each account."""
+    """Take accounts out of their domains, and remove their relations. Return the claim, split by the outcomes."""
     attempts = _Attempts(time_is_left)
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="sweep") as threads:
         pairs = list(zip(claim.user_ids, threads.map(attempts.detach, claim.user_ids), strict=True))
@@ -117,7 +118,7 @@ def _detach_all(claim: Claim, time_is_left: Callable[[], bool]) -> dict[_Outcome
 
 
 class _Attempts:
-    """The remote calls of one batch: they stop when a dependency is away, or when time is over."""
+    """The remote calls of one batch. They stop when a dependency is away, or when time is over."""
 
     def __init__(self, time_is_left: Callable[[], bool]) -> None:
         self._time_is_left = time_is_left
@@ -126,7 +127,7 @@ class _Attempts:
         self._away_in_a_row = 0
 
     def detach(self, user_id: str) -> _Outcome:
-        """Remove one account's relations; runs in several threads."""
+        """Remove one account's relations. Runs in several threads."""
         if self._away_in_a_row >= _AWAY_AFTER or time.monotonic() > self._end or not self._time_is_left():
             return _Outcome.UNTRIED
         try:
@@ -145,5 +146,5 @@ class _Attempts:
 
 
 def _is_away(error: Unavailable) -> bool:
-    """Whether another account would fare the same: not when the dependency answered that this one cannot be done."""
+    """Return whether a call for another account would fail as well: not if the dependency refused this account."""
     return error.reason not in {"refused", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"}

@@ -1,10 +1,10 @@
-"""Self-registered accounts that nobody ever verified: reminding them half-way, and removing them (decisions.md 35).
+"""Self-registered accounts that nobody ever verified: reminding them half-way, and removing them (decisions 35).
 
 Such an account is removed when ``MG_USERS_UNVERIFIED_AFTER`` has passed since its registration, and half of that time
-since its reminder. So each account gets a reminder first, also where unverified accounts were allowed until now.
+since its reminder. So each account gets a reminder first, also if unverified accounts were allowed until now.
 
-No account is claimed before its removal. The statement that deletes accounts looks once more whether they are still
-unverified, so that an account that is verified meanwhile stays.
+The sweep claims no account before its removal. The statement that deletes accounts checks again whether they are still
+unverified, so an account that is verified meanwhile stays.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from typing import Any
 
 from background.removal.due import removes_unverified
 from background.repository import removals
+from background.repository.removals import Position
 from users.repository.outbox import record
 from users.rules.outbox_records import account_purged, relation_repair, verification_reminder
 from users.settings import settings
@@ -22,7 +23,7 @@ BATCH = 500
 
 
 def remind(time_is_left: Callable[[], bool]) -> int:
-    """Write the reminders of all accounts whose half time is over, in batches; how many."""
+    """Write the reminders of all accounts whose half time is over, in batches. Return how many."""
     reminded = 0
     while removes_unverified() and time_is_left() and (found := _to_be_reminded()):
         reminded += _write(found, reminded)
@@ -40,22 +41,22 @@ def _write(found: list[dict[str, Any]], mails_before: int) -> int:
 
 
 def remove(time_is_left: Callable[[], bool], detach: Callable[[list[str]], tuple[list[str], bool]]) -> int:
-    """Remove what is due, in batches; how many.
+    """Remove the accounts that are due, in batches. Return how many.
 
-    ``detach`` takes accounts out of their domains and relations, with no transaction open. It returns those of which
-    that is done, and whether it may be asked for more. An account that is verified before the deletion stays, and gets
-    its relations back.
+    ``detach`` takes accounts out of their domains and removes their relations, with no transaction open. It returns the
+    accounts that it has detached, and whether the run goes on. An account that is verified before the deletion stays,
+    and gets its relations back.
     """
     removed = 0
-    after, goes_on = ("-infinity", ""), removes_unverified()
+    after, goes_on = Position(), removes_unverified()
     while goes_on and time_is_left() and (found := _due(after)):
-        after = (found[-1]["created_at"], found[-1]["id"])
+        after = Position(found[-1]["created_at"], found[-1]["id"])
         detached, goes_on = detach([row["id"] for row in found])
         removed += _delete(detached)
     return removed
 
 
-def _due(after: tuple[str, str]) -> list[dict[str, Any]]:
+def _due(after: Position) -> list[dict[str, Any]]:
     return removals.find_unverified_due(after, unverified=settings().unverified_after, limit=BATCH)
 
 

@@ -81,6 +81,14 @@ class DueAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """An account's place in the order of a column. A batch begins after the account before."""
+
+    since: str = "-infinity"  # as PostgreSQL's text
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Candidates:
     """Accounts to remove: a SELECT of their ids, in the order of their removal, and its parameters."""
 
@@ -119,10 +127,18 @@ def _date(kind: Kind) -> Statement:
     )
 
 
-def _conditions(periods: Periods) -> dict[str, tuple[str, str]]:
-    """Return the condition of each kind, and the column with its beginning."""
-    conditions = {kind.name: (kind.due, kind.since) for kind in periods.kinds}
-    return conditions | ({} if periods.unverified is None else {"unverified": (UNVERIFIED_DUE, "created_at")})
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """Accounts that are due: the condition on ``users u``, and the column with its beginning."""
+
+    name: str
+    condition: str
+    since: str
+
+
+def _all_due(periods: Periods) -> list[_Due]:
+    due = [_Due(kind.name, kind.due, kind.since) for kind in periods.kinds]
+    return due if periods.unverified is None else [*due, _Due("unverified", UNVERIFIED_DUE, "created_at")]
 
 
 def _parameters(periods: Periods) -> dict[str, Any]:
@@ -133,16 +149,16 @@ def _parameters(periods: Periods) -> dict[str, Any]:
 @cache
 def _find_due(periods: Periods) -> Statement:
     selects = " UNION ALL ".join(
-        f"(SELECT id, '{name}' AS kind, COALESCE(role, 0) AS role, {since} AS since FROM users u"
-        f" WHERE {condition} ORDER BY {since}, id LIMIT %(limit)s)"
-        for name, (condition, since) in _conditions(periods).items()
+        f"(SELECT id, '{due.name}' AS kind, COALESCE(role, 0) AS role, {due.since} AS since FROM users u"
+        f" WHERE {due.condition} ORDER BY {due.since}, id LIMIT %(limit)s)"
+        for due in _all_due(periods)
     )
     return Statement("find_due", f"SELECT * FROM ({selects}) due ORDER BY since, id LIMIT %(limit)s")
 
 
 @cache
 def _count_due(periods: Periods) -> Statement:
-    conditions = {name: condition for name, (condition, _) in _conditions(periods).items()}
+    conditions = {due.name: due.condition for due in _all_due(periods)}
     columns = ", ".join(
         f"(SELECT count(*) FROM (SELECT FROM users u WHERE {condition} LIMIT {_MOST_COUNTED}) found) AS {name}"
         for name, condition in {**conditions, "begun": "u.purging_at IS NOT NULL"}.items()
@@ -294,12 +310,12 @@ def remove(candidates: Candidates, limit: int, event: Record) -> int:
     return int(query(statement, {**candidates.parameters, **removal_event(event)}, read_only=False)[0]["removed"])
 
 
-def find_unverified_due(after: tuple[str, str], *, unverified: float, limit: int) -> list[DictRow]:
+def find_unverified_due(after: Position, *, unverified: float, limit: int) -> list[DictRow]:
     """Return the next unverified accounts that are due, in the order of registration: ``id`` and ``created_at``.
 
-    ``after`` is (created_at, id) of the account before, so that accounts that fail block no others.
+    They come after a position, so that accounts that fail block no others.
     """
-    parameters = {"unverified": unverified, "created_at": after[0], "id": after[1]}
+    parameters = {"unverified": unverified, "created_at": after.since, "id": after.id}
     return query(_find_unverified_due(limit), parameters, read_only=True)
 
 
@@ -314,13 +330,12 @@ def find_there(ids: Sequence[str]) -> list[str]:
     return [row["id"] for row in query(_FIND_THERE, {"ids": list(ids)}, read_only=True)]
 
 
-def find_unwarned(kind: Kind, after: tuple[str, str], *, grace: float, unwarned: float, limit: int) -> list[DictRow]:
+def find_unwarned(kind: Kind, after: Position, *, grace: float, unwarned: float, limit: int) -> list[DictRow]:
     """Return the next accounts to warn: ``id``, ``email``, ``since``, and ``since_text`` for ``after``.
 
-    They have been so for ``unwarned`` seconds, and for less than ``grace``. ``after`` is (since_text, id) of the
-    account before.
+    They have been so for ``unwarned`` seconds, and for less than ``grace``.
     """
-    parameters = {"grace": grace, "unwarned": unwarned, "since": after[0], "id": after[1]}
+    parameters = {"grace": grace, "unwarned": unwarned, "since": after.since, "id": after.id}
     return query(_find_unwarned(kind, limit), parameters, read_only=True)
 
 

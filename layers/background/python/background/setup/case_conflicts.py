@@ -1,8 +1,8 @@
-"""Accounts of a taken-over database whose e-mail or username another one has in other letter case (decisions.md 19).
+"""Accounts of a taken-over database whose names another account has in other letter case (decisions 19).
 
-They are marked by the takeover, lie outside the folded unique indexes, and log in by exact spelling. One that takes
-names of its own is released with the change; one whose names are its alone because the other account was renamed or
-removed, by the next bootstrap.
+The takeover marks them. They lie outside the folded unique indexes, and log in by exact spelling. A change that gives
+such an account names of its own releases it. If its names become unique because the other account was renamed or
+removed, the next bootstrap releases it.
 """
 
 from dataclasses import dataclass
@@ -27,5 +27,5 @@ class CaseConflict:
 
 
 def case_conflicts() -> list[CaseConflict]:
-    """The marked accounts, those of one name together. Unavailable without a database."""
+    """Return the marked accounts, those of one name together. Raises Unavailable without a database."""
     return [CaseConflict(**row) for row in find_case_conflicts()]

@@ -9,7 +9,7 @@ people behind one address do not wait for each other.
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from users.access import Account
 from users.repository.accounts import STANDING_COLUMNS
@@ -89,21 +89,36 @@ def _kinds(*, by_name: bool, is_wide: bool) -> list[str]:
     return [kind for kind in LOGIN_LIMITS if kind not in left_out]
 
 
+class _Limit(NamedTuple):
+    """The key of a limit, as SQL on ``identity``, the account that owns it, and the condition that it counts at all."""
+
+    key: str
+    most: int
+    owner: str = "user_id"
+    condition: str = "true"
+
+
+_LIMITS = {
+    "typed_pair": _Limit("typed || ':' || %(near)s", PAIR_LIMIT),
+    "typed_wide_pair": _Limit("typed || ':' || %(wide)s", WIDE_PAIR_LIMIT),
+    "typed": _Limit("typed", IDENTITY_LIMIT, condition="NOT known"),
+    "address": _Limit("%(near)s", ADDRESS_LIMIT, owner="NULL"),
+    "wide_address": _Limit("%(wide)s", WIDE_ADDRESS_LIMIT, owner="NULL"),
+    "pair": _Limit("name || ':' || %(near)s", PAIR_LIMIT),
+    "wide_pair": _Limit("name || ':' || %(wide)s", WIDE_PAIR_LIMIT),
+    "identity": _Limit("name", IDENTITY_LIMIT, condition="NOT known"),
+}
+
+
 def _limit(kind: str, *, by_name: bool) -> str:
-    """Return a row of ``wanted``: place, key, user_id, most, is it silent, is it shared, is it wanted at all."""
-    key, owner, most, condition = {
-        "typed_pair": ("typed || ':' || %(near)s", "user_id", PAIR_LIMIT, "true"),
-        "typed_wide_pair": ("typed || ':' || %(wide)s", "user_id", WIDE_PAIR_LIMIT, "true"),
-        "typed": ("typed", "user_id", IDENTITY_LIMIT, "NOT known"),
-        "address": ("%(near)s", "NULL", ADDRESS_LIMIT, "true"),
-        "wide_address": ("%(wide)s", "NULL", WIDE_ADDRESS_LIMIT, "true"),
-        "pair": ("name || ':' || %(near)s", "user_id", PAIR_LIMIT, "true"),
-        "wide_pair": ("name || ':' || %(wide)s", "user_id", WIDE_PAIR_LIMIT, "true"),
-        "identity": ("name", "user_id", IDENTITY_LIMIT, "NOT known"),
-    }[kind]
+    """Return a row of VALUES with the columns position, key, owner, most, silent, shared, counts."""
+    limit = _LIMITS[kind]
     silent = "true" if by_name and kind in _ACCOUNTS else "false"
     shared = "true" if kind in _SHARED else "false"
-    return f"({LOGIN_LIMITS.index(kind)}, 'login:{kind}:' || {key}, {owner}, {most}, {silent}, {shared}, {condition})"
+    return (
+        f"({LOGIN_LIMITS.index(kind)}, 'login:{kind}:' || {limit.key}, {limit.owner}, {limit.most}, {silent}, {shared},"
+        f" {limit.condition})"
+    )
 
 
 def _wanted(account: str, known: str, kinds: Sequence[str], *, by_name: bool) -> tuple[Part, Part]:

@@ -1,9 +1,9 @@
-"""The administrator of the installation that the file is of, and the one that bootstrap made here.
+"""The administrator of the file's installation, and the administrator that bootstrap made here.
 
 Both are enabled, and have the same e-mail address, or at least the same username (``admin``, unless somebody chose
 another). So they are one person, or one office, under two ids. Other services know the id of the file. So with
-``update`` the account of the file takes the place of the one here, which is removed. Where the line has no password, it
-takes over the one that is here, so that whoever installs this can still log in.
+``update`` the account of the file takes the place of the account here, which is removed. If the line has no password,
+it keeps the password of the account here, so that the administrator of this installation can still log in.
 """
 
 import uuid
@@ -28,7 +28,7 @@ def replace_all(connection: Connection) -> list[str]:
 
 
 def records_of(user_id: str) -> list[Record]:
-    """What is to be done about an account that is gone: its sessions end, and it has no relations any more."""
+    """Return the records for a removed account: they end its sessions and remove its relations."""
     return [*revocations(user_id), outbox_records.relation_repair(user_id)]
 
 

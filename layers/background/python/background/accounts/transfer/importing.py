@@ -1,9 +1,10 @@
-"""Storing lines in batches, each batch one transaction: COPY into a temporary table, then what is new into ``users``.
+"""Storing lines in batches. A batch is one transaction: COPY into a temporary table, then new accounts into ``users``.
 
-A batch is stored whole or not at all, so an import that is killed has stored a number of batches, and the same import
-again finds their accounts there: by id, or for a line without one by its exact e-mail and username. A batch that
-PostgreSQL refuses is halved until the line is found that is the cause. Relations are written after the commit, and by
-a repetition again; what SpiceDB does not take, the relay does. What is wrong with lines is told in their order.
+A batch is stored whole or not at all, so a killed import has stored a number of batches. The same import again finds
+their accounts: by id, or for a line without an id by its exact e-mail address and username. If PostgreSQL refuses a
+batch, the importer halves it until it finds the line that is the cause. It writes relations after the commit, and a
+repeated import writes them again. If SpiceDB does not take them, the relay writes them. Problems of lines are reported
+in their order.
 
 Two installations have each made a first administrator, usually with the same e-mail address: the same person under two
 ids (background.accounts.transfer.administrators). That line is no error. The import leaves it out. With ``update`` it
@@ -120,12 +121,12 @@ class Importer:
         self._connection.close()
 
     def refuse(self, bad: BadLine) -> None:
-        """Account for a line that cannot be stored. It is told with those of its batch."""
+        """Count a line that cannot be stored. It is reported with those of its batch."""
         self.counts.failed += 1
         self._bad.append(bad)
 
     def store(self, lines: Sequence[Line]) -> None:
-        """Store a batch, and tell what is wrong; Stopped for a line that is there where that is to end the import."""
+        """Store a batch, and report problems. Raises Stopped for a known account if that has to end the import."""
         try:
             self._store_or_halve(lines)
         finally:
@@ -157,7 +158,7 @@ class Importer:
             self._relate(batch.existing | batch.stored | batch.updated)
 
     def _store(self, lines: Sequence[Line]) -> _Batch:
-        """Stage, update, insert, and ask why the rest was left."""
+        """Stage the lines, update and insert accounts, and find out why other lines were left."""
         staged = [_staged(line) for line in lines]
         transfer.stage(self._connection, staged)
         batch, updated = _Batch(), list[int]()

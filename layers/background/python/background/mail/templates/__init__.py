@@ -1,9 +1,8 @@
-"""The mails: subject, text and HTML of each, in every language that has a folder here.
+"""The mails: subject, text and HTML of each mail, in every language that has a folder here.
 
-``<language>/<mail>.toml`` holds a mail's subject, which is its heading as well, its text, and the label of its button.
-``<language>/frame.toml`` holds what that language's mails share. Text and HTML are made of the same paragraphs; the
-``.html`` files are shared by all.
-Another language is another folder with the same files.
+``<language>/<mail>.toml`` contains a mail's subject, its text, and the label of its button. The subject is also the
+heading. ``<language>/frame.toml`` contains the texts that all mails of the language share. The text part and the HTML
+part have the same paragraphs. All mails share the ``.html`` files. To add a language, add a folder with the same files.
 """
 
 import tomllib
@@ -24,7 +23,7 @@ from users.settings import settings
 _FOLDER = Path(__file__).parent
 _FALLBACK = "en"
 _LINE_LENGTH = 72
-_LINK = "$link"  # a paragraph of its own: the address in the text, a button in the HTML, with the address below all
+_LINK = "$link"  # a paragraph: the address in the text part; in the HTML part a button, with the address at the end
 
 LANGUAGES = frozenset(path.parent.name for path in _FOLDER.glob("*/frame.toml"))
 MAILS = frozenset(path.stem for path in (_FOLDER / _FALLBACK).glob("*.toml")) - {"frame"}
@@ -41,7 +40,7 @@ class Mail:
 
 
 def language_of(locale: str | None) -> str:
-    """The language of a locale such as ``de``, ``de-DE`` or ``de_AT.UTF-8``; English where there is no such folder."""
+    """Return the language of a locale such as ``de``, ``de-DE`` or ``de_AT.UTF-8``, or English if it has no folder."""
     return locales.language_of(locale or "", LANGUAGES) or _FALLBACK
 
 
@@ -55,13 +54,14 @@ def render(
     state: str = "",
     **values: str | datetime,
 ) -> Mail:
-    """The mail ``name`` of ``MAILS``. ``user`` is what its receiver is called; ``values`` are the template's others.
+    """Render the mail ``name`` of ``MAILS``. ``user`` is the name of the receiver.
 
-    ``at`` and ``address`` are the time and the network address of the change that a notice tells of. A sentence of the
-    language's frame says them after the first paragraph, as far as they are known. ``state`` names one of the
-    template's words for the state of the account.
-    ``user`` was typed by anybody: it becomes one line in which nothing is a link, and is escaped in the HTML part.
-    The other values are ours.
+    ``at`` and ``address`` are the time and the network address of the change. If they are known, a sentence of the
+    language's frame follows the first paragraph and contains them. ``state`` is the key of a word in the template for
+    the state of the account. ``values`` are the other values of the template.
+
+    ``user`` is untrusted. It becomes one line without links, and is escaped in the HTML part. The service makes the
+    other values.
     """
     template, frame = _read(f"{language}/{name}.toml"), _read(f"{language}/frame.toml")
     shown = {key: _shown(value, frame["date"]) for key, value in values.items()}
@@ -90,13 +90,13 @@ def _one_line(text: str) -> str:
 
 def _text(paragraphs: list[str], frame: Mapping[str, str], values: Mapping[str, str]) -> str:
     filled = [Template(paragraph).substitute(values) for paragraph in paragraphs]
-    said = [fill(text, _LINE_LENGTH, break_long_words=False, break_on_hyphens=False) for text in filled]
+    wrapped = [fill(text, _LINE_LENGTH, break_long_words=False, break_on_hyphens=False) for text in filled]
     footer = "\n".join(Template(line).substitute(values) for line in _footer(frame, values))
-    return "\n\n".join([*said, f"-- \n{footer}\n"])
+    return "\n\n".join([*wrapped, f"-- \n{footer}\n"])
 
 
 def _footer(frame: Mapping[str, str], values: Mapping[str, str]) -> list[str]:
-    """The lines below a mail: who sends it, and the ways on that the operator has set."""
+    """Return the lines below a mail: the sender, and the application and contact that the operator has set."""
     lines = {"footer": "product", "app": "app_url", "contact": "contact"}
     return [frame[line] for line, needed in lines.items() if values[needed]]
 
@@ -108,34 +108,34 @@ def _html(
     values: Mapping[str, str],
     language: str,
 ) -> str:
-    """``values`` are escaped already; what the templates say is escaped here."""
+    """Return the HTML part. ``values`` are escaped. This function escapes the texts of the templates."""
     color = settings().product_color
     shared = {**values, "color": color, "ink": readable_on(color), "lang": language}
-    said = {key: Template(escape(text, quote=False)).substitute(values) for key, text in {**frame, **template}.items()}
+    texts = {key: Template(escape(text, quote=False)).substitute(values) for key, text in {**frame, **template}.items()}
     blocks = [
-        _layout("button.html").substitute(shared, label=said["button"]).strip()
+        _layout("button.html").substitute(shared, label=texts["button"]).strip()
         if paragraph == _LINK
         else f'<p style="margin:0 0 16px">{Template(escape(paragraph, quote=False)).substitute(values)}</p>'
         for paragraph in paragraphs
     ]
     if _LINK in paragraphs:
-        blocks.append(_layout("address.html").substitute(shared, hint=said["link_hint"]).strip())
+        blocks.append(_layout("address.html").substitute(shared, hint=texts["link_hint"]).strip())
     footer = "<br>\n".join(
         Template(escape(line, quote=False)).substitute({**values, **_links(values)}) for line in _footer(frame, values)
     )
     return _layout("layout.html").substitute(
-        shared, subject=said["subject"], footer=footer, brand=_brand(values["product"]), content="\n".join(blocks)
+        shared, subject=texts["subject"], footer=footer, brand=_brand(values["product"]), content="\n".join(blocks)
     )
 
 
 def _links(values: Mapping[str, str]) -> dict[str, str]:
-    """The addresses in a footer as links; ``values`` are escaped."""
+    """Return the addresses in a footer as links. ``values`` are escaped."""
     anchor = '<a class="quiet" href="{0}{1}" target="_blank" style="color:#57606a">{1}</a>'
     return {"app_url": anchor.format("", values["app_url"]), "contact": anchor.format("mailto:", values["contact"])}
 
 
 def _brand(product: str) -> str:
-    """The operator's logo, with the product's name for whoever does not see it; without a logo, the name."""
+    """Return the operator's logo with the product's name as its text, or the name if there is no logo."""
     logo = escape(settings().logo_url)
     return f'<img src="{logo}" alt="{product}" height="32" style="height:32px;border:0">' if logo else product
 

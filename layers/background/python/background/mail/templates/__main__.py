@@ -24,7 +24,7 @@ _AT = datetime(2029, 12, 31, 23, 59, tzinfo=UTC)
 
 
 def write_samples(folder: Path) -> list[Path]:
-    """Render each mail to ``<language>-<mail>.html`` and ``.txt``, the latter with the subject; the files."""
+    """Render each mail to ``<language>-<mail>.html`` and ``.txt``, and return the files. The text has the subject."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for language in sorted(LANGUAGES):

@@ -1,4 +1,4 @@
-"""What people call themselves, made fit to be printed in a mail that somebody else may get."""
+"""People's names in a form that is safe in a mail. The mail may go to somebody else."""
 
 import re
 import unicodedata
@@ -8,12 +8,12 @@ _PUNCTUATION = frozenset(" '’‘.,-‐_&·")
 
 
 def shown_name(typed: str) -> str:
-    """At most 64 letters, marks, digits and the punctuation of names, in one line; empty when nothing is left.
+    """Return one line of at most 64 letters, marks, digits and punctuation of names. It may be empty.
 
-    A mail program makes links of what looks like an address, so ``http://evil.example`` and ``me@evil.example`` lose
-    what they are recognised by: ``:``, ``/``, ``@``, and dots inside a word (``J.R.R. Tolkien`` gets spaces).
+    Mail programs turn addresses into links. So ``http://evil.example`` and ``me@evil.example`` lose the characters that
+    make them addresses: ``:``, ``/``, ``@``, and dots inside a word. ``J.R.R. Tolkien`` gets spaces.
     """
-    # Compatibility forms first: a full-width colon or dot is as good as a plain one for making links.
+    # First replace compatibility forms, because mail programs make links with full-width colons and dots, too.
     visible = (char for char in unicodedata.normalize("NFKC", typed) if unicodedata.category(char) != "Cf")
     kept = "".join(char if char in _PUNCTUATION or unicodedata.category(char)[0] in "LMN" else " " for char in visible)
     name = " ".join(re.sub(r"\.(?=[^\s.])", ". ", kept).split())[:LONGEST].rstrip()

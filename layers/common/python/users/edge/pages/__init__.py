@@ -1,7 +1,7 @@
-"""The pages that links in mails open: plain HTML, one stylesheet, no script (contract §4; decisions.md 29).
+"""The pages that links in mails open: plain HTML, one stylesheet, no script (contract §4, decisions 29).
 
-They work without JavaScript. A form posts to its own address (``action="?"``), so that it works under whatever stage
-path or prefix it was opened. Texts and languages: ``users.edge.pages.texts``.
+The pages work without JavaScript. A form posts to its own address (``action="?"``), so that it works under every stage
+path and prefix. ``users.edge.pages.texts`` contains the texts in every language.
 """
 
 from collections.abc import Callable
@@ -19,46 +19,51 @@ from users.errors import TooManyRequests, Unavailable, UsersError
 from users.rules.password_policy import lengths
 from users.settings import settings
 
-# What an operation answers when its link cannot be used any more, and when it is none.
+# The error codes for a link that was used or has expired, and for a link that nobody made.
 EXPIRED = "verification_expired"
 UNUSABLE = frozenset({EXPIRED, "invalid_verification"})
-# What the button of an expired link's page says.
+# The ``action`` of the button on the page of an expired link.
 RENEW = "renew"
 _FOLDER = Path(__file__).parent
 _ON_INVALID_FIELD = 'aria-invalid="true"'
 
 
-def form_page(request: Request, texts: str, *, template: str = "", problem: str = "", **values: str) -> Reply:
-    """A form: the file ``template`` with the texts ``<texts>.<name>``, and with ``values`` put in.
+def form_page(
+    request: Request, texts: str, *, template: str = "", below: str = "", problem: str = "", **values: str
+) -> Reply:
+    """Return a form: the file ``template`` with the texts ``<texts>.<name>`` and the values.
 
-    Without ``template`` the file has the name of the texts, an operation's. ``problem`` is the code of what was wrong
-    with the last try.
+    Without ``template`` the file has the name of the texts, which is an operation's name. ``below`` is the file of the
+    lines below the form. ``problem`` is the error code of the last try.
     """
     say = _Speaker(request)
-    told = problem and (f"problem.{problem}" if f"problem.{problem}" in TEXTS[say.language] else "failed")
+    text = problem and (f"problem.{problem}" if f"problem.{problem}" in TEXTS[say.language] else "failed")
     least, _ = lengths()
-    content = _template(f"{template or texts}.html").substitute(
-        {name: escape(value) for name, value in values.items()},
+    parts = {
+        **{name: escape(value) for name, value in values.items()},
         **say.all_of(texts, **values),
-        problem=f'<p class="problem" id="problem" role="alert">{say(told)}</p>' if told else "",
-        described_by="problem rules" if told else "rules",
-        state=f"{_ON_INVALID_FIELD} autofocus" if told else "",
-        again_state=_ON_INVALID_FIELD if told else "",
-        shortest=f'minlength="{least}"' if least else "",
-        rules="".join(f"<li>{rule}</li>" for rule in _password_rules(say)),
-    )
-    mark = say("error_mark") if told else ""
-    return _page(say, 400 if told else 200, f"{texts}.title", content, mark)
+        "problem": f'<p class="problem" id="problem" role="alert">{say(text)}</p>' if text else "",
+        "described_by": "problem rules" if text else "rules",
+        "state": f"{_ON_INVALID_FIELD} autofocus" if text else "",
+        "again_state": _ON_INVALID_FIELD if text else "",
+        "shortest": f'minlength="{least}"' if least else "",
+        "rules": "".join(f"<li>{rule}</li>" for rule in _password_rules(say)),
+    }
+    if below:
+        parts["below"] = _template(f"{below}.html").substitute(parts).strip()
+    content = _template(f"{template or texts}.html").substitute(parts)
+    mark = say("error_mark") if text else ""
+    return _page(say, 400 if text else 200, f"{texts}.title", content, mark)
 
 
 def message_page(request: Request, status: int, text: str) -> Reply:
-    """A page that says one thing: the text ``text`` under its title, ``<text>.title``. It leads to the application."""
+    """Return a page with the text ``text``, its title ``<text>.title``, and a button to the application."""
     say = _Speaker(request)
     return _page(say, status, f"{text}.title", f"<p>{say(text)}</p>{_way_on(say)}")
 
 
 def _expired_page(request: Request, status: int, operation: str) -> Reply:
-    """The page of a link that was good once: its button asks for a new mail."""
+    """Return the page for a link that was used or has expired. Its button asks for a new mail."""
     say = _Speaker(request)
     token = (request.form() if request.method == "POST" else request.query).text("token")
     texts = {f"text_{name}": say(f"{operation}.{name}") for name in ("unusable", "renew", "renew_button")}
@@ -67,13 +72,16 @@ def _expired_page(request: Request, status: int, operation: str) -> Reply:
 
 
 def _way_on(say: "_Speaker", rank: str = "first") -> str:
-    """The button that leads to the application, where the operator says where that is; ``other`` beside a first one."""
+    """Return the button to the application, or "" if the operator has not set its address.
+
+    ``rank`` is ``other`` for a button beside a more important one.
+    """
     url, name = escape(settings().app_url), settings().product_name
     return f'<a class="button {rank}" href="{url}">{say("app", product=name)}</a>' if url else ""
 
 
 def error_page_of(operation: str) -> Callable[[Request, UsersError], Reply | None]:
-    """What a person is told of an operation's errors; None for a request that a program made."""
+    """Return a function that makes the page for an operation's error, or None if a program made the request."""
 
     def error_page(request: Request, error: UsersError) -> Reply | None:
         if request.method == "PUT" or wants_json(request):
@@ -89,13 +97,13 @@ def error_page_of(operation: str) -> Callable[[Request, UsersError], Reply | Non
 
 
 def wants_json(request: Request) -> bool:
-    """Whether a program asks: both SDKs name ``application/json`` (decisions.md 29)."""
+    """Return whether a program made the request. Both SDKs name ``application/json`` (decisions 29)."""
     accepted = request.headers.get("accept", "").split(",")
     return any(is_json(value) for value in (request.headers.get("content-type", ""), *accepted))
 
 
 class _Speaker:
-    """The texts in the language of the account's mails, as HTML; where it has none, in the browser's."""
+    """The texts as HTML, in the language of the account's mails, or else in the browser's language."""
 
     def __init__(self, request: Request) -> None:
         of_account = language_of(request.locale)
@@ -103,11 +111,11 @@ class _Speaker:
         self._texts = TEXTS[self.language]
 
     def __call__(self, key: str, **values: str) -> str:
-        """One text with its values, escaped."""
+        """Return a text with its values, escaped."""
         return Template(escape(self._texts[key])).substitute({name: escape(value) for name, value in values.items()})
 
     def all_of(self, texts: str, **values: str) -> dict[str, str]:
-        """The texts ``<texts>.<name>`` as ``text_<name>``, their values in bold."""
+        """Return the texts ``<texts>.<name>`` as ``text_<name>``, with their values in bold."""
         bold = {name: f"<b>{escape(value)}</b>" for name, value in values.items()}
         start = f"{texts}."
         return {
@@ -118,7 +126,7 @@ class _Speaker:
 
 
 def _page(say: _Speaker, status: int, title: str, content: str, mark: str = "") -> Reply:
-    """The whole document; ``title`` is a text, ``content`` is HTML whose values are escaped already."""
+    """Return the whole document. ``title`` is the key of a text. ``content`` is HTML with escaped values."""
     css, css_source = current()
     html = _template("page.html").substitute(
         language=say.language,
@@ -144,25 +152,25 @@ def _page(say: _Speaker, status: int, title: str, content: str, mark: str = "") 
 
 
 def _brand() -> str:
-    """The operator's logo, with the product's name for whoever does not see it; without a logo, the name."""
+    """Return the operator's logo with the product's name as its text, or the name if there is no logo."""
     name, logo = escape(settings().product_name), escape(settings().logo_url)
     return f'<img src="{logo}" alt="{name}">' if logo else name
 
 
 def _logo_source() -> str:
-    """What the Content-Security-Policy lets the page load: the site of the logo."""
+    """Return the directive of the Content-Security-Policy that lets the page load the logo."""
     parts = urlsplit(settings().logo_url)
     return f" img-src {parts.scheme}://{parts.netloc};" if parts.netloc else ""
 
 
 def _footer(say: "_Speaker") -> str:
-    """Whom to ask, where the operator says whom."""
+    """Return the line with the operator's contact address, or "" if there is none."""
     address = escape(settings().contact_address)
     return f'<footer>{say("contact")} <a href="mailto:{address}">{address}</a></footer>\n' if address else ""
 
 
 def _password_rules(say: _Speaker) -> list[str]:
-    """The configured rules for new passwords (decisions.md 27), as a person reads them."""
+    """Return the configured rules for new passwords (decisions 27), in words for people."""
     least, _ = lengths()
     rules = [say("rule.length", least=str(least)) if least else say("rule.pattern", pattern=settings().pass_regex)]
     if settings().pass_common_check:

@@ -14,11 +14,11 @@ _SHEET = Path(__file__).parent / "page.css"
 
 @cache
 def stylesheet(color: str) -> tuple[str, str]:
-    """The sheet with ``color`` (``#rrggbb``) put in, and its source expression for the Content-Security-Policy."""
+    """Return the sheet in ``color`` (``#rrggbb``), and its source expression for the Content-Security-Policy."""
     css = Template(_SHEET.read_text(encoding="utf-8")).substitute(color=color, on_color=readable_on(color))
     return css, f"'sha256-{base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()}'"
 
 
 def current() -> tuple[str, str]:
-    """The sheet as it is configured."""
+    """Return the sheet in the configured colour."""
     return stylesheet(settings().product_color)
