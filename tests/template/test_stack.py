@@ -315,7 +315,7 @@ def test_the_regions_that_need_no_authorities_are_those_of_the_layer() -> None:
     ],
 )
 def test_keys_by_http_come_from_what_looks_private(url: str, taken: bool) -> None:
-    """Security.md S67. What a name really leads to is found out by bootstrap."""
+    """S67. What a name really leads to is found out by bootstrap."""
     pattern = template()["Parameters"]["AuthJwksUrl"]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, url)) == taken
 
@@ -583,7 +583,7 @@ OWNERS_SECRETS = {"Database.MasterUserSecret.SecretArn", "DbOwnerPassSecretArn"}
     "given", [{}, {"DbProxy": "true"}, {"DbHost": "db", "DbOwner": "o", "DbOwnerPassSecretArn": ARN}]
 )
 def test_bootstrap_alone_may_read_the_owners_password(operation: str, given: dict[str, str]) -> None:
-    """Security.md S66: a function that is taken over cannot become the owner of the tables."""
+    """S66: a function that is taken over cannot become the owner of the tables."""
     known = intrinsics(**given)
     role = template()["Resources"][role_of(operation)]["Properties"]
     attached = [each["Ref"] for each in _chosen(role["ManagedPolicyArns"], known) if each.get("Ref") != "AWS::NoValue"]

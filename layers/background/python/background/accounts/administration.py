@@ -35,7 +35,7 @@ OPERATOR = Session(user_id="cli", token_type=TokenType.ACCESS)
 class AccountState:
     """An account with what only an operator sees. ``secret_hash`` is None where it has no password.
 
-    Since ``restricted_at`` it takes its password from known addresses only (security.md S47).
+    Since ``restricted_at`` it takes its password from known addresses only (S47).
     """
 
     user: User
@@ -95,7 +95,7 @@ def disable(user: User) -> bool:
 def enable(user: User) -> bool:
     """Enable, or restore what was deleted. Conflict when its removal has begun.
 
-    Also ends the restriction of an account that takes its password from known addresses only (security.md S47).
+    Also ends the restriction of an account that takes its password from known addresses only (S47).
     False when the account is enabled already and not restricted.
     """
     if user.status == Status.ENABLED:

@@ -29,7 +29,7 @@ _OPTIONS = [
     # A channel that lost its server tries again soon; gRPC's default grows to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # gRPC takes 4 MiB of an answer, which the refresh tokens of one account can exceed (security.md S50).
+    # gRPC takes 4 MiB of an answer, which the refresh tokens of one account can exceed (S50).
     ("grpc.max_receive_message_length", 32 * 1024 * 1024),
 ]
 

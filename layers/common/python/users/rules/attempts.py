@@ -12,7 +12,7 @@ class Login:
 
     ``typed`` is the name that somebody typed, empty where the caller's own account is meant. ``secret_age`` is the
     password's age in seconds. From a known address the identity's own limit is not counted. Where ``takes_password``
-    is false, the right password is answered as a wrong one (security.md S47).
+    is false, the right password is answered as a wrong one (S47).
     """
 
     account: Account

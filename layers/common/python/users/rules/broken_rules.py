@@ -1,4 +1,4 @@
-"""Checking several rules of one request, so that its answer names every broken one at once (decisions.md 44).
+"""Checking several rules of one request, so that its answer names every broken one at once (decisions 44).
 
     with all_rules() as rules:
         rules.check(check_username, body.username)

@@ -1,4 +1,4 @@
-"""Whether a password is one of the common ones, or a common word with the usual decorations (security.md S60).
+"""Whether a password is one of the common ones, or a common word with the usual decorations (S60).
 
 Decorations are letter case, accents, letters that digits or signs stand for (``p@ssw0rd``), digits and signs before and
 after, the word twice or more, or backwards. The words come from the list of common passwords: what is left of its
@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 _LIST = Path(__file__).parent / "common_passwords.txt"
-# The ordered documentation registers with it, so that it has to pass (decisions.md 27).
+# The ordered documentation registers with it, so that it has to pass (decisions 27).
 _DOCUMENTED = "changeMe123"
 # What a digit or a sign stands for. The letters i and l are one, because 1, ! and | stand for both.
 _LEET = str.maketrans("0134579@$8!|+i", "oleastgasblltl")

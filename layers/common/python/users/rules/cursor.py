@@ -1,4 +1,4 @@
-"""Cursors of lists (decisions.md 24, 31; security.md S49).
+"""Cursors of lists (decisions 24, 31; S49).
 
 A cursor holds the last row's order value and id. It is encrypted, because a row's values are not for every reader of
 a URL or a log. It is authenticated, because a made-up one would ask about rows that its maker does not see.

@@ -1,8 +1,8 @@
-"""The one spelling of an e-mail address (decisions.md 33; security.md S54).
+"""The one spelling of an e-mail address (decisions 33; S54).
 
 Several spellings of a domain name are one domain: ``EXAMPLE.org``, ``ｅxample.org`` and ``example。org`` all receive
 the mails of ``example.org``. The service therefore stores one of them, so that one mailbox has one account. The local
-part keeps its letter case: it is compared without regard to case by the database (decisions.md 19).
+part keeps its letter case: it is compared without regard to case by the database (decisions 19).
 """
 
 import unicodedata

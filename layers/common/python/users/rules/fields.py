@@ -1,4 +1,4 @@
-"""The rules of single fields, which registration and the updates share (contract §1.6.1, §1.7, §1.8; decisions.md 19).
+"""The rules of single fields, which registration and the updates share (contract §1.6.1, §1.7, §1.8; decisions 19).
 
 Each ``check_…`` raises BadRequest with the contract's message, and returns nothing.
 """
@@ -18,7 +18,7 @@ from users.rules.broken_rules import all_rules
 from users.settings import settings
 
 COLUMN_CHARACTERS = 254  # VARCHAR(254), contract §6
-# What columns without a limit of their own take (decisions.md 32). A page of accounts, an event and an answer of Lambda
+# What columns without a limit of their own take (decisions 32). A page of accounts, an event and an answer of Lambda
 # have room for so much.
 METADATA_BYTES = 64 * 1024  # of each of the two
 TAGS = 100
@@ -59,14 +59,14 @@ def check_name_size(name: str, field: str) -> None:
 
 
 def check_length(value: str, field: str) -> None:
-    """What a column holds; the message names the limit (decisions.md, "Statuses")."""
+    """What a column holds; the message names the limit (differences.md#statuses)."""
     if len(value) > COLUMN_CHARACTERS:
         name, message = _named(field), f"{field} is longer than {COLUMN_CHARACTERS} characters"
         raise BadRequest(f"{name}_too_long", message, field=name)
 
 
 def check_characters(value: str, field: str) -> None:
-    """Refuse a name with characters that nobody sees (security.md S54); ``field`` is its word, as ``first name``."""
+    """Refuse a name with characters that nobody sees (S54); ``field`` is its word, as ``first name``."""
     if any(unicodedata.category(character) in _UNSEEN for character in value):
         name, message = _named(field), f"{field} has control or format characters"
         raise BadRequest(f"invalid_{name}", message, field=name)
@@ -88,7 +88,7 @@ def is_reserved(username: str) -> bool:
 
 
 def reserved_username(field: str = "username") -> BadRequest:
-    """Return the refusal of a reserved username, which only an administrator may give (security.md S54)."""
+    """Return the refusal of a reserved username, which only an administrator may give (S54)."""
     return BadRequest("reserved_username", "this username is reserved", field=field)
 
 
@@ -108,7 +108,7 @@ def invalid_email() -> BadRequest:
 
 
 def check_external_provider(user: User, values: Mapping[str, Any]) -> None:
-    """Forbidden when a name, address or picture that an external provider rules would change (decisions.md 7)."""
+    """Forbidden when a name, address or picture that an external provider rules would change (decisions 7)."""
     ruled = ("first_name", "last_name", "email", "profile_picture")
     if user.auth_provider and any(name in values and values[name] != getattr(user, name) for name in ruled):
         raise Forbidden(
@@ -119,7 +119,7 @@ def check_external_provider(user: User, values: Mapping[str, Any]) -> None:
 def check_profile_picture(url: str) -> None:
     """What Go's ``url.Parse`` takes: a reference without control characters, with good escapes and a good host.
 
-    Of the absolute ones only ``http`` and ``https`` (decisions.md 32): ``javascript:`` and ``data:`` would run in the
+    Of the absolute ones only ``http`` and ``https`` (decisions 32): ``javascript:`` and ``data:`` would run in the
     page that shows them. A relative reference names a place of that page's own server, and is taken as upstream does.
     """
     scheme_like = url.partition("/")[0].partition("?")[0].partition("#")[0]

@@ -1,4 +1,4 @@
-"""What a list asks for: the query parameters of ``GET /users`` (contract §3.2; decisions.md 22–24)."""
+"""What a list asks for: the query parameters of ``GET /users`` (contract §3.2; decisions 22–24)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from users.rules.query_string import Query
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
 ORDERS = ("updated_at", "created_at", "first_name", "last_name", "username", "email")
-# What search's answer shows. An order by anything else would tell it all the same (security.md S49).
+# What search's answer shows. An order by anything else would tell it all the same (S49).
 SEARCH_ORDERS = tuple(order for order in ORDERS if order != "email")
 _DEFAULT_ORDER = "updated_at"
 _LEAST_SEARCH_BYTES = 3
@@ -52,7 +52,7 @@ class Listing:
 
 
 def read_search(query: Query) -> Listing:
-    """The search that a query asks for: enabled ordinary users only (contract §3.3; decisions.md 22, 31)."""
+    """The search that a query asks for: enabled ordinary users only (contract §3.3; decisions 22, 31)."""
     with all_rules() as rules:
         offset, limit = _read_window(rules, query)
         contains = {name: rules.read(None, query.text, name) for name in _SEARCHED}
@@ -83,7 +83,7 @@ def read_search(query: Query) -> Listing:
 
 
 def read_listing(query: Query) -> Listing:
-    """The list that a query asks for; BadRequest in the order of the contract, §3.2."""
+    """The list that a query asks for; BadRequest in the order of contract §3.2."""
     with all_rules() as rules:
         status_text = rules.read("", query.text, "status", "enabled")
         offset, limit = _read_window(rules, query)

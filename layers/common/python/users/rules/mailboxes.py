@@ -1,4 +1,4 @@
-"""What limits know a mailbox by (security.md S12, S53)."""
+"""What limits know a mailbox by (S12, S53)."""
 
 from users.rules.secret_key import keyed_digest
 

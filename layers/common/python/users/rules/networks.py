@@ -1,4 +1,4 @@
-"""Which networks an address belongs to: what limits count instead of single addresses (security.md S46, S48)."""
+"""Which networks an address belongs to: what limits count instead of single addresses (S46, S48)."""
 
 import ipaddress
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The tokens in mail links: verification, password reset, invitation (decisions.md 14; security.md S22–S25).
+"""The tokens in mail links: verification, password reset, invitation (decisions 14; S22–S25).
 
 A token is derived from the server's secret and the outbox row that sends it, so that every delivery of one mail
 carries the same link and no table holds it; the database keeps its SHA-256, purpose, account and expiry.

@@ -40,7 +40,7 @@ def event(operation: str, request_id: str, payload: dict[str, Any]) -> Record:
 
 
 def user_created(user: User, session: Session | None, request_id: str) -> Record:
-    """``user.create`` (contract §7.2), without private metadata (decisions.md 21)."""
+    """``user.create`` (contract §7.2), without private metadata (decisions 21)."""
     optional = {
         "first_name": user.first_name,
         "last_name": user.last_name,
@@ -176,7 +176,7 @@ def secret_reset(request_id: str) -> Record:
 
 
 def revocation(token_ids: list[str]) -> Record:
-    """Refresh tokens that Auth is to forget, because the account changed under them (decisions.md 15)."""
+    """Refresh tokens that Auth is to forget, because the account changed under them (decisions 15)."""
     return Record(channel="revocation", name="refresh_tokens", payload={"token_ids": token_ids})
 
 
@@ -187,7 +187,7 @@ def notice_mail(
 
     ``at`` is when the change was made, ``address`` the network address that asked for it, empty where nobody knows.
     ``details`` are what the template of this mail needs beside. The mail goes to a verified address only: to
-    others nobody ever proved that they belong to the account (decisions.md 34). ``proven`` is for a change that the
+    others nobody ever proved that they belong to the account (decisions 34). ``proven`` is for a change that the
     link of a mail made: its holder has read that mailbox.
     """
     payload = {"email": email, "at": at.isoformat(), "address": address, **details}
@@ -204,7 +204,7 @@ def administrator_notice(at: datetime) -> dict[str, str]:
 
 
 def removal_warning(email: str, removal_at: datetime) -> Record:
-    """The mail that tells ``email`` when its deleted or disabled account will be removed (decisions.md 18)."""
+    """The mail that tells ``email`` when its deleted or disabled account will be removed (decisions 18)."""
     return Record(
         channel="mail", name="account_removal", payload={"email": email, "removal_at": removal_at.isoformat()}
     )
@@ -232,7 +232,7 @@ def invitation_mail(email: str) -> Record:
 
 
 def reset_request(email: str, request_id: str) -> Record:
-    """A wish for a reset mail. Whether an account has that address is found out at delivery (security.md S4)."""
+    """A wish for a reset mail. Whether an account has that address is found out at delivery (S4)."""
     return Record(channel="reset_request", name="password_reset", payload={"email": email, "request_id": request_id})
 
 

@@ -1,4 +1,4 @@
-"""The rules for new passwords as data, for forms, password managers and messages (decisions.md 27).
+"""The rules for new passwords as data, for forms, password managers and messages (decisions 27).
 
 ``users.rules.passwords`` applies them. This module needs no cryptography, so that a function that only shows the rules
 starts quickly.

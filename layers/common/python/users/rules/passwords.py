@@ -1,4 +1,4 @@
-"""Passwords: what is accepted, how it is hashed, how it is checked (decisions.md 26, 27; security.md S15–S19)."""
+"""Passwords: what is accepted, how it is hashed, how it is checked (decisions 26, 27; S15–S19)."""
 
 import re
 import unicodedata
@@ -112,7 +112,7 @@ def _check_tells_no_name(password: str, username: str, mail_name: str, field: st
 
 
 def check_changed(password: str, stored_hash: str, *, old: str = "", field: str = "secret") -> None:
-    """BadRequest when a new password is the one of ``stored_hash``, in whatever spelling (security.md S59).
+    """BadRequest when a new password is the one of ``stored_hash``, in whatever spelling (S59).
 
     ``old`` is the password that was just verified against the hash, empty where nobody gave it. With it, argon2id costs
     nothing here; without it, one verification. bcrypt has hashed one of the spellings, and only its first 72 bytes.
