@@ -12,7 +12,7 @@ from local.serving.sockets import Port
 from local.serving.variables import SettingsUnusable
 from users.rules.passwords import compiled_pattern
 from users.rules.secret_key import check_secret_key
-from users.settings import Settings, SettingsError
+from users.settings import Settings, WrongSettings
 
 # These are in the documentation of upstream and of this project, and in upstream's compose file and chart.
 _WELL_KNOWN = {ADMIN_PASSWORD, DATABASE_PASSWORD, "secret", "HyE2D4RUt9nnKG6v8zKEqAp6g6ka8hhZsqUpzgKvnwpXrNVQSH"}
@@ -46,7 +46,7 @@ def problems(user: Mapping[str, str], parts: Parts, ports: Mapping[str, Port]) -
     for read in readers:
         try:
             read(environment)
-        except (SettingsError, SettingsUnusable) as error:
+        except (WrongSettings, SettingsUnusable) as error:
             for line in str(error).splitlines():
                 found.setdefault(re.split(r"\W", line, maxsplit=1)[0], line)
     return list(found.values())

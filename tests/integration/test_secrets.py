@@ -17,7 +17,7 @@ from tests.sql import run
 from users.aws import secrets
 from users.errors import Unavailable
 from users.repository import database
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:x-AbCdEf"
 
@@ -104,7 +104,7 @@ def test_what_was_read_outlives_secrets_manager(environment: pytest.MonkeyPatch,
 @pytest.mark.parametrize("text", ["plain text", "[]", '{"username": "x"}'])
 def test_a_member_that_is_not_there(environment: pytest.MonkeyPatch, aws: AwsServer, text: str) -> None:
     environment.setenv("MG_USERS_DB_PASS_SECRET_ARN", f"{made(aws, text)}:password")
-    with pytest.raises(SettingsError, match="MG_USERS_DB_PASS_SECRET_ARN") as raised:
+    with pytest.raises(WrongSettings, match="MG_USERS_DB_PASS_SECRET_ARN") as raised:
         secrets.secret(settings().db_pass)
     assert text not in str(raised.value)
 
@@ -112,7 +112,7 @@ def test_a_member_that_is_not_there(environment: pytest.MonkeyPatch, aws: AwsSer
 @pytest.mark.parametrize("reference", ["users/password", f"{ARN}:password:AWSCURRENT:"])
 def test_what_is_no_arn(environment: pytest.MonkeyPatch, reference: str) -> None:
     environment.setenv("MG_USERS_DB_PASS_SECRET_ARN", reference)
-    with pytest.raises(SettingsError, match="MG_USERS_DB_PASS_SECRET_ARN"):
+    with pytest.raises(WrongSettings, match="MG_USERS_DB_PASS_SECRET_ARN"):
         secrets.secret(settings().db_pass)
 
 

@@ -21,7 +21,7 @@ from tests.cli.command_line import CommandLine
 from tests.local.test_supervisor import running
 from tests.service import ROOT, Service
 from users.parsers import LOG_LEVELS
-from users.settings import Settings, SettingsError
+from users.settings import Settings, WrongSettings
 
 WRONG = [
     ("MG_USERS_DELETE_AFTER", "-1h", "must be a Go duration from 0s to 2562047h, such as 24h"),
@@ -75,7 +75,7 @@ def named(text: str) -> list[str]:
 
 @pytest.mark.parametrize(("name", "value", "told"), WRONG, ids=[f"{name}={value[:12]!r}" for name, value, _ in WRONG])
 def test_s65_a_wrong_value_is_named_with_what_it_may_be(name: str, value: str, told: str) -> None:
-    with pytest.raises(SettingsError) as raised:
+    with pytest.raises(WrongSettings) as raised:
         Settings({name: value})
     assert str(raised.value).startswith(f"{name}: ")
     assert told in str(raised.value)
@@ -118,7 +118,7 @@ def test_s65_what_is_the_longest_is_a_moment_for_postgresql_and_python(service: 
 
 def test_s65_all_are_named_at_once_and_secrets_are_not_shown() -> None:
     secrets = {"MG_USERS_DB_PASS": CANARY, "MG_USERS_SECRET_KEY": CANARY, "MG_EMAIL_PASSWORD": CANARY}
-    with pytest.raises(SettingsError) as raised:
+    with pytest.raises(WrongSettings) as raised:
         Settings(SEVERAL | secrets)
     assert sorted(named(str(raised.value))) == sorted(SEVERAL)
     assert CANARY not in str(raised.value)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from users.parsers import boolean, go_duration, mail_address, secure_address
-from users.settings import Settings, SettingsError
+from users.settings import Settings, WrongSettings
 
 DEFAULTS: dict[str, Any] = {
     "log_level": "info",
@@ -76,7 +76,7 @@ def test_the_event_store_has_a_second_name() -> None:
     ],
 )
 def test_what_cannot_be_understood_names_its_variable(name: str, text: str) -> None:
-    with pytest.raises(SettingsError, match=f"^{name}: "):
+    with pytest.raises(WrongSettings, match=f"^{name}: "):
         Settings({name: text})
 
 

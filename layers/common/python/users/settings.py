@@ -30,7 +30,7 @@ from users.snapstart import not_in_snapshots
 T = TypeVar("T")
 
 
-class SettingsError(Exception):
+class WrongSettings(Exception):
     """Variables have values that the service cannot use.
 
     Each line of the message names one variable and the values that it accepts. No line contains the value itself.
@@ -418,7 +418,7 @@ class Settings:
     )
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Read and check every variable. SettingsError names all variables with a wrong value."""
+        """Read and check every variable. WrongSettings names all variables with a wrong value."""
         values, problems = vars(self), []
         for variable in self.variables():
             text = environment.get(variable.name) or environment.get(variable.other_name) or variable.default
@@ -427,7 +427,7 @@ class Settings:
             except ValueError as error:
                 problems.append(f"{variable.name}: {error}")
         if problems:
-            raise SettingsError("\n".join(problems))
+            raise WrongSettings("\n".join(problems))
 
     @classmethod
     def variables(cls) -> list[Variable[Any]]:

@@ -10,7 +10,7 @@ from psycopg import errors as pg
 
 from users.errors import Unavailable, UsersError
 from users.repository.database import DatabaseUnavailable, QueryTooExpensive
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 
 
 class Exit(IntEnum):
@@ -78,7 +78,7 @@ class Failure(NamedTuple):
     message: str
 
 
-FORESEEN = (UsersError, SettingsError, Refused, psycopg.Error, OSError, UnicodeError, click.ClickException)
+FORESEEN = (UsersError, WrongSettings, Refused, psycopg.Error, OSError, UnicodeError, click.ClickException)
 
 
 def explain(error: BaseException) -> Failure:
@@ -97,7 +97,7 @@ def explain(error: BaseException) -> Failure:
         failure = Failure(Exit.USAGE, "encoding", "the input is not UTF-8")
     else:
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        failure = Failure(Exit.USAGE, "configuration" if isinstance(error, SettingsError) else "usage", text)
+        failure = Failure(Exit.USAGE, "configuration" if isinstance(error, WrongSettings) else "usage", text)
     return failure
 
 

@@ -23,7 +23,7 @@ from background.delivery.lookout import Lookout
 from background.delivery.ports import Channel, DestinationUnavailable, Outcome, Row
 from background.repository import deliveries
 from users.errors import Unavailable
-from users.settings import SettingsError
+from users.settings import WrongSettings
 from users.telemetry.log import logger, place
 
 LEASE = 60.0  # seconds; longer than a turn and its last group of rows take
@@ -80,7 +80,7 @@ def _made(name: str, make: Callable[[], Channel]) -> Channel | None:
     """Return the channel; None if it cannot be made, so that the rows of the others go out nevertheless."""
     try:
         return make()
-    except SettingsError as error:
+    except WrongSettings as error:
         logger.error("channel is not configured", channel=name, cause=str(error))
     except Exception as error:  # noqa: BLE001 -- the edge of a channel
         _log_failure(name, error)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from users.errors import Unavailable
 from users.readiness import needed
-from users.settings import Secret, SettingsError, settings
+from users.settings import Secret, WrongSettings, settings
 from users.snapstart import not_in_snapshots
 from users.telemetry.log import logger
 
@@ -37,7 +37,7 @@ _known: dict[str, _Known] = {}  # by variable
 def secret(setting: Secret) -> str:
     """Return the secret of a setting, such as ``settings().db_pass``.
 
-    Raise Unavailable when Secrets Manager does not return the secret and never has, and SettingsError for a wrong ARN
+    Raise Unavailable when Secrets Manager does not return the secret and never has, and WrongSettings for a wrong ARN
     or key.
     """
     if not (reference := _reference(setting)):
@@ -109,7 +109,7 @@ def _read(setting: Secret, reference: str) -> str:
     """Return what Secrets Manager holds under ``reference``."""
     parts = reference.split(":")
     if parts[0] != "arn" or len(parts) not in (_ARN_PARTS, _ARN_PARTS + 1):
-        raise SettingsError(f"{_arn_variable(setting)}: must be a secret's ARN, or that with :<key> after it")
+        raise WrongSettings(f"{_arn_variable(setting)}: must be a secret's ARN, or that with :<key> after it")
     text = _call(parts[3], ":".join(parts[:_ARN_PARTS]))
     if len(parts) == _ARN_PARTS:
         return text
@@ -117,7 +117,7 @@ def _read(setting: Secret, reference: str) -> str:
         member = json.loads(text)[parts[_ARN_PARTS]]
     except (ValueError, KeyError, TypeError):
         problem = f"{_arn_variable(setting)}: the secret is no JSON object with {parts[_ARN_PARTS]}"
-        raise SettingsError(problem) from None
+        raise WrongSettings(problem) from None
     return str(member)
 
 

@@ -37,7 +37,7 @@ from users.errors import (
 )
 from users.readiness import CHECK
 from users.rules.query_string import Query
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 from users.snapstart import prepare
 from users.telemetry.invocation import invocation, log_unavailable
 from users.telemetry.log import logger, place
@@ -280,7 +280,7 @@ def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) ->
         if isinstance(error, Unavailable | TooManyRequests):
             return replace(answer, headers={**answer.headers, "Retry-After": str(error.retry_after)})
         return answer
-    except SettingsError as error:
+    except WrongSettings as error:
         logger.error("misconfigured", cause=str(error))
         count("InternalErrors")
         return _INTERNAL_ERROR

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from users.edge.readiness import readiness_of
 from users.errors import Unavailable, UsersError
 from users.readiness import CHECK
-from users.settings import SettingsError
+from users.settings import WrongSettings
 from users.snapstart import prepare
 from users.telemetry.invocation import invocation, log_unavailable
 from users.telemetry.log import logger, place
@@ -58,7 +58,7 @@ def _run(handler: Handler[Result], event: Mapping[str, Any], context: Any, fores
     except Unavailable as error:
         log_unavailable(error)
         raise
-    except (UsersError, SettingsError, foreseen):
+    except (UsersError, WrongSettings, foreseen):
         raise
     except Exception as error:  # noqa: BLE001 -- the edge
         logger.error("failed", exception_type=type(error).__name__, place=place(error))

@@ -10,7 +10,7 @@ from typing import Any
 
 from users.errors import Unavailable
 from users.readiness import READY, needs
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 from users.snapstart import import_late
 from users.telemetry.log import logger
 
@@ -34,7 +34,7 @@ def readiness_of(operation: str) -> Callable[[], dict[str, Any]]:
             for need in registered:
                 need()
             import_late()
-        except SettingsError as error:
+        except WrongSettings as error:
             raise _not_ready(str(error)) from error
         except Unavailable as error:
             raise _not_ready(f"{error.dependency}: {error.reason}") from error
