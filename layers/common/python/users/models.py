@@ -35,7 +35,7 @@ def rfc3339(moment: datetime | None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """One account, without its secret. Some statements select a part of the fields; the others keep their defaults.
+    """One account, without its secret. Fields that a statement does not select keep their defaults.
 
     ``left_out`` is no column: it names the fields that had no room in a page of accounts.
     """
