@@ -43,7 +43,7 @@ HASHING_FUNCTIONS = 5  # register_user, issue_token, update_user_secret, reset_p
 
 TEMPLATE = (Path(__file__).parents[1] / "template.yaml").read_text()
 FUNCTIONS = len(re.findall("Type: AWS::Serverless::Function", TEMPLATE)) - 1  # check_version runs only at deployments
-# A metric of an alarm costs, whether the alarm has this one alone or computes with several.
+# Each metric of an alarm costs, also if the alarm computes with several.
 ALARMS = len(re.findall(r"Statistic: |MetricStat:", TEMPLATE))
 
 

@@ -4,9 +4,12 @@ People edit the YAML. The JSON is committed, because a function has no YAML pars
 """
 
 import json
+import re
 from pathlib import Path
 
 import yaml
+
+from users.release import VERSION
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "openapi.yaml"
@@ -20,5 +23,9 @@ def as_json(source: Path = SOURCE) -> str:
 
 
 def write() -> None:
-    """Update the function's file."""
+    """Write the version of the code into the document, and the document into the function's file."""
+    text = SOURCE.read_text(encoding="utf-8")
+    SOURCE.write_text(
+        re.sub(r"^  version: .*$", f"  version: {VERSION}", text, count=1, flags=re.MULTILINE), encoding="utf-8"
+    )
     TARGET.write_text(as_json(), encoding="utf-8")

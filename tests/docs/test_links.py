@@ -8,7 +8,7 @@ import pytest
 from background.cli.application import cli
 from tests.service import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "local").glob("*/README.md"))]
+PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "local").glob("*/README.md")})
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 

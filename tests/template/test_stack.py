@@ -383,12 +383,11 @@ def test_a_function_is_watched(operation: str) -> None:
     told = {each["Id"]: each["MetricStat"]["Metric"] for each in others}
     assert expression["Expression"] == "SUM(METRICS())"
     if operation in INTERNAL:  # it raises
-        # By its name, where a reference would close a circle.
-        name = function(operation).get("FunctionName", {"Ref": f"{operation}Function"})
+        dimension = {"Name": "FunctionName", "Value": {"Ref": f"{operation}Function"}}
         of_the_function = [
             (metric["Namespace"], metric["MetricName"])
             for metric in told.values()
-            if {"Name": "FunctionName", "Value": name} in metric.get("Dimensions", [])
+            if dimension in metric.get("Dimensions", [])
         ]
         assert of_the_function == [("AWS/Lambda", "Errors")]
     else:  # it answers 500, or API Gateway does for one that raises, runs out of time or may not be called
@@ -809,7 +808,8 @@ def test_api_gateway_calls_each_route_by_a_role_that_may_call_operations_and_not
         for operation in item.values()
     ]
     called = {name for each in integrations for name in references(each["uri"]) if not name.startswith("AWS::")}
-    assert called == {f"{operation}FunctionAliaslive" for operation in set(OPERATIONS) - INTERNAL}
+    assert called == {f"{operation}Function" for operation in set(OPERATIONS) - INTERNAL}
+    assert all(".Arn}:live/invocations" in dumped(each["uri"]) for each in integrations)
     assert all(each["credentials"] == {"Fn::GetAtt": ["ApiRole", "Arn"]} for each in integrations)
     (document,) = documents_of("ApiRole").values()
     (statement,) = statements(document)
