@@ -60,7 +60,7 @@ _CHANNELS = {
 
 @needed
 def _channels() -> None:
-    """Open every channel, which connects to nothing yet. SettingsError for an unknown destination."""
+    """Open every channel, which connects to nothing yet. WrongSettings for an unknown destination."""
     for channel in _CHANNELS.values():
         channel().close()
 

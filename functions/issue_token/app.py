@@ -103,4 +103,4 @@ def _issue_repairing(account: Account, description: str) -> auth.Tokens:
     try:
         return auth.issue(account.id, role=account.role, verified=account.verified, description=description)
     except auth.RelationMissing as error:
-        raise Unavailable("auth") from error
+        raise Unavailable("auth", "relation missing") from error

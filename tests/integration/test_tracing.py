@@ -14,7 +14,7 @@ import pytest
 
 from tests.otlp_receiver import Receiver, otlp_receiver
 from tests.service import ROOT, Service
-from users.settings import Settings, SettingsError
+from users.settings import Settings, WrongSettings
 
 SERVER, CLIENT = 2, 3
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"
@@ -231,8 +231,8 @@ print([name for name in sys.modules if name.startswith(("opentelemetry", "reques
     ],
 )
 def test_a_variable_that_cannot_be_understood(service: Service, log_output: io.StringIO, name: str, value: str) -> None:
-    with pytest.raises(SettingsError, match=f"^{name}: "):
-        Settings.from_environment({name: value})
+    with pytest.raises(WrongSettings, match=f"^{name}: "):
+        Settings({name: value})
     with service.configured(**{name: value}):
         assert service.call("view_profile", token="a.b.c").error == (500, "internal")
     assert f'"cause":"{name}: ' in log_output.getvalue()

@@ -182,7 +182,7 @@ def mail_reset(user: User) -> None:
 
 
 def reset_link(user: User) -> str:
-    """Return a link that sets a new password once, within 30 minutes. Older links end. Raises SettingsError without a
+    """Return a link that sets a new password once, within 30 minutes. Older links end. Raises WrongSettings without a
     secret.
     """
     from background.mail.preparation import link

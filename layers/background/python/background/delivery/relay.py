@@ -1,4 +1,4 @@
-"""Delivering the outbox (decisions 28): claim, deliver, settle, until no row is due.
+"""Delivering the outbox (docs/architecture.md): claim, deliver, settle, until no row is due.
 
 A claim is a lease in the row, so no transaction is open while a mail is sent. The rows of a killed relay become due
 again. So the relay delivers each row at least once, and a receiver deduplicates by the row's id. A relay that outlived
@@ -23,7 +23,7 @@ from background.delivery.lookout import Lookout
 from background.delivery.ports import Channel, DestinationUnavailable, Outcome, Row
 from background.repository import deliveries
 from users.errors import Unavailable
-from users.settings import SettingsError
+from users.settings import WrongSettings
 from users.telemetry.log import logger, place
 
 LEASE = 60.0  # seconds; longer than a turn and its last group of rows take
@@ -80,7 +80,7 @@ def _made(name: str, make: Callable[[], Channel]) -> Channel | None:
     """Return the channel; None if it cannot be made, so that the rows of the others go out nevertheless."""
     try:
         return make()
-    except SettingsError as error:
+    except WrongSettings as error:
         logger.error("channel is not configured", channel=name, cause=str(error))
     except Exception as error:  # noqa: BLE001 -- the edge of a channel
         _log_failure(name, error)

@@ -32,7 +32,7 @@ class Suppressed(Exception):
 def prepare(row: Row) -> Letter | None:
     """Store the token of a row's link, and return its mail; None if the mail makes no sense any more.
 
-    Raises Suppressed, MalformedRow, and SettingsError if there is no secret for the link.
+    Raises Suppressed, MalformedRow, and WrongSettings if there is no secret for the link.
     """
     if row.name not in MAILS:
         raise MalformedRow("unknown mail")

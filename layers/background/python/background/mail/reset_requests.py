@@ -11,7 +11,7 @@ from users.rules import outbox_records
 from users.rules.email_addresses import canonical_or_typed
 from users.rules.mailboxes import mailbox_digest
 from users.rules.outbox_records import Record
-from users.settings import SettingsError
+from users.settings import WrongSettings
 
 
 class ResetRequestChannel:
@@ -27,7 +27,7 @@ class ResetRequestChannel:
             canonical = canonical_or_typed(email)
             try:
                 mailbox = mailbox_digest(canonical)
-            except SettingsError as error:
+            except WrongSettings as error:
                 raise DestinationUnavailable(str(error)) from error
             event = outbox_records.event(
                 "user.send_password_reset",

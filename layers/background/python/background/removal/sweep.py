@@ -134,7 +134,7 @@ class _Attempts:
             detach(user_id)
         except Unavailable as error:
             self._count(away=_is_away(error))
-            logger.warning("account was not removed", dependency=error.dependency, cause=_reason(error))
+            logger.warning("account was not removed", dependency=error.dependency, cause=error.reason)
             return _Outcome.FAILED
         self._count(away=False)
         return _Outcome.DETACHED
@@ -145,12 +145,6 @@ class _Attempts:
                 self._away_in_a_row = self._away_in_a_row + 1 if away else 0
 
 
-def _reason(error: Unavailable) -> str:
-    """Return the name of gRPC's status, "refused" for an answer without one."""
-    code = getattr(error.__cause__, "code", None)
-    return str(code().name) if code else "refused"
-
-
 def _is_away(error: Unavailable) -> bool:
     """Return whether a call for another account would fail as well: not if the dependency refused this account."""
-    return _reason(error) not in {"refused", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"}
+    return error.reason not in {"refused", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"}

@@ -55,11 +55,16 @@ _READ_TABLE = Statement("read_table", "SELECT 1 FROM users LIMIT 1")
 _connection: psycopg.Connection[DictRow] | None = None
 
 
-class QueryTooExpensive(Unavailable):
-    """The role's ``statement_timeout`` ended a statement."""
+class DatabaseUnavailable(Unavailable):
+    """``error`` is psycopg's. Its text may contain values, so it is not for logs."""
 
-    def __init__(self) -> None:
-        super().__init__("database")
+    def __init__(self, error: psycopg.Error) -> None:
+        super().__init__("database", " ".join(filter(None, (type(error).__name__, error.sqlstate))))
+        self.error = error
+
+
+class QueryTooExpensive(DatabaseUnavailable):
+    """The role's ``statement_timeout`` ended the statement."""
 
 
 def conninfo() -> str:
@@ -69,7 +74,7 @@ def conninfo() -> str:
         host=s.db_host,
         port=s.db_port,
         user=s.db_user,
-        password=secret("db_pass"),
+        password=secret(settings().db_pass),
         dbname=s.db_name,
         sslmode=s.db_ssl_mode,
         sslcert=s.db_ssl_cert or None,
@@ -116,7 +121,7 @@ def _query(text: str, parameters: Parameters, read_only: bool, prepare: bool | N
     try:
         return _send(lambda: _run(_connected(), text, parameters, prepare), read_only=read_only)
     except pg.QueryCanceled as error:
-        raise QueryTooExpensive from error
+        raise QueryTooExpensive(error) from error
     except (pg.ProgramLimitExceeded, pg.StatementTooComplex) as error:
         # For example, a value that no index can hold. psycopg raises an OperationalError for it.
         raise BadRequest("malformed_entity", "malformed entity specification") from error
@@ -127,7 +132,7 @@ def _query(text: str, parameters: Parameters, read_only: bool, prepare: bool | N
         pg.UndefinedColumn,
     ) as error:
         close()
-        raise Unavailable("database") from error
+        raise DatabaseUnavailable(error) from error
     except pg.UniqueViolation as error:
         if error.diag.constraint_name not in _CONFLICTS:
             raise
@@ -171,7 +176,7 @@ def _connected() -> psycopg.Connection[DictRow]:
         except psycopg.OperationalError as error:
             # The password may have been rotated since it was read. A connection that failed has no SQLSTATE, so the
             # code asks libpq whether the server wanted a password.
-            if not (error.pgconn and error.pgconn.used_password and has_changed("db_pass")):
+            if not (error.pgconn and error.pgconn.used_password and has_changed(settings().db_pass)):
                 raise
             _connection = _connect()
     return _connection

@@ -11,6 +11,11 @@ _COLUMNS = """
     u.id, u.first_name, u.last_name, u.tags, u.metadata, u.status, u.role, u.username, u.email,
     u.created_at AT TIME ZONE 'UTC' AS created_at, u.updated_at AT TIME ZONE 'UTC' AS updated_at, u.updated_by"""
 
+_FIELDS = (
+    *("id", "first_name", "last_name", "tags", "metadata", "status", "role", "username", "email"),
+    *("created_at", "updated_at", "updated_by"),
+)
+
 # Bytes of all columns but the two that have no bound, and of the message around them.
 _PLAIN_BYTES = 500
 _FIND_ENABLED = Statement(
@@ -27,8 +32,7 @@ WITH matching AS MATERIALIZED (
 ), counted AS (
     SELECT (SELECT count(*) FROM matching) AS total, (SELECT COALESCE(sum(bytes), 0) FROM page) AS page_bytes
 )
-SELECT total, page_bytes, page.id, first_name, last_name, tags, metadata, status, role, username, email, created_at,
-    updated_at, updated_by
+SELECT total, page_bytes, {", ".join(f"page.{name}" for name in _FIELDS)}
 FROM counted LEFT JOIN page ON page_bytes <= %(most_bytes)s
 ORDER BY changed_at DESC, page.id DESC""",
 )
@@ -54,5 +58,5 @@ def find_enabled(ids: Sequence[str], *, offset: int, limit: int, most_bytes: int
     rows = query(_FIND_ENABLED, parameters, read_only=True)
     if rows[0]["page_bytes"] > most_bytes:
         raise PageTooLarge
-    users = [User.from_row(row) for row in rows if row["id"] is not None]
+    users = [User.from_row(row, _FIELDS) for row in rows if row["id"] is not None]
     return Page(users=users, offset=offset, limit=limit, total=rows[0]["total"])

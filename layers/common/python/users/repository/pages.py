@@ -10,6 +10,8 @@ rows, and would never see the rows that were cut. So it contains every row, with
 ones.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
@@ -182,7 +184,7 @@ def _find(
             "the query takes too long: search for a prefix of 3 characters or more, and page by cursor, not by offset",
         ) from error
     account = Account.from_row(rows[0]["caller"]) if rows[0]["caller"] else None
-    return account, _page(listing, place, large, rows)
+    return account, _page(listing, place, names, rows)
 
 
 def _shown(name: str) -> str:
@@ -190,7 +192,7 @@ def _shown(name: str) -> str:
     return f"CASE WHEN fits THEN fitting.{name} END AS {name}" if name in _LARGE else f"fitting.{name}"
 
 
-def _page(listing: Listing, place: Place, large: list[str], rows: list[DictRow]) -> Page:
+def _page(listing: Listing, place: Place, names: Sequence[str], rows: list[DictRow]) -> Page:
     found = [row for row in rows if row["id"] is not None]
     shown = found[: listing.limit]
     if listing.cursor:
@@ -206,13 +208,19 @@ def _page(listing: Listing, place: Place, large: list[str], rows: list[DictRow])
         last = shown[-1]
         cursor = Cursor(value=last["order_text"], id=last["id"]).encode(place)
     return Page(
-        users=[User.from_row(row if row["fits"] else {**row, "left_out": large}) for row in shown],
+        users=[_user(row, names) for row in shown],
         offset=listing.offset,
         limit=listing.limit,
         total=total,
         total_is_estimate=is_estimate,
         next_cursor=cursor,
     )
+
+
+def _user(row: DictRow, names: Sequence[str]) -> User:
+    """Return the account of a row, which has no large values where they do not fit into the page."""
+    user = User.from_row(row, names)
+    return user if row["fits"] else replace(user, left_out=[name for name in names if name in _LARGE])
 
 
 def _conditions(listing: Listing) -> tuple[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING
 
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 from users.snapstart import not_in_snapshots
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def forget() -> None:
 def _traces() -> "Traces | None":
     try:
         url, ratio = settings().jaeger_url, settings().jaeger_trace_ratio
-    except SettingsError:  # told to whoever needs a setting
+    except WrongSettings:  # told to whoever needs a setting
         return None
     if not url:
         return None
