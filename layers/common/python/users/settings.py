@@ -159,7 +159,7 @@ class Settings:
         "MG_USERS_MAX_FAILED_LOGINS",
         count,
         "100",
-        "Number of wrong passwords in a row after which an account accepts its password only from known addresses;"
+        "Number of wrong passwords in a row after which an account accepts its password only from known networks;"
         " `0`: no limit.",
     )
     reserved_usernames = Variable(
