@@ -1,8 +1,8 @@
-"""Which resource of a stack ends first under so many logins a minute: the table of docs/performance.md, on stdout.
+"""The use of a stack's resources under so many logins a minute: prints the table of docs/performance.md.
 
     python3 benchmarks/capacity.py
 
-Put in what was measured on your own machine, and the parameters of your own stack.
+Replace the figures by measurements of your own machine, and the parameters by those of your own stack.
 """
 
 import re
@@ -12,23 +12,23 @@ from pathlib import Path
 
 LOGINS_A_MINUTE = (10, 1_000, 100_000)
 
-# Milliseconds of a warm login, as `make durations` tells them, and of PostgreSQL's processor in it, as `make load` does.
+# Milliseconds of a warm login (`make durations`), and of PostgreSQL's CPU in it (`make load`).
 LOGIN, DATABASE = 24.8, 2.95
-# Events that one run of the relay delivers in a second, at 20 ms for each of its puts, as benchmarks/relay.py tells.
+# Events that one run of the relay delivers in a second, if each put takes 20 ms (benchmarks/relay.py).
 RELAY = 1870
-# AWS' defaults for an account: functions at once ("Lambda quotas"; new accounts have fewer) and requests a second of API
-# Gateway. SES' quota differs by account outside of the sandbox, in which it is one mail a second and 200 a day.
+# AWS' defaults for an account: functions at once ("Lambda quotas", new accounts have fewer), and requests a second of API
+# Gateway. The sandbox of SES allows one mail a second and 200 a day. Outside, each account has its own quota.
 CONCURRENCY, API_REQUESTS, SANDBOX_MAILS = 1000, 10_000, 1
-# Of one Aurora capacity unit: connections (Aurora guide, "Maximum connections for Aurora Serverless v2": 189 of one unit,
-# 3 360 of 16; 2 000 at most where DbMinCapacity is 0.5), and processors, which AWS does not tell: a db.r6g.large has two,
-# and the memory of eight units.
+# One Aurora capacity unit has so many connections (Aurora guide, "Maximum connections for Aurora Serverless v2": one unit
+# has 189, 16 units have 3 360, with DbMinCapacity 0.5 at most 2 000). AWS does not publish its processors: a db.r6g.large
+# has two processors and the memory of eight units.
 CONNECTIONS_OF_UNIT, MOST_CONNECTIONS_OF_HALF, PROCESSORS_OF_UNIT = 200, 2000, 0.25
 
 TEMPLATE = (Path(__file__).parents[1] / "template.yaml").read_text()
 
 
 def parameter(name: str) -> float:
-    """The default of a parameter of template.yaml."""
+    """Return the default of a parameter of template.yaml."""
     found = re.search(rf"^  {name}:\n(?:    .*\n)*?    Default: ([\d.]+)$", TEMPLATE, re.MULTILINE)
     if found is None:
         raise ValueError(f"template.yaml has no number {name}")
@@ -37,7 +37,7 @@ def parameter(name: str) -> float:
 
 @dataclass(frozen=True)
 class Resource:
-    """What logins use up: as much at a rate a second, of so much; and what gives more of it."""
+    """A resource that logins use: its limit, its use at one login a second, and how to get more."""
 
     name: str
     limit: float
@@ -46,7 +46,7 @@ class Resource:
     more: str
 
     def row(self) -> str:
-        """One line of the table; a use above the limit is bold."""
+        """Return a line of the table. A use above the limit is bold."""
         cells = []
         for each in LOGINS_A_MINUTE:
             used = each / 60 * self.used_at_a_login_a_second
@@ -57,14 +57,14 @@ class Resource:
 
 
 def _number(value: float) -> str:
-    """Two digits that count, more up to 10 000; thousands with a blank between."""
+    """Return a number with two significant digits, or as a whole number from 10 to 10 000. A blank separates thousands."""
     if value >= 10_000:
         value = round(value, 2 - len(str(int(value))))
     return f"{value:,.0f}".replace(",", " ") if value >= 10 else f"{value:.2g}"
 
 
 def resources() -> list[Resource]:
-    """Everything that a login goes through, in that order."""
+    """Return the resources in the order in which a login uses them."""
     units = parameter("DbMaxCapacity")
     connections = units * CONNECTIONS_OF_UNIT
     if parameter("DbMinCapacity") < 1:

@@ -1,10 +1,10 @@
-"""CPU of a request: the function's process and its PostgreSQL backend, with prepared statements and without, in one run.
+"""CPU of a request, in the function's process and in its PostgreSQL backend, with and without prepared statements.
 
     make benchmark        or: python benchmarks/cpu.py [--calls 300] [--users 3000], with the layers in PYTHONPATH
 
-The operations' handlers run in this process, against a real PostgreSQL and a real Auth. Nothing of the gateway and of
-the relay is in these figures: nobody is woken. Rounds go through all operations in turn, in both ways, so that a busy
-machine changes all figures alike. Logins are spread over 64 accounts. The CPU of Auth is not counted.
+The operations' handlers run in this process, against a real PostgreSQL and a real Auth. The figures contain nothing of
+the gateway and the relay. Each round runs all operations in both ways, so that a busy machine changes all figures alike.
+Logins use 64 accounts in turn. The CPU of Auth does not count.
 """
 
 import argparse
@@ -24,49 +24,47 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import psycopg
+from people import ROOT, SECRET, Event, registration
 from search import ROWS
 
 from local.parts.auth import AuthServer
 from local.parts.postgres import PostgresServer, temporary_postgres
 
-ROOT = Path(__file__).parents[1]
-SECRET = "correct horse 7 battery"
 ACCOUNTS = 64
-_ROUND = 100  # calls of one operation before the next one's turn
+_ROUND = 100  # calls of one operation in a round
 _WARM_UP = 12  # PostgreSQL chooses a generic plan after five executions of a prepared statement
-Event = dict[str, Any]
 
 
 @dataclass
 class Figures:
-    """What the calls of one operation took: seconds of CPU in this process, and in its backend."""
+    """The calls of one operation, and their CPU seconds in this process and in its backend."""
 
     calls: int = 0
     function: float = 0.0
     backend: float = 0.0
 
     def per_call(self) -> tuple[float, float]:
-        """Milliseconds of a call: function, backend."""
+        """Return the milliseconds of a call in the function and in the backend."""
         return self.function / self.calls * 1000, self.backend / self.calls * 1000
 
 
 @dataclass
 class Bench:
-    """The handlers, and accounts that they serve."""
+    """The handlers, and accounts for their requests."""
 
     handlers: dict[str, Callable[[Event, object], Event]]
     accounts: list[dict[str, str]] = field(default_factory=list)
     turn: Iterator[int] = field(default_factory=itertools.count)
 
     def call(self, operation: str, event: Event) -> Any:
-        """Call an operation; RuntimeError for an answer that is no success."""
+        """Call an operation. Raise RuntimeError if the answer is no success."""
         answer = self.handlers[operation](event, SimpleNamespace())
         if answer["statusCode"] >= 300:
             raise RuntimeError(f"{operation} answers {answer}")
         return json.loads(answer["body"])
 
     def event(self, operation: str) -> Event:
-        """A request that the operation answers with a success."""
+        """Return a request that succeeds."""
         event: Event = json.loads((ROOT / "events" / f"{operation}.json").read_text())
         account = self.accounts[next(self.turn) % len(self.accounts)] if self.accounts else {}
         if operation == "list_users":
@@ -85,7 +83,7 @@ class Bench:
         return event
 
     def settle(self, count: int) -> None:
-        """Make accounts, each logged in."""
+        """Make accounts, and log each one in."""
         for _ in range(count):
             body = registration()
             event = self.event("register_user") | {"body": json.dumps(body)}
@@ -102,17 +100,6 @@ def _event(operation: str) -> str:
     return (ROOT / "events" / f"{operation}.json").read_text()
 
 
-def registration() -> dict[str, Any]:
-    """The body of a registration that nobody made yet."""
-    name = f"john_{uuid.uuid4().hex[:12]}"
-    return {
-        "first_name": "John",
-        "last_name": "Doe",
-        "email": f"{name}@example.com",
-        "credentials": {"username": name, "secret": SECRET},
-    }
-
-
 def _handler(operation: str) -> Callable[[Event, object], Event]:
     spec = importlib.util.spec_from_file_location(f"{operation}_app", ROOT / "functions" / operation / "app.py")
     if spec is None or spec.loader is None:
@@ -124,7 +111,7 @@ def _handler(operation: str) -> Callable[[Event, object], Event]:
 
 
 def backend_seconds() -> float:
-    """CPU of the PostgreSQL process behind this process's connection, by the kernel's scheduler: nanoseconds."""
+    """Return the CPU seconds of this connection's PostgreSQL process. The kernel's scheduler counts nanoseconds."""
     from users.repository import database
 
     connection = database._connection
@@ -134,7 +121,7 @@ def backend_seconds() -> float:
 
 
 def measure(bench: Bench, operation: str, figures: Figures, calls: int) -> None:
-    """Add some calls of an operation to its figures. Events are made before, so that they cost nothing."""
+    """Add some calls of an operation to its figures. They do not contain the time that makes the events."""
     events = [bench.event(operation) for _ in range(calls)]
     backend, function = backend_seconds(), time.process_time()
     for event in events:

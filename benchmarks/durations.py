@@ -1,10 +1,10 @@
-"""What Lambda bills of warm calls, on this machine: the milliseconds that benchmarks/cost.py reckons with.
+"""Billed milliseconds of warm calls, measured on this machine: the input of benchmarks/cost.py.
 
     make durations        or: python benchmarks/durations.py [--calls 200], with the layers in PYTHONPATH
 
-One environment of each function, in Lambda's Runtime Interface Emulator, with real PostgreSQL and Auth beside it. Events go
-to EventBridge as moto's server models it, by the client that the function uses on AWS. The first two calls are not
-counted. ``Duration`` is the emulator's own report of a call, the mean of all calls the bill.
+Each function has one environment in Lambda's Runtime Interface Emulator. PostgreSQL and Auth are real. Events go to
+moto's EventBridge, by the client that the function uses on AWS. The first two calls do not count. ``Duration`` is the
+emulator's own report of a call. The mean of all calls is the bill.
 """
 
 import argparse
@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from cold_start import Builds, Event, accounts, surroundings
+from builds import Builds
 from emulator import Code, Emulator
+from people import Event, accounts
+from surroundings import surroundings
 
 from local.parts.postgres import temporary_postgres
 from tests.event_bridge_server import EventBridgeServer
@@ -25,9 +27,9 @@ from tests.event_bridge_server import EventBridgeServer
 
 @dataclass(frozen=True)
 class Calls:
-    """What is measured: a function, what its calls are (cost.py's kinds of a request), and whether a run is expected.
+    """Calls to measure: a function, their kind in cost.py, and whether the relay expects another run.
 
-    A change that finds no run expected wakes one. A run that was woken waits for further changes.
+    A change wakes a run if none is expected. A woken run waits for more changes.
     """
 
     function: str
@@ -52,7 +54,7 @@ _DURATION = re.compile(r"^REPORT .*?\tDuration: ([\d.]+) ms", re.MULTILINE)
 
 
 def measured(code: Code, events: Callable[[], Event], calls: int) -> list[float]:
-    """Milliseconds of each call that counts."""
+    """Return the milliseconds of each call after the warm-up."""
     with Emulator(code) as emulator:
         for _ in range(_WARM_UP + calls):
             emulator.succeed(events())
@@ -60,7 +62,7 @@ def measured(code: Code, events: Callable[[], Event], calls: int) -> list[float]
 
 
 def main() -> None:
-    """Measure each, print a table."""
+    """Measure each kind, and print a table."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("--calls", type=int, default=200)
     calls = arguments.parse_args().calls
@@ -76,7 +78,7 @@ def main() -> None:
             ) as rows,
         ):
             bridge.client("events").create_event_bus(Name="users")
-            plain = variables | {  # as the stack comes
+            plain = variables | {  # the stack's defaults
                 "MG_SPICEDB_HOST": "",
                 "MG_USERS_ES_URL": "eventbridge://users",
                 "AWS_ENDPOINT_URL_EVENTBRIDGE": bridge.url,

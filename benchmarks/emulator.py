@@ -1,6 +1,6 @@
-"""A function in Lambda's Runtime Interface Emulator with awslambdaric, started anew for each measurement."""
+"""A function in Lambda's Runtime Interface Emulator with awslambdaric. Each measurement starts a new one."""
 
-import http.client
+import asyncio
 import json
 import os
 import subprocess
@@ -12,16 +12,15 @@ from typing import Any, Self
 
 import psutil
 
-from local.install import rie_program
-from local.parts.postgres import free_port
+from local.gateway.environments import emulator
 
-_INVOKE = "/2015-03-31/functions/function/invocations"
+_SECONDS = 60
 _IMPORT = "import time; t = time.perf_counter(); import app; print(time.perf_counter() - t)"
 
 
 @dataclass(frozen=True)
 class Code:
-    """What a function consists of: its folder, what is unpacked to /opt, and its variables."""
+    """A function: its interpreter, its folder, the packages that Lambda unpacks to /opt, and its variables."""
 
     python: Path
     folder: Path
@@ -31,11 +30,11 @@ class Code:
 
     @property
     def log(self) -> Path:
-        """Where the function writes."""
+        """The file for the function's output."""
         return self.folder.with_suffix(self.suffix)
 
     def environment(self) -> dict[str, str]:
-        """The variables as Lambda sets them. Code on Lambda lies on a read-only disk: no bytecode is written."""
+        """Return the variables that Lambda sets. Lambda's disk is read-only, so Python writes no bytecode."""
         path = [self.folder, *(packages / "python" for packages in self.packages)]
         return {
             "PATH": os.environ["PATH"],
@@ -56,7 +55,7 @@ class Code:
         }
 
     def import_seconds(self) -> float:
-        """How long a new process takes to import the function."""
+        """Return the seconds in which a new process imports the function."""
         done = subprocess.run(
             [self.python, "-S", "-s", "-c", _IMPORT],
             env=self.environment(), cwd=self.folder, capture_output=True, text=True, check=False,
@@ -67,56 +66,55 @@ class Code:
 
 
 class Emulator:
-    """One execution environment of a function; ``started`` is when its process was asked for."""
+    """Runs one execution environment of a function. ``started`` is the time before its process starts."""
 
     def __init__(self, code: Code) -> None:
-        self._port, self._log = free_port(), code.log
-        command: list[str | Path] = [
-            rie_program(), "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{self._port}",
-            "--runtime-api-address", f"127.0.0.1:{free_port()}",
-            code.python, "-S", "-s", "-m", "awslambdaric", "app.lambda_handler",
-        ]  # fmt: skip
+        program = emulator.find_emulator()
+        if program is None:
+            raise RuntimeError("there is no emulator: `python3 local/install.py install sam` installs it")
+        self._log = code.log
+        self._loop = asyncio.Runner()
         with code.log.open("ab") as log:
-            self.started = time.perf_counter()
-            self._process = subprocess.Popen(
-                command, env=code.environment(), cwd=code.folder, stdout=log, stderr=subprocess.STDOUT
+            self._emulator = emulator.Emulator(
+                program,
+                [code.python, "-S", "-s", "-m", "awslambdaric", "app.lambda_handler"],
+                folder=code.folder,
+                variables=code.environment(),
+                stdout=log.fileno(),
+                stderr=log.fileno(),
             )
+            self._loop.get_loop()
+            self.started = time.perf_counter()
+            self._loop.run(self._emulator.start())
 
     def __enter__(self) -> Self:
-        """Nothing more: it starts with its making."""
+        """Return the environment, which the constructor has started."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it, and the function with it."""
-        self._process.terminate()
-        self._process.wait()
+        """End the environment."""
+        with self._loop:
+            self._loop.run(self._emulator.stop())
 
     def invoke(self, event: Mapping[str, Any]) -> Any:
-        """The answer to an event; the first one waits for the emulator, and starts the function."""
-        deadline = time.perf_counter() + 30
-        while True:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
-            try:
-                connection.request("POST", _INVOKE, json.dumps(event))
-                return json.loads(connection.getresponse().read() or b"null")
-            except ConnectionRefusedError:
-                pass
-            except (ConnectionError, http.client.HTTPException) as error:
-                log = self._log.read_text()[-3000:]
-                raise RuntimeError(f"{self._log.stem} ends without an answer: {self._process.poll()}\n{log}") from error
-            if time.perf_counter() > deadline or self._process.poll() is not None:
-                raise RuntimeError("the emulator does not start")
-            time.sleep(0.001)
+        """Return the answer to an event. The first one starts the function."""
+        call = self._emulator.invoke(json.dumps(event).encode())
+        try:
+            _, body = self._loop.run(asyncio.wait_for(call, _SECONDS))
+        except OSError as error:
+            log = self._log.read_text()[-3000:]
+            raise RuntimeError(f"{self._log.stem} ends without an answer: {error}\n{log}") from error
+        return json.loads(body or b"null")
 
     def succeed(self, event: Mapping[str, Any]) -> None:
-        """Invoke it; RuntimeError, with what it wrote, for an answer that is no success."""
+        """Invoke the function. Raise RuntimeError with its log if the answer is no success."""
         answer = self.invoke(event)
         status = answer.get("statusCode", 200) if isinstance(answer, dict) else 500
         if status >= 300 or "errorType" in answer:
             raise RuntimeError(f"{self._log.stem} answers {answer}\n{self._log.read_text()[-3000:]}")
 
     def peak_memory(self) -> float:
-        """MiB that the function's own process has held at most."""
-        (child,) = psutil.Process(self._process.pid).children()
+        """Return the most MiB that the function's own process has used."""
+        (child,) = psutil.Process(self._emulator.pid).children()
         status = Path(f"/proc/{child.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024

@@ -1,9 +1,9 @@
-"""Import time of each function: what its cold start pays before the first request.
+"""Import time of each function, which is a part of its cold start.
 
     python benchmarks/imports.py [operation ...]
 
-Each function is imported in fresh processes, as Lambda does; the figure is the fastest of five, less that of an empty
-process, beside the heavy packages that it loaded.
+A new process imports the function, as on Lambda. The figure is the fastest of five, minus the time of an empty process.
+The line also contains the heavy packages that the function loads.
 """
 
 import os
@@ -15,11 +15,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 _RUNS = 5
 _HEAVY = ("aws_lambda_powertools", "boto3", "grpc", "nats", "nacl", "psycopg", "pydantic", "sqlalchemy", "authzed")
-_TELL = f"import sys; print(*[name for name in {_HEAVY!r} if name in sys.modules])"
+_PRINT_HEAVY = f"import sys; print(*[name for name in {_HEAVY!r} if name in sys.modules])"
 
 
 def _seconds(code: str, folder: Path) -> tuple[float, str]:
-    """The fastest of the runs of ``code``, and what the last one printed."""
+    """Return the fastest run of ``code`` in seconds, and the output of the last one."""
     path = os.pathsep.join(
         [str(folder), *(str(ROOT / "layers" / name / "python") for name in ("common", "background"))]
     )
@@ -39,7 +39,7 @@ def main() -> None:
     names = sys.argv[1:] or sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
     bare, _ = _seconds("pass", ROOT)
     for name in names:
-        seconds, heavy = _seconds(f"import app; {_TELL}", ROOT / "functions" / name)
+        seconds, heavy = _seconds(f"import app; {_PRINT_HEAVY}", ROOT / "functions" / name)
         print(f"{name:24} {(seconds - bare) * 1000:5.0f} ms   {heavy}")
 
 

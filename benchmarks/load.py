@@ -1,16 +1,15 @@
 """Load: the running system beside the same API as a FastAPI monolith, in one run, as one Markdown table.
 
     make load        or: python benchmarks/load.py [--seconds 4] [--clients 1 16] [--users 1000] [--only login ...]
-        --project DIR   the system of another checkout, which has its own .venv: what it was before a change
-        --running DIR   a system that `make run` runs already, by its directory of data (.local)
+        --project DIR   the system of another checkout with its own .venv, for example from before a change
+        --running DIR   a system that `make run` already runs, by its data directory (.local)
 
-By default it starts a system of its own on free ports and with new data, beside a `make run`. The limits that would stop
-a benchmark are set aside by the service's own settings; an answer that is no success ends the run.
+By default, the program starts its own system on free ports with new data, even beside a `make run`. Settings of the
+service disable the limits that would stop a benchmark. An answer that is no success ends the run.
 
-CPU is that of all processes of a system, PostgreSQL's and those that have ended included, from the first request until
-nothing works any more, so that deliveries count too. The clients are cheap, and do not count. Memory is the proportional
-set size (PSS), after all of the load, and once idle processes have ended. Run it on a machine that does nothing else,
-and quote the ratios.
+CPU is that of all processes of a system, PostgreSQL and ended processes included, from the first request until all are
+idle. So deliveries count too. The clients do not count. Memory is the proportional set size (PSS), once after the load
+and once after idle processes have ended. Run the program on a machine that does nothing else, and quote the ratios.
 """
 
 import argparse
@@ -22,7 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from load_clients import Latencies, load
-from load_systems import ADMIN_PASSWORD, ROOT, System, monolith, our_system, started_system
+from load_monolith import monolith
+from load_ours import ADMIN_PASSWORD, our_system, started_system
+from load_system import System
+from people import ROOT
 
 IDLE_SECONDS = 90.0
 _HEADER = "| operation | clients | system | requests/s | p50 ms | p99 ms | CPU ms a request | of it PostgreSQL | first request ms |"
@@ -30,7 +32,7 @@ _HEADER = "| operation | clients | system | requests/s | p50 ms | p99 ms | CPU m
 
 @dataclass(frozen=True)
 class Figures:
-    """What an operation took under load: its latencies, and CPU seconds a request, all of it and PostgreSQL's."""
+    """An operation under load: its latencies, and CPU seconds a request, of the whole system and of PostgreSQL."""
 
     latencies: Latencies
     cpu: float
@@ -38,7 +40,7 @@ class Figures:
 
 
 def measure(system: System, name: str, clients: int, seconds: float) -> Figures:
-    """Put a load on one operation, after a short one that is not measured."""
+    """Put a load on one operation, after a short one that does not count."""
     operation = next(each for each in system.operations if each.name == name)
     load(system.port, operation, clients, seconds / 4)
     before = system.tree.settled_cpu()
@@ -50,7 +52,7 @@ def measure(system: System, name: str, clients: int, seconds: float) -> Figures:
 
 
 def row(name: str, clients: int, system: System, figures: Figures) -> str:
-    """One line of the table."""
+    """Return a line of the table."""
     latencies = figures.latencies
     milliseconds = [latencies.percentile(0.5), latencies.percentile(0.99), figures.cpu, figures.database_cpu]
     first = f"{system.first[name] * 1000:.0f}" if clients == 1 and name in system.first else ""
@@ -59,7 +61,7 @@ def row(name: str, clients: int, system: System, figures: Figures) -> str:
 
 
 def memory_table(systems: list[System]) -> Iterator[str]:
-    """The memory of every part in MB, when the load has ended and when nobody has asked for a while."""
+    """Return the memory of every part in MB, after the load and after an idle time."""
     at_end = [system.tree.memory() for system in systems]
     time.sleep(IDLE_SECONDS)
     yield f"\n| system | part | PSS MB at the end | {IDLE_SECONDS:.0f} s later |\n|---|---|---|---|"
@@ -72,10 +74,10 @@ def memory_table(systems: list[System]) -> Iterator[str]:
 
 @contextmanager
 def systems(options: argparse.Namespace) -> Iterator[list[System]]:
-    """The systems that are to be measured, started and filled."""
+    """Start and fill the systems to measure."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mg-load-")))
-        folder.chmod(0o711)  # PostgreSQL's own user goes through it
+        folder.chmod(0o711)  # PostgreSQL's own user must enter it
         local = options.running or stack.enter_context(started_system(options.project.resolve(), folder))
         found = [stack.enter_context(our_system(local.resolve(), options.users, options.password))]
         if not options.alone:
@@ -84,16 +86,18 @@ def systems(options: argparse.Namespace) -> Iterator[list[System]]:
 
 
 def main() -> None:
-    """Start the systems, put every load on each in turn, print the tables."""
+    """Start the systems, put every load on each in turn, and print the tables."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    arguments.add_argument("--seconds", type=float, default=4.0, help="how long each load lasts")
+    arguments.add_argument("--seconds", type=float, default=4.0, help="seconds of each load")
     arguments.add_argument("--clients", type=int, nargs="+", default=[1, 16])
-    arguments.add_argument("--users", type=int, default=1000, help="further accounts, for lists and searches")
-    arguments.add_argument("--project", type=Path, default=ROOT, help="the checkout whose system is started")
-    arguments.add_argument("--running", type=Path, help="the directory of data of a system that runs already")
-    arguments.add_argument("--password", default=ADMIN_PASSWORD, help="the administrator's, where it runs already")
+    arguments.add_argument("--users", type=int, default=1000, help="more accounts, for lists and searches")
+    arguments.add_argument("--project", type=Path, default=ROOT, help="the checkout whose system to start")
+    arguments.add_argument("--running", type=Path, help="the data directory of a system that runs already")
+    arguments.add_argument(
+        "--password", default=ADMIN_PASSWORD, help="the administrator's password of a running system"
+    )
     arguments.add_argument("--alone", action="store_true", help="without the monolith")
-    arguments.add_argument("--only", nargs="+", default=[""], help="parts of the names of the operations; default: all")
+    arguments.add_argument("--only", nargs="+", default=[""], help="parts of the operations' names; default: all")
     options = arguments.parse_args()
     with systems(options) as found:
         print(f"{_HEADER}\n{'|---' * _HEADER.count(' | ')}|---|", flush=True)

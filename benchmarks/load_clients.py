@@ -1,7 +1,7 @@
-"""Clients that keep their connections and cost little: all of them in one thread, on raw sockets.
+"""Clients that keep their connections and need little CPU: one thread runs all of them on raw sockets.
 
-Each client sends its next request when the answer to the last one is there. An answer that is no success ends the run:
-a system that refuses quickly must not look fast.
+Each client sends its next request after the answer to the last one. An answer that is no success ends the run: a system
+that refuses quickly must not look fast.
 """
 
 import json
@@ -19,7 +19,7 @@ _CHUNK = 65536
 
 @dataclass(frozen=True)
 class Operation:
-    """What is measured: `request` makes the bytes of a client's next request, `answered` gets the answer's body."""
+    """An operation to measure. `request` makes a client's next request. `answered` gets the body of its answer."""
 
     name: str
     request: Callable[[int], bytes]
@@ -28,28 +28,28 @@ class Operation:
 
 @dataclass(frozen=True)
 class Latencies:
-    """Seconds of every request, in the order of the answers, and the seconds that all of it took."""
+    """The seconds of every request in the order of the answers, and the seconds of the whole run."""
 
     each: list[float]
     seconds: float
 
     @property
     def rate(self) -> float:
-        """Requests a second."""
+        """The requests in a second."""
         return len(self.each) / self.seconds
 
     def percentile(self, share: float) -> float:
-        """The seconds within which this share of the requests was answered."""
+        """Return the seconds within which this share of the requests got an answer."""
         ordered = sorted(self.each)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-class RefusedError(Exception):
-    """An answer was no success; the text holds its status and body."""
+class Refused(Exception):
+    """An answer was no success. The text contains its status and body."""
 
 
 class _Client:
-    """One connection, and the answer that is coming on it."""
+    """One connection, and the answer that arrives on it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -63,9 +63,9 @@ class _Client:
         self._head_end = 0
 
     def send(self, request: bytes) -> None:
-        """Send a whole request."""
-        # The kernel would wait 40 ms before it acknowledges the first part of an answer that comes in two, and a server
-        # that has not set TCP_NODELAY waits for that.
+        """Send a request."""
+        # By default, the kernel acknowledges the first of two parts of an answer after 40 ms. A server without TCP_NODELAY
+        # waits for that before it sends the second part.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         self._received.clear()
         self._length = -1
@@ -73,10 +73,10 @@ class _Client:
         self.socket.sendall(request)
 
     def receive(self) -> bytes | None:
-        """Take what has come; the body once the answer is complete. Raises RefusedError."""
+        """Read the next bytes. Return the body if the answer is complete, else None. Raise Refused."""
         chunk = self.socket.recv(_CHUNK)
         if not chunk:
-            raise RefusedError("the connection was closed before the answer was complete")
+            raise Refused("the connection was closed before the answer was complete")
         self._received += chunk
         if self._length < 0:
             self._head_end = self._received.find(b"\r\n\r\n") + 4
@@ -88,11 +88,11 @@ class _Client:
         status = int(self._received[9:12])
         body = bytes(self._received[self._head_end :])
         if not 200 <= status < 300:
-            raise RefusedError(f"{status} {body.decode(errors='replace')}")
+            raise Refused(f"{status} {body.decode(errors='replace')}")
         return body
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self.socket.close()
 
 
@@ -112,7 +112,7 @@ def request(
     token: str = "",
     form: str = "",
 ) -> bytes:
-    """The bytes of a request with a JSON `body`, or with a `form`."""
+    """Return a request with a JSON `body`, or with a `form`."""
     content = form.encode() if form else b"" if body is None else json.dumps(body).encode()
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     if content:
@@ -124,7 +124,7 @@ def request(
 
 
 def ask(port: int, sent: bytes) -> tuple[Any, float]:
-    """Send one request on a connection of its own; the JSON answer, and how many seconds it took."""
+    """Send one request on a new connection. Return the JSON answer, and its seconds."""
     client = _Client(port)
     try:
         client.send(sent)
@@ -136,7 +136,7 @@ def ask(port: int, sent: bytes) -> tuple[Any, float]:
 
 
 def load(port: int, operation: Operation, clients: int, seconds: float) -> Latencies:
-    """Let `clients` ask for so long; requests under way at the end are waited for. Raises RefusedError."""
+    """Let `clients` send requests for `seconds`, and wait for the last answers. Raise Refused."""
     latencies: list[float] = []
     with ExitStack() as stack:
         poll = stack.enter_context(select.epoll())
@@ -152,7 +152,7 @@ def load(port: int, operation: Operation, clients: int, seconds: float) -> Laten
         while asking:
             events = poll.poll(_TIMEOUT)
             if not events:
-                raise RefusedError(f"no answer within {_TIMEOUT:.0f} s")
+                raise Refused(f"no answer within {_TIMEOUT:.0f} s")
             for descriptor, _ in events:
                 number, client = asking[descriptor]
                 if (body := client.receive()) is None:

@@ -1,8 +1,8 @@
-"""How long the check for common passwords takes: reading the list, and one check, also of passwords made to be slow.
+"""Time of the check for common passwords: reading the list, and checking one password, also passwords made to be slow.
 
     python benchmarks/password_check.py
 
-The figure of a check is the slowest password's fastest of 50 runs; the list is read in five fresh processes.
+The figure of a password is the fastest of 50 checks. The figure of the list is the fastest of five new processes.
 """
 
 import subprocess
@@ -22,27 +22,27 @@ started = time.perf_counter()
 common_passwords.is_common("xkqzwvrt")
 print((time.perf_counter() - started) * 1000)
 """
-# Each as long as a password may be (1024 bytes), but for the first two.
+# All but the first two have the greatest length of a password, 1024 bytes.
 _PASSWORDS = {
     "a passphrase": "correct horse 7 battery",
     "a decorated word": "Password2020!",
     "one letter": "a" * 1024,
     "a word, then digits": "password" + "1593570246" * 101,
     "digits around a short word": "7" * 510 + "love" + "7" * 510,
-    "repeated, but for the end": "abcd" * 255 + "abce",
+    "repeated, except for the end": "abcd" * 255 + "abce",
     "a word again and again": "password" * 128,
     "leet": "p4$$w0rd" * 128,
     "signs alone": "!@#$" * 256,
     "accents": "é" * 512,
     "combining marks": "a" + "\u0301\u0323" * 255,
-    "what becomes 18 characters each": "\ufdfa" * 341,
+    "each becomes 18 characters": "\ufdfa" * 341,
     "full width": "Ｐ" * 341,
     "letters beyond the BMP": "𝐩" * 256,
 }
 
 
 def _milliseconds(password: str) -> float:
-    """Milliseconds of one check, the fastest of 50."""
+    """Return the milliseconds of one check, the fastest of 50."""
     fastest = float("inf")
     for _ in range(50):
         started = time.perf_counter()
@@ -52,7 +52,7 @@ def _milliseconds(password: str) -> float:
 
 
 def main() -> None:
-    """Print the times of reading, and of each password."""
+    """Print the time of reading, and of each password."""
     environment = {"PYTHONPATH": str(LAYER)}
     reads = [
         float(subprocess.run([sys.executable, "-c", _READ], env=environment, check=True, capture_output=True).stdout)

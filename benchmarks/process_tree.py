@@ -1,4 +1,4 @@
-"""What a process and everything that it started have used: CPU seconds, and memory by parts. Linux only."""
+"""CPU seconds and memory of processes and all their children, by parts of the system. Linux only."""
 
 import os
 import re
@@ -11,7 +11,7 @@ _TICK = 1 / os.sysconf("SC_CLK_TCK")
 _QUIET_SECONDS = 0.5
 _QUIET_CPU = 0.02
 
-# What the command line of a part holds, and what it is called.
+# A text in the command line of a part, and the part's name.
 _PARTS = {
     "local.gateway": "gateway and functions",
     "local.auth": "Auth",
@@ -23,18 +23,18 @@ _PARTS = {
 
 
 class ProcessTree:
-    """The processes that begin at `roots`; those that have ended count as long as a process here has waited for them."""
+    """The processes from `roots` on. An ended process counts if its parent has waited for it."""
 
     def __init__(self, *roots: int) -> None:
-        """Look at the tree below these process ids."""
+        """Take the process ids of the roots."""
         self._roots = roots
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds by part, user and system, of all processes, and of their children that have ended."""
+        """Return CPU seconds by part, user and system, of all processes and of their ended children."""
         return self._by_part(_cpu)
 
     def settled_cpu(self, patience: float = 30.0) -> dict[str, float]:
-        """CPU seconds by part once nothing works any more: what requests have left to be done belongs to them."""
+        """Return CPU seconds by part when all processes are idle. So work that a request leaves for later counts too."""
         deadline = time.monotonic() + patience
         before = self.cpu()
         while time.monotonic() < deadline:
@@ -46,7 +46,7 @@ class ProcessTree:
         return before
 
     def memory(self) -> dict[str, float]:
-        """Proportional set size by part, in MB (1e6 bytes): pages that several processes share count once."""
+        """Return the proportional set size by part in MB (1e6 bytes). A page that processes share counts once."""
         return self._by_part(_pss)
 
     def _by_part(self, measure: Callable[[int], float]) -> dict[str, float]:
@@ -69,7 +69,7 @@ class ProcessTree:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the name, which may hold spaces; empty when the process is gone."""
+    """Return the fields of /proc/PID/stat after the name, which may contain spaces. An ended process has none."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -78,7 +78,7 @@ def _stat(pid: int) -> list[str]:
 
 def _parents() -> dict[int, int]:
     found = {}
-    for entry in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - it needs only names
         if entry.isdigit() and (fields := _stat(int(entry))):
             found[int(entry)] = int(fields[1])
     return found
@@ -92,14 +92,14 @@ def _cpu(pid: int) -> float:
 def _pss(pid: int) -> float:
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:  # it has ended
+    except OSError:  # the process has ended
         return 0.0
     found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
     return int(found[1]) * 1024 / 1e6 if found else 0.0
 
 
 def _part(pid: int, parents: dict[int, int]) -> str:
-    """The name of the part that a process belongs to: its own, or the nearest one above it that has one."""
+    """Return the part of a process: its own, or that of the nearest parent that has one."""
     while pid in parents:
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

@@ -2,9 +2,10 @@
 
     make benchmark        or: python benchmarks/search.py [--users 1000000] [--runs 15], with the layers in PYTHONPATH
 
-Upstream's statement is contract §3 and §6: ILIKE infixes, `COUNT(*) OVER()`, its own indexes only; it runs on a copy of
-the same rows in the table that upstream's migrations make. Ours is what the repository sends, with everything that its
-answer holds: for the login, that includes counting the attempt against its limits. Times are the server's and the driver's together, in milliseconds; quote the ratios.
+Upstream's statements are those of contract §3 and contract §6, with ILIKE infixes and `COUNT(*) OVER()`. They run on a
+copy of the same rows, in the table and with the indexes of upstream's migrations. Our statements are those of the
+repository, with everything that they do: a login also counts the attempt against its limits. Times are in milliseconds,
+of server and driver together. Quote the ratios.
 """
 
 import argparse
@@ -49,7 +50,7 @@ ANALYZE public.users"""
 
 
 def _median(run: Callable[[], Any], runs: int) -> float:
-    """Milliseconds; NaN when the statement was refused by the role's time limit."""
+    """Return the median in milliseconds, or NaN if the time limit of the role ends the statement."""
     from users.errors import BadRequest
 
     times = []
@@ -59,15 +60,29 @@ def _median(run: Callable[[], Any], runs: int) -> float:
             run()
         except BadRequest:
             return float("nan")
-        if number >= 2:  # the first two warm caches and plans
+        if number >= 2:  # the first two fill caches and plans
             times.append((time.perf_counter() - started) * 1000)
         if time.perf_counter() - started > 1 and number >= 2:
             break
     return statistics.median(times)
 
 
+def _cursor(position: int) -> str:
+    """Return the cursor of the page after so many rows."""
+    from users.rules.cursor import Cursor, Place
+
+    with psycopg.connect(os.environ["BENCHMARK_CONNINFO"]) as connection:
+        found = connection.execute(
+            "SELECT COALESCE(updated_at, created_at)::text, id FROM users ORDER BY 1 DESC OFFSET %s LIMIT 1",
+            (position,),
+        ).fetchone()
+    assert found is not None
+    place = Place(operation="list_users", order="updated_at", descending=True)
+    return Cursor(value=found[0], id=found[1]).encode(place)
+
+
 def _cases(users: int, admin: str) -> list[tuple[str, str, int, Callable[[], Any]]]:
-    """Name, upstream's condition and offset, and our call."""
+    """Return name, upstream's condition and offset, and our call of each case."""
     from users.repository import logins, pages
     from users.rules.listing import read_listing, read_search
     from users.rules.query_string import Query
@@ -80,21 +95,6 @@ def _cases(users: int, admin: str) -> list[tuple[str, str, int, Callable[[], Any
 
     def searched(query: str) -> Callable[[], Any]:
         return lambda: pages.search_users(admin, read_search(Query(query)))
-
-    def cursor() -> str:
-        from users.rules.cursor import Cursor, Place
-
-        moment = (
-            psycopg.connect(os.environ["BENCHMARK_CONNINFO"])
-            .execute(
-                "SELECT COALESCE(updated_at, created_at)::text, id FROM users ORDER BY 1 DESC OFFSET %s LIMIT 1",
-                (deep,),
-            )
-            .fetchone()
-        )
-        assert moment is not None
-        place = Place(operation="list_users", order="updated_at", descending=True)
-        return Cursor(value=moment[0], id=moment[1]).encode(place)
 
     with psycopg.connect(os.environ["BENCHMARK_CONNINFO"]) as connection:
         found = connection.execute("SELECT username, email FROM users ORDER BY id OFFSET 1000 LIMIT 1").fetchone()
@@ -113,13 +113,13 @@ def _cases(users: int, admin: str) -> list[tuple[str, str, int, Callable[[], Any
             listed("metadata=%7B%22site%22%3A77%7D"),
         ),
         ("list: 90 % deep, offset", "u.status = 0", deep, listed(f"offset={deep}")),
-        ("list: 90 % deep, cursor", "u.status = 0", deep, listed(f"cursor={cursor()}")),
+        ("list: 90 % deep, cursor", "u.status = 0", deep, listed(f"cursor={_cursor(deep)}")),
         ("login by e-mail", f"u.email = '{email}'", 0, lambda: logins.begin_login(email, "192.0.2.1")),
     ]
 
 
 def main() -> None:
-    """Build the tables, run every case on both, print a table."""
+    """Make the tables, run every case on both, and print the results."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--users", type=int, default=1_000_000)
     arguments.add_argument("--runs", type=int, default=15)
@@ -140,7 +140,7 @@ def _run(server: PostgresServer, users: int, runs: int) -> None:
     }
     from background.setup.schema import migrate
 
-    migrate("0005")  # the indexes of search are built over the rows: that takes less than feeding them row by row
+    migrate("0005")  # later migrations make the indexes of search: that is faster after the rows than before
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
         connection.execute(ROWS, {"users": users})

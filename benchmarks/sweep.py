@@ -1,14 +1,15 @@
-"""Removing accounts whose grace period is over: upstream's method beside ours, in one run, on one server.
+"""Removal of accounts whose grace period is over: upstream's method beside ours, in one run on one server.
 
     make benchmark        or: python benchmarks/sweep.py [--due 100000] [--upstream 5000], with the layers in PYTHONPATH
 
-Upstream's method is contract §4.6: a page of at most 100, newest first, counted as its lists are; then, for each account,
-the calls to Domains and SpiceDB and one DELETE whose cascade takes the verifications. It runs on the same rows in the
-tables that upstream's migrations make, for the first `--upstream` of them: it takes too long for all. Ours removes all of
-them, and with them more: mail tokens, known addresses, limits, undelivered mails; and it tells of each in the outbox.
+Upstream's method is contract §4.6. It reads a page of at most 100, newest first, with a count like its lists. For each
+account, it calls Domains and SpiceDB, and sends one DELETE that cascades to the verifications. Here it removes only the
+first `--upstream` accounts, because all would take too long, from tables that upstream's migrations make. Our method
+removes all accounts, also their mail tokens, known addresses, limits and undelivered mails, and records each removal in
+the outbox.
 
-Without the other services, the database alone is measured; with them, both methods call local/auth, which is one process
-of Python and no SpiceDB: it is what limits ours then. Quote the ratios.
+The first line measures only the database. In the second line, both methods call local/auth, a single Python process
+instead of SpiceDB, which limits our method. Quote the ratios.
 """
 
 import argparse
@@ -55,13 +56,13 @@ ORDER BY COALESCE(u.updated_at, u.created_at) DESC, u.id DESC LIMIT 100 OFFSET 0
 
 
 def _resident() -> float:
-    """MiB of this process."""
+    """Return the MiB of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _upstream(connection: psycopg.Connection, most: int) -> float:
-    """Accounts in a second, of the first ``most``."""
+    """Remove the first ``most`` accounts, and return the accounts in a second."""
     from users.steps.purge import detach
 
     removed, started = 0, time.perf_counter()
@@ -74,7 +75,7 @@ def _upstream(connection: psycopg.Connection, most: int) -> float:
 
 
 def _ours(due: int) -> tuple[float, list[float]]:
-    """Accounts in a second, and the memory at the start, in the middle and at the end."""
+    """Remove all accounts. Return the accounts in a second, and the memory at start, middle and end."""
     from background.removal.sweep import count_due, sweep
 
     resident = [_resident()]
@@ -114,7 +115,7 @@ def _run(server: PostgresServer, name: str, due: int, upstream: int) -> None:
 
 
 def _durable(folder: Path) -> PostgresServer:
-    """A server that flushes each commit to the disk, as any that keeps accounts does."""
+    """Return a server that flushes each commit to the disk, as in production."""
     folder.chmod(0o711)
     return PostgresServer(folder / "data", None, folder / "postgres.log")
 
@@ -132,7 +133,7 @@ def _forget() -> None:
 
 
 def main() -> None:
-    """Measure with and without the other services, and print a table."""
+    """Measure without and with the other services, and print a table."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--due", type=int, default=100_000)
     arguments.add_argument("--upstream", type=int, default=5_000)

@@ -1,8 +1,8 @@
-"""How long a takeover of many users takes, and how long requests wait meanwhile.
+"""Time of a takeover of many users, and the longest wait of a request during it.
 
 PYTHONPATH=.:layers/common/python:layers/background/python .venv/bin/python benchmarks/takeover.py --users 100000
 
-A writer updates one row after the other all the time, as requests do; its slowest statement is printed.
+Meanwhile, a writer updates one row after the other, like requests. The output contains its slowest statement.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from tests.takeover import upstream
 
 
 def main() -> None:
-    """Build upstream's database, take it over, print the times."""
+    """Make upstream's database, take it over, and print the times."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--users", type=int, default=100_000)
     options = arguments.parse_args()

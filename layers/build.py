@@ -1,10 +1,10 @@
-"""Build a layer for Lambda without Docker and without the target's interpreter; `sam build` runs it.
+"""Build a layer for Lambda without Docker and without the target's interpreter. `sam build` runs this module.
 
     python3 -m layers.build [--architecture arm64|x86_64] [--python 3.13] SOURCE ARTIFACTS
 
-SOURCE is a layer's folder: `requirements.txt`, a `python` folder, or both; ARTIFACTS becomes the layer. Wheels are
-chosen by platform, what no function imports is left out, and everything is compiled, because importing without bytecode
-takes about three times as long. Runs with the standard library only.
+SOURCE is a layer's folder with `requirements.txt`, a `python` folder, or both. ARTIFACTS becomes the layer. The build
+chooses wheels by platform and removes files that no function imports. It compiles every module, because an import
+without bytecode takes about three times as long. It needs only the standard library.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from layers.bytecode import compile_all
 from layers.release import write_release
 
 LAMBDA_PYTHON = "3.13"
-# Lambda's name of an architecture, and everybody else's.
+# Lambda's name of an architecture, and the name in wheels.
 MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
-# Packages call their wheels by the oldest C library they run on; Lambda's python3.13 has glibc 2.34.
+# The name of a wheel contains the oldest C library that the wheel runs on. Lambda's python3.13 has glibc 2.34.
 _PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
 
-# Within a layer's `python` folder, as globs. What is here is imported by nothing that the functions import.
+# Globs within a layer's `python` folder. No module that the functions import imports any of these files.
 _UNUSED = (
     "bin",
     "**/*.pyi",
@@ -35,18 +35,18 @@ _UNUSED = (
     "**/*.pyx",
     "**/*.proto",
     "**/tests",
-    # importlib.metadata reads METADATA and entry_points.txt; licences stay with what they are for
+    # importlib.metadata reads METADATA and entry_points.txt. Licences stay with their packages
     *(f"*.dist-info/{name}" for name in ("RECORD", "WHEEL", "INSTALLER", "REQUESTED", "top_level.txt", "sboms")),
-    # what runs at the operator's: `python -m users` and the gRPC server
+    # an operator's machine runs these: `python -m users` and the gRPC server
     "users/__main__.py",
     "background/cli",
     "background/users_service",
-    # cffi at run time is _cffi_backend alone; these two are its compiler
+    # at run time cffi needs only _cffi_backend. These two are its compiler
     "cffi",
     "cffi-*.dist-info",
     "pycparser",
     "pycparser-*.dist-info",
-    # Logger and Metrics import no utility but jmespath_utils
+    # of the utilities, Logger and Metrics import only jmespath_utils
     "aws_lambda_powertools/event_handler",
     "aws_lambda_powertools/utilities/[!_j]*",
     "grpc/beta",
@@ -56,12 +56,12 @@ _UNUSED = (
     "alembic/templates",
 )
 
-# psycopg asks importlib.metadata for its version, a sixth of the time to import it; a layer's never changes.
+# psycopg asks importlib.metadata for its version, a sixth of its import time. In a layer the version never changes.
 _VERSIONS = {"psycopg": "psycopg/version.py", "psycopg-binary": "psycopg_binary/version.py"}
 
 
 def build(source: Path, artifacts: Path, architecture: str, python: str) -> None:
-    """Fill ``artifacts/python``; CalledProcessError when pip cannot install or a file cannot be compiled."""
+    """Fill ``artifacts/python``. Raise CalledProcessError if pip fails, or if a file cannot be compiled."""
     packages = artifacts / "python"
     packages.mkdir(parents=True, exist_ok=True)
     if (source / "requirements.txt").exists():
@@ -84,7 +84,7 @@ def _install(requirements: Path, packages: Path, architecture: str, python: str)
     command = [
         sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore",
         "--no-input", "--no-compile", "--require-hashes",
-        "--no-deps",  # a lock file is complete
+        "--no-deps",  # the lock file is complete
         "--only-binary=:all:", "--implementation=cp", f"--python-version={python}", *platforms,
         f"--target={packages}", f"--requirement={requirements}",
     ]  # fmt: skip
@@ -92,7 +92,7 @@ def _install(requirements: Path, packages: Path, architecture: str, python: str)
 
 
 def _matching(folder: Path, patterns: Sequence[str]) -> Iterator[Path]:
-    """The paths under ``folder`` that match, those of a removed folder left out."""
+    """Yield the paths under ``folder`` that match and still exist."""
     for pattern in patterns:
         for path in sorted(folder.glob(pattern)):
             if path.exists():
@@ -100,12 +100,12 @@ def _matching(folder: Path, patterns: Sequence[str]) -> Iterator[Path]:
 
 
 def main() -> int:
-    """Build what the command line names; the exit status."""
+    """Build the layer that the command line names. Return the exit status."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("source", type=Path)
     arguments.add_argument("artifacts", type=Path)
     arguments.add_argument("--architecture", choices=sorted(MACHINES), default="arm64")
-    arguments.add_argument("--python", default=LAMBDA_PYTHON, help="the version of Lambda's Python, as 3.13")
+    arguments.add_argument("--python", default=LAMBDA_PYTHON, help="version of Lambda's Python, such as 3.13")
     options = arguments.parse_args()
     try:
         build(options.source.resolve(), options.artifacts.resolve(), options.architecture, options.python)

@@ -1,9 +1,9 @@
-"""Bytecode for another Python than the one that runs: by an interpreter of that version, wherever one is found.
+"""Compile bytecode for another version of Python than the running one, by an interpreter of that version.
 
-Looked for: this Python, ``python3.13`` on PATH, pyenv's versions, and for 3.13 the npm package pyodide, which is
-CPython in WebAssembly (``make build`` installs it). The bytecode is of the kind that is never checked against its
-source: a zip file changes the times that the usual kind goes by, and reading a source to check its hash costs what
-bytecode saves.
+The search for an interpreter covers this Python, ``python3.13`` on PATH, pyenv's versions, and for 3.13 the npm package
+pyodide (``make build`` installs it), which is CPython in WebAssembly. Python never compares this bytecode with its
+source. The usual kind compares times, which a zip file changes. The third kind compares hashes, and reading the source
+for that costs as much as bytecode saves.
 """
 
 import json
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# Where Lambda unpacks a layer: tracebacks name these files, and an import need not rename them.
+# Lambda unpacks a layer here. Tracebacks name these files, and an import need not rewrite the names.
 LAYER_ROOT = "/opt"
 _PYODIDE = Path(__file__).resolve().parents[1] / "local" / "tools" / "pyodide"
 _PYODIDES_PYTHON = "3.13"
@@ -22,24 +22,24 @@ _VERSION = "import sys; print(*sys.version_info[:2], sep='.')"
 
 
 def compile_all(packages: Path, python: str) -> None:
-    """Compile the ``python`` folder of a layer, and say by what; CalledProcessError for a file that is no Python."""
+    """Compile the ``python`` folder of a layer. Raise CalledProcessError for a file with a syntax error."""
     compiler = next(_compilers(python), None)
     if compiler is None:
         print(
             f"no Python {python} found: built WITHOUT BYTECODE, and cold starts will take about three times as long."
-            f" `make build` brings one; python{python} on PATH is taken too.",
+            f" `make build` installs one, and a python{python} on PATH works as well.",
             flush=True,
         )
         return
-    print("bytecode by", *compiler, flush=True)  # standard output is what sam shows
+    print("bytecode by", *compiler, flush=True)  # sam shows standard output only
     paths: list[str | Path] = ["-s", packages.parent, "-p", LAYER_ROOT, packages]
-    # The seed, and one process: the same source gives the same bytes, so that an unchanged layer is not uploaded again.
+    # With a fixed seed and one process, the same source gives the same bytes. So sam uploads only changed layers.
     command = [*compiler, "-q", "--invalidation-mode", "unchecked-hash", *paths]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": "0"})
 
 
 def interpreter(python: str) -> Path | None:
-    """An interpreter of version ``python`` (such as 3.13) on this machine, None where there is none."""
+    """Return an interpreter of version ``python`` (such as 3.13) on this machine, or None."""
     candidates = [sys.executable, shutil.which(f"python{python}")]
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     candidates += sorted(map(str, pyenv.glob(f"versions/{python}.*/bin/python")))
@@ -47,7 +47,7 @@ def interpreter(python: str) -> Path | None:
 
 
 def _compilers(python: str) -> Iterator[list[str | Path]]:
-    """Commands that take compileall's arguments, the fastest first."""
+    """Yield commands that accept compileall's arguments, the fastest first."""
     if native := interpreter(python):
         yield [native, "-m", "compileall"]
     if python == _PYODIDES_PYTHON and (node := _node()):
@@ -55,7 +55,7 @@ def _compilers(python: str) -> Iterator[list[str | Path]]:
 
 
 def _node() -> str | None:
-    """The node that pyodide was installed for, None where it is not installed."""
+    """Return the node that pyodide was installed for, or None if pyodide is not installed."""
     try:
         installed = json.loads((_PYODIDE / "node_modules" / ".installed.json").read_text())
     except (OSError, ValueError):
@@ -65,7 +65,7 @@ def _node() -> str | None:
 
 
 def _version(path: str) -> str:
-    """The version of an interpreter; "" when it does not run (a shim of pyenv for a version that is not in use)."""
+    """Return an interpreter's version, or "" if it does not run (pyenv's shim of a version that is not in use)."""
     if path == sys.executable:
         return f"{sys.version_info.major}.{sys.version_info.minor}"
     done = subprocess.run([path, "-I", "-c", _VERSION], capture_output=True, text=True, check=False)

@@ -1,8 +1,8 @@
-"""Which release a build is of: the newest tag and the commit, and when it was built. ``users.release`` reads it.
+"""Record the commit and the time of a build in the layer, for ``users.release``.
 
-The time makes each build another layer, and so, when it is deployed, another version of every function. Without it a
-deployment that changes parameters alone would change nothing that runs: SAM makes no new version for another value of a
-parameter (aws/serverless-application-model issue 3820), and the alias would lead to the one with the old variables.
+The time gives each build its own layer, and so each deployment a new version of every function. SAM publishes no new
+version when only the value of a parameter changes (aws/serverless-application-model issue 3820). Without the time, the
+alias would still lead to the version with the old variables after such a deployment.
 """
 
 import json
@@ -11,21 +11,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-_SOURCES = ("functions", "layers")  # what is deployed
+_SOURCES = ("functions", "layers")  # the deployed code
 
 
 def write_release(users: Path) -> None:
-    """Write ``release.json`` into the package ``users``: without a commit where ROOT is no checkout."""
+    """Write ``release.json`` into the package ``users``, without a commit if ROOT is no checkout."""
     release = {"build_time": f"{datetime.now(UTC):%Y-%m-%d_%H:%M:%S}"}
     if commit := _git("log", "-1", "--abbrev=8", "--format=%h", "--", *_SOURCES):
         release["commit"] = commit + ("-dirty" if _git("status", "--porcelain", "--", *_SOURCES) else "")
-    if version := _git("describe", "--tags", "--abbrev=0"):
-        release["version"] = version
     (users / "release.json").write_text(json.dumps(release))
 
 
 def _git(*arguments: str) -> str:
-    """What git prints; nothing where it cannot tell."""
+    """Return the output of git. It is empty if git fails or is missing."""
     try:
         done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=False)
     except OSError:

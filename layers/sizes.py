@@ -1,8 +1,8 @@
-"""How large the layers of a build are, and their packages, beside Lambda's limits (`make size`).
+"""Print the sizes of a build's layers and packages, and compare them with Lambda's limits (`make size`).
 
     python3 -m layers.sizes .aws-sam/build
 
-Exit status 1 when a limit is passed.
+The exit status is 1 if a layer is too large.
 """
 
 import sys
@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MIB = 1024 * 1024
-# Of a function with all its layers (Lambda, "Deployment package size"), and the project's own of its dependencies.
+# Lambda's limit of a function with all its layers ("Deployment package size"), and our own limit of the dependencies.
 LAMBDA_LIMIT = 250 * MIB
 DEPENDENCIES_LIMIT = 50 * MIB
 _SHOWN = 0.2 * MIB
 
 
 def packages(layer: Path) -> dict[str, tuple[int, int]]:
-    """Bytes unzipped and zipped of each top-level package of a layer, its metadata and bytecode included."""
+    """Return the bytes of each top-level package of a layer, unzipped and zipped, with metadata and bytecode."""
     unzipped: Counter[str] = Counter()
     zipped: Counter[str] = Counter()
     for file in _files(layer):
@@ -31,7 +31,7 @@ def packages(layer: Path) -> dict[str, tuple[int, int]]:
 
 
 def unzipped_size(layer: Path) -> int:
-    """Bytes of a layer, unzipped."""
+    """Return the bytes of a layer, unzipped."""
     return sum(file.stat().st_size for file in _files(layer))
 
 
@@ -40,7 +40,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _package(path: Path) -> str:
-    """The package that a file belongs to; single modules by their name, metadata together."""
+    """Return the package of a file. A single module counts by its name, and all metadata count together."""
     top = path.parts[0]
     if top.endswith(".dist-info"):
         return "*.dist-info"
@@ -48,7 +48,7 @@ def _package(path: Path) -> str:
 
 
 def main() -> int:
-    """Print the table; 1 when something is too large."""
+    """Print the table. Return 1 if a layer is too large."""
     layers = sorted(Path(sys.argv[1]).glob("*Layer"))
     if not layers:
         print(f"no layers in {sys.argv[1]}: run `make build`", file=sys.stderr)

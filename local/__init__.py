@@ -1,1 +1,1 @@
-"""The whole system on one machine: the parts that the service talks to, without Docker and without AWS."""
+"""The whole system on one machine, without Docker and without AWS."""

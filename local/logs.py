@@ -1,29 +1,29 @@
-"""The log files of the parts: set aside at each start and when they have grown, a few of each kept.
+"""The log files of the parts: moved aside at each start and when they are large. A few of each remain.
 
-The parts write to files that they inherit, and would go on writing to one that is renamed. So a log that has grown is
-copied, and then emptied: the parts append, and go on at the beginning.
+A running part keeps its file open, and would go on writing to a renamed one. So a large log is copied and then emptied.
+The part appends, and goes on at the beginning.
 """
 
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
-MOST_BYTES = 10 * 1024 * 1024  # of one file, and of what a part may write between two looks
-KEPT = 3  # older ones of each: part.log.1 is the newest
+MOST_BYTES = 10 * 1024 * 1024  # of one file
+KEPT = 3  # older files of each part. part.log.1 is the newest.
 
 
 def set_aside(log: Path) -> None:
-    """Let a part begin a new log: the one that is there becomes the newest of the older ones."""
+    """Rename a log to the newest of the older ones, so that its part begins a new one."""
     if log.exists():
         _make_room(log)
         log.rename(_older(log, 1))
 
 
 def keep_small(log: Path) -> None:
-    """Set aside what is in a log that a part writes to, when it is large.
+    """Copy a log to the newest of the older ones and empty it, if it is large and its part runs.
 
-    A line that the part writes between the end of the copy and the emptying is lost: that is far below a millisecond.
-    On a disk that is full all of it is dropped, which makes room for what the parts have to keep.
+    A line is lost if the part writes it between the copy and the emptying, a moment far below a millisecond. On a full
+    disk the whole log is lost, which makes room for the parts' data.
     """
     with suppress(FileNotFoundError):
         if log.stat().st_size < MOST_BYTES:

@@ -8,8 +8,9 @@ from typing import Any
 
 import boto3
 
-from local.parts.postgres import free_port
-from local.parts.process import Launch, Part, spawn
+from local.parts.launch import Launch, spawn
+from local.parts.process import Part
+from local.serving.sockets import free_port
 
 
 class AwsServer(Part):

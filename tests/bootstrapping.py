@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from local.parts.postgres import SUPERUSER, PostgresServer
+from local.parts.postgres import PostgresServer
+from local.parts.postgres_databases import SUPERUSER
 from tests.service import ROOT, Service, handler, lambda_context
 
 ADMINISTRATOR = {"MG_USERS_ADMIN_EMAIL": "root@example.com", "MG_USERS_ADMIN_PASSWORD": "an operator chose this"}

@@ -16,8 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from local.parts.postgres import free_port
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
+from local.serving.sockets import free_port
 from tests.local.processes import eventually
 
 SHIPPED = ROOT / "local/nginx/users.conf"

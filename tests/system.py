@@ -12,8 +12,8 @@ import psycopg
 
 from local.environment import template_parameters
 from local.parts.gateway import Gateway
-from local.parts.postgres import free_port
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
+from local.serving.sockets import free_port
 from tests.deliveries import Mail, mails_to
 from tests.local.processes import eventually
 from tests.service import PASSWORD, registration

@@ -1,8 +1,8 @@
 """The same kind of service as its usual monolith: FastAPI, Mangum, SQLAlchemy and fastapi-users, on PostgreSQL.
 
-Registration, login, the own profile and its change are fastapi-users' own routers, on its own table with an account's
-usual fields added; lists and the profiles of others are written as its documentation does. Passwords are hashed by
-argon2id with the parameters of ours. ``DATABASE_URL`` names the database, ``SECRET`` the key of the tokens.
+fastapi-users' own routers serve registration, login, the own profile and its change, on its own table with an account's
+usual fields. Lists and the profiles of others follow its documentation. argon2id hashes passwords with our parameters.
+``DATABASE_URL`` is the database, ``SECRET`` the key of the tokens.
 """
 
 import os
@@ -30,7 +30,7 @@ sessions = async_sessionmaker(engine, expire_on_commit=False)
 
 
 class Base(DeclarativeBase):
-    """The tables."""
+    """Base of the tables."""
 
 
 class User(SQLAlchemyBaseUserTableUUID, Base):
@@ -47,7 +47,7 @@ class User(SQLAlchemyBaseUserTableUUID, Base):
 
 
 class UserRead(schemas.BaseUser[uuid.UUID]):
-    """An account as it is answered."""
+    """An account in an answer."""
 
     username: str
     first_name: str
@@ -58,7 +58,7 @@ class UserRead(schemas.BaseUser[uuid.UUID]):
 
 
 class UserCreate(schemas.BaseUserCreate):
-    """What registers an account."""
+    """The body of a registration."""
 
     username: str = Field(min_length=3, max_length=254)
     first_name: str = Field(default="", max_length=254)
@@ -68,7 +68,7 @@ class UserCreate(schemas.BaseUserCreate):
 
 
 class UserUpdate(schemas.BaseUserUpdate):
-    """What changes one."""
+    """The body of a change."""
 
     username: str | None = Field(default=None, min_length=3, max_length=254)
     first_name: str | None = Field(default=None, max_length=254)
@@ -87,14 +87,14 @@ class Page(schemas.BaseModel):
 
 
 class UserManager(UUIDIDMixin, BaseUserManager[User, uuid.UUID]):
-    """fastapi-users' logic."""
+    """The logic of fastapi-users."""
 
     reset_password_token_secret = os.environ["SECRET"]
     verification_token_secret = os.environ["SECRET"]
 
 
 async def session() -> AsyncIterator[AsyncSession]:
-    """A session for a request."""
+    """Yield a session for a request."""
     async with sessions() as opened:
         yield opened
 
@@ -103,13 +103,13 @@ Session = Annotated[AsyncSession, Depends(session)]
 
 
 async def user_manager(opened: Session) -> AsyncIterator[UserManager]:
-    """The logic on a request's session; argon2id with 19 MiB, 2 passes, 1 lane."""
+    """Yield the logic on a request's session, with argon2id of 19 MiB, 2 passes and 1 lane."""
     hasher = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19456, parallelism=1),))
     yield UserManager(SQLAlchemyUserDatabase(opened, User), PasswordHelper(hasher))
 
 
 def strategy() -> JWTStrategy[User, uuid.UUID]:
-    """Access tokens for an hour."""
+    """Make access tokens for an hour."""
     return JWTStrategy(secret=os.environ["SECRET"], lifetime_seconds=3600)
 
 
@@ -126,7 +126,7 @@ app.include_router(users.get_verify_router(UserRead), prefix="/auth", tags=["aut
 
 @app.get("/users", tags=["users"])
 async def list_users(_: Administrator, opened: Session, offset: int = 0, limit: int = 10) -> Page:
-    """A page of accounts, the newest first."""
+    """Return a page of accounts, the newest first."""
     total = await opened.scalar(select(func.count()).select_from(User))
     found = await opened.scalars(select(User).order_by(User.created_at.desc()).offset(offset).limit(limit))
     return Page(total=total or 0, offset=offset, limit=limit, users=[UserRead.model_validate(user) for user in found])
@@ -136,7 +136,7 @@ async def list_users(_: Administrator, opened: Session, offset: int = 0, limit: 
 async def search_users(
     _: Annotated[User, Depends(users.current_user(active=True))], opened: Session, username: str, limit: int = 10
 ) -> Page:
-    """Accounts by a part of their username."""
+    """Return accounts by a part of their username."""
     if len(username) < 3:
         raise HTTPException(400, "too short")
     found = await opened.scalars(select(User).where(User.username.contains(username)).limit(limit))
@@ -149,7 +149,7 @@ app.include_router(users.get_users_router(UserRead, UserUpdate), prefix="/users"
 
 @app.get("/health")
 async def health() -> dict[str, str]:
-    """That it answers."""
+    """Return that the service works."""
     return {"status": "pass"}
 
 

@@ -1,4 +1,4 @@
-"""Credentials that users make for programs: personal access tokens and API keys (contract §5.5, §5.6)."""
+"""Credentials that users make for programs: personal access tokens and API keys (contract §5.5 and contract §5.6)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PersonalAccessToken:
 
     @classmethod
     def new(cls, user_id: uuid.UUID) -> PersonalAccessToken:
-        """Make one that nobody has."""
+        """Make a new token."""
         token_id = uuid.uuid4()
         ids = base64.b64encode(user_id.bytes + token_id.bytes).decode()
         secret = "".join(secrets.choice(_SECRET_ALPHABET) for _ in range(_SECRET_LENGTH))
@@ -39,7 +39,7 @@ class PersonalAccessToken:
 
     @classmethod
     def parse(cls, text: str) -> PersonalAccessToken:
-        """Read the ids from the token's text. Raises Unauthenticated when it has another form."""
+        """Read the ids from the token's text. Raise Unauthenticated if it has another form."""
         try:
             prefix, encoded, _secret = text.split("_", 2)
             ids = base64.b64decode(encoded, validate=True)
@@ -51,12 +51,12 @@ class PersonalAccessToken:
 
     @property
     def hash(self) -> bytes:
-        """What is kept of it."""
+        """The SHA-256 digest, which the database contains instead of the text."""
         return hashlib.sha256(self.text.encode()).digest()
 
 
 def record_pat(connection: Connection, pat: PersonalAccessToken, name: str, expires_at: int | None) -> None:
-    """Keep a new token; `expires_at` in Unix seconds, None = never."""
+    """Record a new token. `expires_at` is in Unix seconds, and None for a token that never expires."""
     connection.execute(
         "INSERT INTO auth.personal_access_tokens (id, user_id, name, secret_hash, expires_at)"
         " VALUES (%s, %s, %s, %s, to_timestamp(%s))",
@@ -65,7 +65,7 @@ def record_pat(connection: Connection, pat: PersonalAccessToken, name: str, expi
 
 
 def check_pat(connection: Connection, pat: PersonalAccessToken, now: float) -> None:
-    """Raise NotFound, Unauthenticated, TokenRevoked or TokenExpired unless the token is good."""
+    """Raise NotFound, Unauthenticated, TokenRevoked or TokenExpired unless the token is valid at `now`."""
     row = connection.execute(
         "SELECT secret_hash, revoked_at IS NOT NULL, coalesce(expires_at <= to_timestamp(%s), false)"
         " FROM auth.personal_access_tokens WHERE id = %s AND user_id = %s",
@@ -83,7 +83,7 @@ def check_pat(connection: Connection, pat: PersonalAccessToken, now: float) -> N
 
 
 def revoke_pat(connection: Connection, pat_id: uuid.UUID) -> bool:
-    """Revoke for good. False when there is no such token."""
+    """Revoke a token. Return False if there is none with this id."""
     return bool(
         connection.execute(
             "UPDATE auth.personal_access_tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = %s",
@@ -93,7 +93,7 @@ def revoke_pat(connection: Connection, pat_id: uuid.UUID) -> bool:
 
 
 def record_api_key(connection: Connection, key_id: str, user_id: str, name: str, expires_at: int | None) -> None:
-    """Keep a new API key's id; `expires_at` in Unix seconds, None = never."""
+    """Record a new API key. `expires_at` is in Unix seconds, and None for a key that never expires."""
     connection.execute(
         "INSERT INTO auth.api_keys (id, user_id, name, expires_at) VALUES (%s, %s, %s, to_timestamp(%s))",
         [key_id, user_id, name, expires_at],
@@ -101,14 +101,14 @@ def record_api_key(connection: Connection, key_id: str, user_id: str, name: str,
 
 
 def check_api_key(connection: Connection, key_id: str) -> None:
-    """Raise TokenRevoked unless the key is on record and not revoked; expiry is the JWT's."""
+    """Raise TokenRevoked unless the key is on record and not revoked. The JWT itself contains the expiry."""
     row = connection.execute("SELECT FROM auth.api_keys WHERE id = %s AND revoked_at IS NULL", [key_id]).fetchone()
     if row is None:
         raise TokenRevoked
 
 
 def revoke_api_key(connection: Connection, key_id: str) -> bool:
-    """Revoke for good. False when there is no such key."""
+    """Revoke a key. Return False if there is none with this id."""
     return bool(
         connection.execute(
             "UPDATE auth.api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = %s", [key_id]

@@ -1,4 +1,4 @@
-"""PostgreSQL: one connection per thread, transactions, and the tables of schema ``auth``."""
+"""PostgreSQL: one connection for each thread, transactions, and the tables of the schema ``auth``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _CONNECT_TIMEOUT_SECONDS = 2
-_SCHEMA_LOCK = 0x6175_7468  # "auth": two processes that start at once make the schema one after the other
+# "auth". IF NOT EXISTS alone fails when two processes create the same table at the same moment.
+_SCHEMA_LOCK = 0x6175_7468
 
 _SCHEMA = """
 CREATE SCHEMA IF NOT EXISTS auth;
 
--- Live refresh tokens; upstream keeps them in Redis with a time to live.
+-- Live refresh tokens. Upstream keeps them in Redis with a time to live.
 CREATE TABLE IF NOT EXISTS auth.refresh_tokens (
     id          text PRIMARY KEY,
     user_id     text NOT NULL,
@@ -60,15 +61,15 @@ CREATE INDEX IF NOT EXISTS relationships_subject ON auth.relationships (subject_
 
 
 class Database:
-    """Connections to one database, made when first needed and made anew after the server was away."""
+    """Connects to one database when a thread first needs it, and again after the server was away."""
 
     def __init__(self, conninfo: str) -> None:
-        """Take a libpq URI or conninfo; nothing is connected yet."""
+        """Take a libpq URI or conninfo. Do not connect yet."""
         self._conninfo = conninfo
         self._thread = threading.local()
 
     def create_schema(self) -> None:
-        """Make what is missing of schema ``auth``. Raises psycopg.Error."""
+        """Create the missing tables of the schema ``auth``. Raise psycopg.Error."""
         with self.transaction() as connection:
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [_SCHEMA_LOCK])
             connection.execute(_SCHEMA)
@@ -77,14 +78,14 @@ class Database:
     def transaction(self) -> Iterator[Connection]:
         """Run the block in a transaction of this thread's connection.
 
-        A connection that turns out dead at BEGIN is replaced once; later failures are the caller's, because
-        the server may have committed. Raises psycopg.OperationalError when the server cannot be reached.
+        Reconnect once if BEGIN fails. Raise later failures, because the server may have committed. Raise
+        psycopg.OperationalError if the server is unreachable.
         """
         with ExitStack() as stack:
             yield self._begin(stack)
 
     def close(self) -> None:
-        """Close this thread's connection, if it has one; the next transaction makes a new one."""
+        """Close this thread's connection, if it has one. The next transaction makes a new one."""
         connection: Connection | None = getattr(self._thread, "connection", None)
         if connection is not None:
             connection.close()

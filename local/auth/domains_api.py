@@ -1,6 +1,6 @@
-"""gRPC: the call of domains.v1.DomainsService that the Users service makes (contract §4.6, §5.1).
+"""gRPC: the call of domains.v1.DomainsService that the Users service makes (contract §4.6 and contract §5.1).
 
-Upstream's own is a service beside Auth; here one port serves both.
+Upstream, Domains is a service beside Auth. Here one port serves both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from local.auth.grpc_edge import Edge
 
 
 def domains_service() -> grpc.GenericRpcHandler:
-    """Answers as upstream's does, which lists the user's domains, deletes nothing, and says that it did."""
+    """Answer as upstream, which lists the user's domains, deletes none of them, and answers `deleted: true`."""
     edge = Edge(wire.DOMAINS_SERVICE, database_away=grpc.StatusCode.INTERNAL)
 
     def delete_user_from_domains(request: wire.DeleteUserReq) -> wire.DeleteUserRes:

@@ -1,4 +1,7 @@
-"""The refusals of the service and their gRPC status (contract §5.4, server side); no text holds a token."""
+"""Why the service refuses a call, and the gRPC status of each reason (contract §5.4, server side).
+
+No text contains a token.
+"""
 
 from __future__ import annotations
 
@@ -7,39 +10,39 @@ from typing import ClassVar
 import grpc
 
 
-class AuthError(Exception):
-    """Base of every refusal; the class gives the status, the text is what the client reads."""
+class Refused(Exception):
+    """Base of every refusal. The client reads its status and its text."""
 
     status: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
     text: ClassVar[str] = "internal server error"
 
     def __init__(self, text: str | None = None) -> None:
-        """Take a text where the class' own says too little."""
+        """Take a text with more details than the class' own."""
         super().__init__(text or self.text)
 
 
-class MalformedRequest(AuthError):
-    """A field is missing or has a value that is never valid."""
+class MalformedRequest(Refused):
+    """A field is missing, or its value is never valid."""
 
     status = grpc.StatusCode.INVALID_ARGUMENT
     text = "malformed entity specification"
 
 
-class Unauthenticated(AuthError):
-    """The token is not one that this service vouches for."""
+class Unauthenticated(Refused):
+    """This service did not make the token, or the token was changed."""
 
     status = grpc.StatusCode.UNAUTHENTICATED
     text = "failed to perform authentication over the entity"
 
 
 class TokenExpired(Unauthenticated):
-    """The token was good once."""
+    """The token's lifetime is over."""
 
     text = "use of expired key"
 
 
 class TokenRevoked(Unauthenticated):
-    """The token's id is not (or no longer) on record."""
+    """There is no record of the token's id (any more)."""
 
     text = "token is revoked"
 
@@ -50,25 +53,25 @@ _REFUSED_CONNECTION = (
 )
 
 
-class AccessDenied(AuthError):
-    """No relation grants what was asked. The text is the one of a SpiceDB that answered so."""
+class AccessDenied(Refused):
+    """No relation grants the permission. The real service has this text when SpiceDB answers so."""
 
     status = grpc.StatusCode.PERMISSION_DENIED
     text = f"{_NOT_AUTHORIZED} : {_NOT_AUTHORIZED} : PERMISSIONSHIP_NO_PERMISSION"
 
 
-class NotFound(AuthError):
-    """No such entity, or not the caller's."""
+class NotFound(Refused):
+    """There is no such entity, or it belongs to another user."""
 
     status = grpc.StatusCode.NOT_FOUND
     text = "entity not found"
 
 
-def policy_store_failure(status: grpc.StatusCode) -> AuthError:
-    """What Authorize answers where SpiceDB did not answer the question but failed with `status`.
+def policy_store_failure(status: grpc.StatusCode) -> Refused:
+    """Return the answer of Authorize when SpiceDB failed with `status` instead of answering the question.
 
-    The real service wraps the failure into the same status as a refusal; only the text tells them apart. A status that
-    blames the request or the key goes through (pkg/policies/spicedb/service.go:882-906, auth/api/grpc/utils.go:17-48).
+    The real service gives a failure the same status as a denial: only the text differs. A status that blames the
+    request or the key goes through (pkg/policies/spicedb/service.go:882-906, auth/api/grpc/utils.go:17-48).
     """
     if status in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION}:
         return MalformedRequest(f"{_NOT_AUTHORIZED} : {MalformedRequest.text} : object definition not found")
@@ -80,26 +83,26 @@ def policy_store_failure(status: grpc.StatusCode) -> AuthError:
     )
 
 
-class IssueFailed(AuthError):
-    """Upstream's untyped failures of Issue and Refresh: the caller learns only that it did not work."""
+class IssueFailed(Refused):
+    """Issue or Refresh failed. The real service drops the cause (auth/service.go:377-404)."""
 
     text = "failed to issue token"
 
 
-class RelationExists(AuthError):
-    """CREATE of a relationship that is there already."""
+class RelationExists(Refused):
+    """CREATE names a relationship that exists."""
 
     status = grpc.StatusCode.ALREADY_EXISTS
     text = "relationship already exists"
 
 
-class NotInSchema(AuthError):
+class NotInSchema(Refused):
     """The schema has no such object type, relation or permission."""
 
     status = grpc.StatusCode.FAILED_PRECONDITION
 
 
-class NotOffered(AuthError):
-    """A part of the SpiceDB interface that the Users service does not use."""
+class NotOffered(Refused):
+    """The request uses a part of SpiceDB's interface that this service lacks."""
 
     status = grpc.StatusCode.UNIMPLEMENTED

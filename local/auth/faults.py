@@ -1,13 +1,7 @@
-"""Faults of the gRPC methods on demand, where AUTH_FAULTS=1 allows it: to try what a client does about them.
+"""Faults of the gRPC methods on demand, if AUTH_FAULTS=1 allows them. README.md shows how to add one.
 
-    curl -X POST localhost:9001/faults -d '{"method": "WriteRelationships", "status": "UNAVAILABLE", "calls": 3}'
-    curl localhost:9001/faults
-    curl -X DELETE localhost:9001/faults
-
-`status` is a gRPC status, or HANG: no answer before the caller gives up. `calls` is how many calls it meets; left out,
-all until it is cleared. `after: true` lets the call do its work first: only its answer is lost.
-
-A fault of `CheckPermission` is one of SpiceDB: Authorize and Issue ask it, and answer what the real Auth answers then.
+Authorize and Issue ask SpiceDB. After a fault of `CheckPermission`, they answer what the real Auth answers when SpiceDB
+fails so.
 """
 
 from __future__ import annotations
@@ -25,7 +19,7 @@ _LONGEST_HANG = 60.0  # seconds, for callers without a deadline
 
 @dataclass(slots=True)
 class Fault:
-    """What goes wrong with a method."""
+    """The failure of the next `calls` calls of a method, or of all calls. `after`: the call does its work first."""
 
     method: str
     status: str
@@ -34,7 +28,7 @@ class Fault:
 
     @classmethod
     def from_json(cls, text: bytes) -> Fault:
-        """Read what a client posts. Raises ValueError, whose text says what is wrong."""
+        """Read the fault that a client posts. Raise ValueError, whose text names the mistake."""
         try:
             fault = cls(**json.loads(text))
         except TypeError as error:
@@ -42,7 +36,7 @@ class Fault:
         if fault.status != HANG and fault.status not in grpc.StatusCode.__members__:
             raise ValueError("status: HANG or the name of a gRPC status")
         if fault.method == CHECK_PERMISSION and fault.status == HANG:
-            raise ValueError("CheckPermission does not hang: a caller's deadline ends Authorize, so let that one hang")
+            raise ValueError("CheckPermission cannot hang: let Authorize hang, which the caller's deadline ends")
         if fault.calls is not None and (not isinstance(fault.calls, int) or fault.calls < 1):
             raise ValueError("calls: a number from 1 on")
         return fault
@@ -56,22 +50,22 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
-        """Have a fault from the next call on."""
+        """Add a fault, from the next call on."""
         with self._lock:
             self._faults.append(fault)
 
     def clear(self) -> None:
-        """Have no faults."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
     def as_json(self) -> list[dict[str, object]]:
-        """Those that are left."""
+        """Return the remaining faults."""
         with self._lock:
             return [asdict(fault) for fault in self._faults]
 
     def next(self, method: str) -> Fault | None:
-        """The fault that a call of the method meets, which is one less to come."""
+        """Return the fault that a call of the method meets now, and count this call."""
         with self._lock:
             for fault in self._faults:
                 if fault.method == method:

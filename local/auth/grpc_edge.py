@@ -1,4 +1,4 @@
-"""The edge of every gRPC method: runs it, maps what it raises to a status, logs one line without tokens."""
+"""The edge of every gRPC method: run it, turn its error into a status, log one line without tokens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 import grpc
 import psycopg
 
-from local.auth.errors import AccessDenied, AuthError, MalformedRequest
+from local.auth.errors import AccessDenied, MalformedRequest, Refused
 from local.auth.faults import HANG, Fault, Faults, hang
 
 if TYPE_CHECKING:
@@ -24,15 +24,15 @@ Response = TypeVar("Response", bound="Message")
 Result = TypeVar("Result")
 
 
-class Refusal(NamedTuple):
-    """A status other than OK, with the text that the client reads."""
+class Failure(NamedTuple):
+    """A status other than OK, and the text that the client reads."""
 
     status: grpc.StatusCode
     text: str
 
 
 class Edge:
-    """Collects the methods of one service."""
+    """Collects the methods of one gRPC service."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Edge:
         admit: Callable[[grpc.ServicerContext], None] | None = None,
         faults: Faults | None = None,
     ) -> None:
-        """Take the status that tells of an unreachable database, and a check that may raise AuthError."""
+        """Take the status for an unreachable database, and a check of each call that may raise Refused."""
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self._service = service
         self._database_away = database_away
@@ -54,66 +54,70 @@ class Edge:
 
         def handle(message: Request, context: grpc.ServicerContext) -> Response:
             outcome = self._run(name, context, lambda: answer(message))
-            return _abort(context, outcome) if isinstance(outcome, Refusal) else outcome
+            return _abort(context, outcome) if isinstance(outcome, Failure) else outcome
 
         self._handlers[name] = grpc.unary_unary_rpc_method_handler(
             handle, request_deserializer=request.FromString, response_serializer=_serialize
         )
 
     def server_stream(self, name: str, request: type[Request], answer: Callable[[Request], list[Response]]) -> None:
-        """Add a method with one request and a list of responses, sent as a stream."""
+        """Add a method with one request and a stream of responses."""
 
         def handle(message: Request, context: grpc.ServicerContext) -> Iterator[Response]:
             outcome = self._run(name, context, lambda: answer(message))
-            yield from _abort(context, outcome) if isinstance(outcome, Refusal) else outcome
+            yield from _abort(context, outcome) if isinstance(outcome, Failure) else outcome
 
         self._handlers[name] = grpc.unary_stream_rpc_method_handler(
             handle, request_deserializer=request.FromString, response_serializer=_serialize
         )
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """The service with the methods that were added."""
+        """Return the service with all added methods."""
         return grpc.method_handlers_generic_handler(self._service, self._handlers)
 
-    def _run(self, name: str, context: grpc.ServicerContext, call: Callable[[], Result]) -> Result | Refusal:
+    def _run(self, name: str, context: grpc.ServicerContext, call: Callable[[], Result]) -> Result | Failure:
         started = time.monotonic()
-        outcome: Result | Refusal
-        try:
-            if self._admit is not None:
-                self._admit(context)
-            fault = self._faults.next(name)
-            outcome = call() if fault is None or fault.after else _meet(fault, context)
-            if fault is not None and fault.after:
-                outcome = _meet(fault, context)
-        except AuthError as error:
-            outcome = Refusal(error.status, str(error))
-        except psycopg.DataError:  # such as a NUL byte in a text
-            outcome = Refusal(MalformedRequest.status, MalformedRequest.text)
-        except psycopg.OperationalError as error:
-            _log.warning("database unavailable", extra={"error": str(error).strip()})
-            outcome = Refusal(self._database_away, "records are unavailable")
-        except Exception:  # noqa: BLE001 - a defect: logged whole, told as INTERNAL
-            _log.exception("defect", extra={"method": f"{self._service}/{name}"})
-            outcome = Refusal(grpc.StatusCode.INTERNAL, AuthError.text)
-        status = outcome.status.name if isinstance(outcome, Refusal) else "OK"
+        outcome = self._outcome(name, context, call)
+        status = outcome.status.name if isinstance(outcome, Failure) else "OK"
         duration = round((time.monotonic() - started) * 1000, 1)
         extra = {"method": f"{self._service}/{name}", "status": status, "duration_ms": duration}
         _log.log(logging.INFO if status == "OK" else logging.WARNING, "call", extra=extra)
         return outcome
 
+    def _outcome(self, name: str, context: grpc.ServicerContext, call: Callable[[], Result]) -> Result | Failure:
+        try:
+            if self._admit is not None:
+                self._admit(context)
+            fault = self._faults.next(name)
+            if fault is None:
+                return call()
+            if fault.after:
+                call()
+            return _meet(fault, context)
+        except Refused as error:
+            return Failure(error.status, str(error))
+        except psycopg.DataError:  # such as a NUL byte in a text
+            return Failure(MalformedRequest.status, MalformedRequest.text)
+        except psycopg.OperationalError as error:
+            _log.warning("database unavailable", extra={"error": str(error).strip()})
+            return Failure(self._database_away, "records are unavailable")
+        except Exception:  # noqa: BLE001 - a defect: the log contains it, the client gets INTERNAL
+            _log.exception("defect", extra={"method": f"{self._service}/{name}"})
+            return Failure(grpc.StatusCode.INTERNAL, Refused.text)
 
-def _meet(fault: Fault, context: grpc.ServicerContext) -> Refusal:
+
+def _meet(fault: Fault, context: grpc.ServicerContext) -> Failure:
     if fault.status == HANG:
         hang(context)
-        return Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "fault on demand")
+        return Failure(grpc.StatusCode.DEADLINE_EXCEEDED, "fault on demand")
     status = grpc.StatusCode[fault.status]
-    return Refusal(status, AccessDenied.text if status is AccessDenied.status else "fault on demand")
+    return Failure(status, AccessDenied.text if status is AccessDenied.status else "fault on demand")
 
 
 def _serialize(message: Message) -> bytes:
     return message.SerializeToString()
 
 
-def _abort(context: grpc.ServicerContext, refusal: Refusal) -> NoReturn:
-    context.abort(refusal.status, refusal.text)
+def _abort(context: grpc.ServicerContext, failure: Failure) -> NoReturn:
+    context.abort(failure.status, failure.text)
     raise AssertionError("abort always raises")

@@ -1,4 +1,7 @@
-"""Live refresh tokens, which upstream keeps in Redis (contract §4.4, §5.5); times are Unix seconds."""
+"""The refresh tokens on record, which upstream keeps in Redis (contract §4.4 and contract §5.5).
+
+Times are Unix seconds.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class RefreshTokenRecord(NamedTuple):
-    """A live refresh token as its owner sees it."""
+    """A live refresh token as its owner sees it in the list."""
 
     id: str
     description: str
 
 
 def forget_expired(connection: Connection, now: float) -> None:
-    """Remove some records that have expired, any user's; never waits for a lock."""
+    """Delete up to 100 expired records of any user, except locked ones."""
     connection.execute(
         "DELETE FROM auth.refresh_tokens WHERE id IN (SELECT id FROM auth.refresh_tokens"
         " WHERE expires_at <= to_timestamp(%s) ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED)",
@@ -25,7 +28,7 @@ def forget_expired(connection: Connection, now: float) -> None:
 
 
 def record(connection: Connection, token_id: str, user_id: str, description: str, expires_at: int) -> None:
-    """Remember a new refresh token."""
+    """Record a new refresh token."""
     connection.execute(
         "INSERT INTO auth.refresh_tokens (id, user_id, description, expires_at) VALUES (%s, %s, %s, to_timestamp(%s))",
         [token_id, user_id, description, expires_at],
@@ -33,7 +36,7 @@ def record(connection: Connection, token_id: str, user_id: str, description: str
 
 
 def renew(connection: Connection, token_id: str, now: float) -> bool:
-    """Note a use of the token; its description is lost, as upstream. False when it is not on record."""
+    """Record a use of the token, which loses its description as upstream. Return False if it is not on record."""
     return bool(
         connection.execute(
             "UPDATE auth.refresh_tokens SET description = '' WHERE id = %s AND expires_at > to_timestamp(%s)",
@@ -43,7 +46,10 @@ def renew(connection: Connection, token_id: str, now: float) -> bool:
 
 
 def rotate(connection: Connection, token_id: str, new_id: str, now: float) -> bool:
-    """Give the record a new id, once: of two that try, one gets False. Its description is lost."""
+    """Replace the token's id and clear its description. Return False if the token is not on record.
+
+    Of two calls at the same time, only one gets True.
+    """
     return bool(
         connection.execute(
             "UPDATE auth.refresh_tokens SET id = %s, description = '' WHERE id = %s AND expires_at > to_timestamp(%s)",
@@ -53,12 +59,12 @@ def rotate(connection: Connection, token_id: str, new_id: str, now: float) -> bo
 
 
 def forget(connection: Connection, token_id: str) -> None:
-    """Remove the record, whoever owns it; an unknown id is nothing to do."""
+    """Delete the record of any user. Ignore an unknown id."""
     connection.execute("DELETE FROM auth.refresh_tokens WHERE id = %s", [token_id])
 
 
 def forget_owned(connection: Connection, token_id: str, user_id: str) -> bool:
-    """Remove the record if it is this user's. False when there is no such record."""
+    """Delete the record of this user. Return False if there is none."""
     return bool(
         connection.execute(
             "DELETE FROM auth.refresh_tokens WHERE id = %s AND user_id = %s", [token_id, user_id]
@@ -67,7 +73,7 @@ def forget_owned(connection: Connection, token_id: str, user_id: str) -> bool:
 
 
 def live(connection: Connection, user_id: str, now: float) -> list[RefreshTokenRecord]:
-    """The user's unexpired tokens, the first to expire first."""
+    """Return the user's live tokens in the order of their expiry."""
     rows = connection.execute(
         "SELECT id, description FROM auth.refresh_tokens"
         " WHERE user_id = %s AND expires_at > to_timestamp(%s) ORDER BY expires_at, id",

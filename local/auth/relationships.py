@@ -1,4 +1,4 @@
-"""Relationships and what they grant: the platform's part of Magistrala's SpiceDB schema (contract §5.8)."""
+"""The relationships on record, and the permissions that follow from them (contract §5.8)."""
 
 from __future__ import annotations
 
@@ -7,28 +7,13 @@ from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 import psycopg
 from psycopg import sql
 
-from local.auth.errors import NotInSchema, RelationExists
-from local.auth.tokens import Role
+from local.auth.errors import RelationExists
+from local.auth.schema import PLATFORM, ROLE_PERMISSIONS, check_object_type, granting_relations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from local.auth.database import Connection
-
-# definition platform { relation administrator: user; relation member: user;
-#                       admin = administrator; membership = administrator + member }
-# definition user {}
-_RELATIONS: dict[str, dict[str, str]] = {
-    "platform": {"administrator": "user", "member": "user"},
-    "user": {},
-}
-_PERMISSIONS: dict[tuple[str, str], tuple[str, ...]] = {
-    ("platform", "admin"): ("administrator",),
-    ("platform", "membership"): ("administrator", "member"),
-    ("platform", "administrator"): ("administrator",),  # SpiceDB takes a relation's name as a permission too
-    ("platform", "member"): ("member",),
-}
-_ROLE_PERMISSIONS = {Role.ADMIN: "admin", Role.USER: "membership"}
 
 
 class Relationship(NamedTuple):
@@ -42,7 +27,7 @@ class Relationship(NamedTuple):
 
 
 class RelationshipFilter(NamedTuple):
-    """What must be equal; an empty field matches everything."""
+    """The values that a relationship must have. An empty field matches every value."""
 
     resource_type: str = ""
     resource_id: str = ""
@@ -51,26 +36,8 @@ class RelationshipFilter(NamedTuple):
     subject_id: str = ""
 
 
-def check_object_type(object_type: str) -> None:
-    """Raise NotInSchema unless the schema defines the type."""
-    if object_type not in _RELATIONS:
-        raise NotInSchema(f"object definition `{object_type}` not found")
-
-
-def check_relation(resource_type: str, relation: str) -> None:
-    """Raise NotInSchema unless the schema defines the relation."""
-    check_object_type(resource_type)
-    if relation not in _RELATIONS[resource_type]:
-        raise NotInSchema(f"relation/permission `{relation}` not found under definition `{resource_type}`")
-
-
-def subject_type_of(resource_type: str, relation: str) -> str:
-    """The only type of subject that the relation takes."""
-    return _RELATIONS[resource_type][relation]
-
-
 def create(connection: Connection, relationship: Relationship) -> None:
-    """Add a relationship that must be new. Raises RelationExists."""
+    """Add a new relationship. Raise RelationExists if it is on record."""
     try:
         connection.execute("INSERT INTO auth.relationships VALUES (%s, %s, %s, %s, %s)", relationship)
     except psycopg.errors.UniqueViolation as error:
@@ -78,20 +45,20 @@ def create(connection: Connection, relationship: Relationship) -> None:
 
 
 def touch(connection: Connection, relationship: Relationship) -> None:
-    """Add a relationship unless it is there."""
+    """Add a relationship unless it is on record."""
     connection.execute(
         "INSERT INTO auth.relationships VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING", relationship
     )
 
 
 def delete(connection: Connection, matching: RelationshipFilter) -> int:
-    """Remove what matches; gives the number. An empty filter matches everything."""
+    """Delete the matching relationships and return their number. An empty filter matches all."""
     where, values = _condition(matching)
     return connection.execute(sql.SQL("DELETE FROM auth.relationships WHERE ") + where, values).rowcount
 
 
 def read(connection: Connection, matching: RelationshipFilter, limit: int | None) -> list[Relationship]:
-    """Relationships that match, in the order of their text; `limit` None = all."""
+    """Return the matching relationships in the order of their text, at most `limit` of them."""
     where, values = _condition(matching)
     query = sql.SQL(
         "SELECT resource_type, resource_id, relation, subject_type, subject_id FROM auth.relationships WHERE "
@@ -101,12 +68,9 @@ def read(connection: Connection, matching: RelationshipFilter, limit: int | None
 
 
 def permits(connection: Connection, resource: tuple[str, str], permission: str, subject: tuple[str, str]) -> bool:
-    """Whether the (type, id) subject has the permission on the (type, id) resource. Raises NotInSchema."""
-    check_object_type(resource[0])
+    """Return whether the subject has the permission on the resource, each as (type, id). Raise NotInSchema."""
+    relations = granting_relations(resource[0], permission)
     check_object_type(subject[0])
-    relations = _PERMISSIONS.get((resource[0], permission))
-    if relations is None:
-        raise NotInSchema(f"relation/permission `{permission}` not found under definition `{resource[0]}`")
     row = connection.execute(
         "SELECT EXISTS (SELECT FROM auth.relationships WHERE (resource_type, resource_id) = (%s, %s)"
         " AND relation = ANY(%s) AND (subject_type, subject_id) = (%s, %s))",
@@ -116,10 +80,10 @@ def permits(connection: Connection, resource: tuple[str, str], permission: str, 
 
 
 def has_role(connection: Connection, user_id: str, role: int) -> bool:
-    """Whether platform:magistrala grants the role; one other than 1 and 2 is not checked (contract §5.5)."""
-    if role not in _ROLE_PERMISSIONS:
+    """Return whether platform:magistrala grants the role. Like upstream, check no role but 1 and 2 (contract §5.5)."""
+    if role not in ROLE_PERMISSIONS:
         return True
-    return permits(connection, ("platform", "magistrala"), _ROLE_PERMISSIONS[Role(role)], ("user", user_id))
+    return permits(connection, PLATFORM, ROLE_PERMISSIONS[role], ("user", user_id))
 
 
 def _condition(matching: RelationshipFilter) -> tuple[sql.Composable, Sequence[Any]]:

@@ -17,7 +17,7 @@ ISSUER = "magistrala.auth"
 
 
 class TokenType(IntEnum):
-    """Claim ``type`` and AuthNRes.token_type (contract §5.3)."""
+    """The claim ``type``, and AuthNRes.token_type (contract §5.3)."""
 
     ACCESS = 0
     REFRESH = 1
@@ -28,7 +28,7 @@ class TokenType(IntEnum):
 
 
 class Role(IntEnum):
-    """Claim ``role`` (contract §5.3); the database role of the Users service plus one."""
+    """The claim ``role`` (contract §5.3): the role in the database of the Users service, plus one."""
 
     USER = 1
     ADMIN = 2
@@ -36,7 +36,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says. Times are Unix seconds. `role` is an int: Issue signs any role that it is given."""
+    """The claims of a token. Times are Unix seconds. `role` is an int, because Issue signs any number."""
 
     subject: str
     type: TokenType
@@ -48,7 +48,7 @@ class Claims:
 
 
 def encode(claims: Claims, signer: Signer) -> str:
-    """Sign the claims; ``exp`` and ``jti`` are left out when there are none."""
+    """Sign the claims, without ``exp`` and ``jti`` if there are none."""
     payload: dict[str, Any] = {
         "iss": ISSUER,
         "iat": claims.issued_at,
@@ -66,10 +66,10 @@ def encode(claims: Claims, signer: Signer) -> str:
 
 
 def decode(token: str, signer: Signer, now: float, *, api_keys_without_role: bool = False) -> Claims:
-    """Check signature, expiry, issuer and the presence of the claims, in this order; never which type it is.
+    """Check signature, expiry, issuer and the form of the claims, in this order. Accept every type of token.
 
-    No leeway, as upstream (contract §5.6). `api_keys_without_role` takes API keys of role 0, which upstream signs at
-    ``POST /keys`` and then refuses. Raises TokenExpired or Unauthenticated.
+    Like upstream, allow no leeway in time (contract §5.6). Upstream signs API keys of role 0 at ``POST /keys`` and then
+    refuses them. `api_keys_without_role` accepts them. Raise TokenExpired or Unauthenticated.
     """
     try:
         header_part, payload_part, signature_part = token.split(".")
@@ -130,5 +130,5 @@ def _bytes(segment: str) -> bytes:
 def _object(segment: str) -> dict[str, Any]:
     value = json.loads(_bytes(segment))
     if not isinstance(value, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - the caller knows bad text, not bad types
+        raise ValueError("not a JSON object")  # noqa: TRY004 - the caller handles a wrong text
     return value

@@ -1,8 +1,8 @@
 """The messages of token.v1, auth.v1 and domains.v1, from ``proto/contract.binpb``.
 
-They live in a descriptor pool of their own, so that this package and the Users layer, which has its own
-generated modules of the same messages, can be loaded in one process. The ``.pyi`` files tell the types. After
-a change of a .proto file, make both again, from the project's root:
+They are in a descriptor pool of their own. So one process can load this package and the Users layer, whose generated
+modules define the same messages. The ``.pyi`` files contain the types. After a change of a .proto file, generate both
+again, from the project's root:
 
     cd local/auth/proto && python -m grpc_tools.protoc -I. \
         --descriptor_set_out=contract.binpb --pyi_out=. token/v1/token.proto auth/v1/auth.proto domains/v1/domains.proto
@@ -27,7 +27,7 @@ DESCRIPTOR_SET = PROTO_DIRECTORY / "contract.binpb"
 
 
 def _load_pool() -> descriptor_pool.DescriptorPool:
-    """A pool with the contract, and with what reflection has to describe besides it."""
+    """Return a pool of the contract's messages, and of the other services that reflection describes."""
     pool = descriptor_pool.DescriptorPool()
     for file in descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTOR_SET.read_bytes()).file:
         pool.Add(file)

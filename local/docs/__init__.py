@@ -1,1 +1,1 @@
-"""The API's description in the forms that functions serve, and the generated parts of docs/."""
+"""Writes the generated files: the API's description for the functions, and parts of docs/."""

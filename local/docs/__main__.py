@@ -1,4 +1,4 @@
-"""`python -m local.docs`: openapi.yaml as the JSON that a function serves, tables and picture of docs/, viewer."""
+"""`python -m local.docs`: write openapi.json, the tables and the picture of docs/, and the viewer's files."""
 
 from local.docs import diagram, document, tables, viewer
 

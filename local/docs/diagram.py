@@ -1,4 +1,4 @@
-"""docs/stack.dot, which people write, and its picture docs/stack.svg, drawn by Graphviz from the npm set `diagram`."""
+"""Draws docs/stack.svg from docs/stack.dot, by Graphviz from the npm set `diagram`."""
 
 import subprocess
 from pathlib import Path
@@ -11,7 +11,7 @@ TARGET = ROOT / "docs" / "stack.svg"
 
 
 def as_svg(source: Path = SOURCE) -> str:
-    """Return the picture; FileNotFoundError where its tool is not installed, CalledProcessError for a bad source."""
+    """Return the picture. Raise FileNotFoundError without Graphviz, CalledProcessError for a wrong source."""
     node = node_of(DIAGRAM)
     if node is None:
         raise FileNotFoundError("Graphviz is missing: python3 local/install.py install diagram")
@@ -21,5 +21,5 @@ def as_svg(source: Path = SOURCE) -> str:
 
 
 def write() -> None:
-    """Bring the picture up to date."""
+    """Update the picture."""
     TARGET.write_text(as_svg(), encoding="utf-8")

@@ -1,8 +1,8 @@
-"""The tables of docs/: the service's variables, the stack's parameters that stand for none of them, and costs.
+"""Writes the tables of docs/: the service's variables, the stack's other parameters, and costs.
 
-They are between `<!-- name -->` and `<!-- /name -->`; their sources are `users.settings.Settings`, template.yaml, whose
-parameter for `MG_USERS_DB_HOST` is `DbHost`, and for a secret `<Name>SecretArn`, and what benchmarks/cost.py and
-benchmarks/capacity.py print.
+A table is between `<!-- name -->` and `<!-- /name -->`. Its source is `users.settings.Settings`, template.yaml, or the
+output of benchmarks/cost.py or benchmarks/capacity.py. In template.yaml, the parameter for `MG_USERS_DB_HOST` is
+`DbHost`, and for a secret it is `<Name>SecretArn`.
 """
 
 import re
@@ -25,7 +25,7 @@ TEMPLATE = ROOT / "template.yaml"
 
 
 def pages() -> dict[Path, str]:
-    """The pages with generated tables, as they should be; ValueError where one has no place for a table."""
+    """Return the pages with their current tables. Raise ValueError if one has no place for a table."""
     parameters: dict[str, Any] = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))["Parameters"]
     tables: dict[Path, dict[str, Iterable[str]]] = {
         CONFIGURATION: {"settings": _settings(parameters), "parameters": _parameters(parameters)},
@@ -36,14 +36,14 @@ def pages() -> dict[Path, str]:
 
 
 def _printed(program: str) -> list[str]:
-    """The lines that a program of benchmarks/ prints."""
+    """Return the lines that a program of benchmarks/ prints."""
     command = [sys.executable, str(ROOT / "benchmarks" / program)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
     return done.stdout.splitlines()
 
 
 def write() -> None:
-    """Bring the pages up to date."""
+    """Update the pages."""
     for page, text in pages().items():
         page.write_text(text, encoding="utf-8")
 
@@ -59,12 +59,12 @@ def _filled(page: str, tables: Mapping[str, Iterable[str]]) -> str:
 
 
 def setting_row(about: Mapping[str, Any]) -> str:
-    """A variable's name, default and meaning, as a row that is not ended."""
+    """Return a variable's name, default and meaning, as the beginning of a row."""
     return f"| `{about['name']}` | {_code(about['default'])} | {about['about']} |"
 
 
 def parameter_of(variable: str, parameters: Mapping[str, Any]) -> str | None:
-    """The parameter that sets the variable, or says where its secret is."""
+    """Return the parameter that contains the variable's value, or the ARN of its secret."""
     name = re.sub("^MG_(USERS_)?", "", variable).title().replace("_", "")
     return next((each for each in (name, f"{name}SecretArn") if each in parameters), None)
 

@@ -1,7 +1,7 @@
-"""Swagger UI's files for the function `docs`, out of the npm set `viewer` (`make generate`).
+"""Copies Swagger UI's files for the function `docs` from the npm set `viewer` (`make generate`).
 
-They are committed, so that a deployment fetches nothing. A test tells when they are not those of the lock file. The
-large ones are compressed, as most browsers take them.
+The files are committed, so that a deployment downloads nothing. A test fails if they differ from the lock file's. The
+large ones are compressed, because most browsers accept that.
 """
 
 import gzip
@@ -17,7 +17,7 @@ _AS_THEY_ARE = ("favicon-32x32.png", "LICENSE", "NOTICE")
 
 
 def files() -> dict[Path, bytes]:
-    """The files, as they should be; FileNotFoundError where the set is not installed."""
+    """Return the files with their current content. Raise FileNotFoundError without the npm set."""
     found = {TARGET / name: (SOURCE / name).read_bytes() for name in _AS_THEY_ARE}
     for name in _COMPRESSED:
         found[TARGET / f"{name}.gz"] = gzip.compress((SOURCE / name).read_bytes(), mtime=0)
@@ -25,6 +25,6 @@ def files() -> dict[Path, bytes]:
 
 
 def write() -> None:
-    """Bring the files up to date."""
+    """Update the files."""
     for path, content in files().items():
         path.write_bytes(content)

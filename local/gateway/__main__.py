@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.gateway.invocation import Invocation, Outcome
-from local.gateway.json_log import configure_log
-from local.gateway.settings import Settings, SettingsError, read_settings
-from local.gateway.template import TemplateError, read_stack, translated
+from local.gateway.settings import Settings, read_settings
+from local.gateway.template import TemplateUnusable, read_stack, translated
+from local.serving.json_log import configure_log
+from local.serving.sockets import PortUnusable
+from local.serving.variables import SettingsUnusable
 
 if TYPE_CHECKING:
     from local.gateway.stack import Stack
@@ -25,12 +27,12 @@ _log = logging.getLogger("gateway")
 
 
 def main() -> int:
-    """Run the command; 0 = done, 1 = it failed and said why on stderr, 2 = wrong arguments."""
+    """Run the command. Return 0 for success, 1 for a failure whose reason is on stderr, 2 for wrong arguments."""
     arguments = _parser().parse_args()
     try:
         settings = read_settings(os.environ)
-        # What `invoke` prints on stdout is the function's answer and nothing else.
-        configure_log(settings.log_level, sys.stderr if arguments.command == "invoke" else sys.stdout)
+        # On stdout, `invoke` prints the function's answer and nothing else.
+        configure_log("gateway", settings.log_level, sys.stderr if arguments.command == "invoke" else sys.stdout)
         if arguments.command == "transform":
             print(json.dumps(translated(arguments.template, region=settings.region), indent=1))
             return 0
@@ -38,7 +40,7 @@ def main() -> int:
         if arguments.command == "invoke":
             return _invoke(stack, settings, arguments.function, arguments.event)
         return _serve(stack, settings)
-    except (SettingsError, TemplateError) as error:
+    except (SettingsUnusable, TemplateUnusable, PortUnusable) as error:
         return _fail(str(error))
 
 
@@ -49,32 +51,28 @@ def _parser() -> argparse.ArgumentParser:
     invoke = commands.add_parser("invoke", help="invoke one function once and print its answer")
     invoke.add_argument("function", help="logical id (or FunctionName) of the function")
     invoke.add_argument("-e", "--event", default="", help="file with the event, - for stdin; default: an empty object")
-    transform = commands.add_parser("transform", help="print the template as CloudFormation gets it")
+    transform = commands.add_parser("transform", help="print the template as CloudFormation receives it")
     for command in (serve, invoke, transform):
         command.add_argument("--template", type=Path, default=Path("template.yaml"))
     return parser
 
 
 def _stack(template: Path, settings: Settings) -> Stack:
-    """The template's Stack, read in a process of its own: SAM's translator would stay in the gateway's memory."""
+    """Read the template in a process of its own, because SAM's translator would stay in the gateway's memory."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as apart:
         return apart.submit(read_stack, template, region=settings.region, parameters=settings.parameters).result()
 
 
 def _serve(stack: Stack, settings: Settings) -> int:
     from local.gateway.server import serve
-    from local.gateway.sockets import HostError, PortTakenError
 
     for warning in stack.warnings:
         _log.warning(warning)
-    # The plain variable does for a secret's.
+    # A variable with the secret itself replaces the variable with the secret's ARN.
     unset = [name for name in stack.unresolved if name.removesuffix("_SECRET_ARN") not in os.environ]
     if unset:
-        _log.warning("only a deployment knows %s: set what is needed", ", ".join(unset))
-    try:
-        asyncio.run(serve(stack, settings))
-    except (PortTakenError, HostError) as error:
-        return _fail(str(error))
+        _log.warning("only a deployment has values of %s: set those that you need", ", ".join(unset))
+    asyncio.run(serve(stack, settings))
     return 0
 
 

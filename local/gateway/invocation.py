@@ -1,4 +1,4 @@
-"""An invoke of a function, what comes of it, and the error bodies that Lambda itself writes."""
+"""An invoke of a function, its outcome, and the error bodies that Lambda itself writes."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`payload` is the function's answer as JSON, or the error object when `function_error`.
+    """The end of an invoke: `payload` is the function's answer as JSON, or the error object when `function_error`.
 
-    `environment_usable` tells the pool whether the execution environment may serve another invoke.
+    The execution environment serves another invoke only if `environment_usable`.
     """
 
     payload: bytes
@@ -41,34 +41,34 @@ class Outcome:
     environment_usable: bool = True
 
 
-class EnvironmentStartError(Exception):
-    """An execution environment did not come up for the invoke that wanted it."""
+class EnvironmentNotStarted(Exception):
+    """An execution environment did not start. `outcome` is the answer to the invoke that needed it."""
 
     def __init__(self, outcome: Outcome) -> None:
-        """`outcome` is the answer to that invoke."""
+        """Take the answer to the invoke."""
         super().__init__(outcome.payload.decode(errors="replace"))
         self.outcome = outcome
 
 
 class ExecutionEnvironment(Protocol):
-    """Where a function runs. It is started once, then given one invoke at a time, then stopped."""
+    """The place where a function runs: started once, then asked for one invoke at a time, then stopped."""
 
     @property
     def alive(self) -> bool:
-        """Whether it can take an invoke."""
+        """Whether it can run an invoke."""
 
     async def start(self) -> None:
-        """Bring it up; raises EnvironmentStartError."""
+        """Start it. Raise EnvironmentNotStarted."""
 
     async def invoke(self, invocation: Invocation) -> Outcome:
-        """Run one invoke to its end, its timeout or its crash; never raises for a failing function."""
+        """Run one invoke to its end, its timeout or its crash. A failing function is an outcome, never an exception."""
 
     async def stop(self) -> None:
-        """End it with everything it started, at once."""
+        """End it at once, with every process that it started."""
 
 
 def failure(error_type: str, message: str, *, request_id: str = "", stack: Sequence[str] = ()) -> Outcome:
-    """The outcome of an invoke that Lambda (not the handler) ended; the environment is not used again."""
+    """Return the outcome of an invoke that Lambda and not the handler ended. The environment is not used again."""
     body = {
         "errorMessage": message,
         "errorType": error_type,
@@ -79,20 +79,20 @@ def failure(error_type: str, message: str, *, request_id: str = "", stack: Seque
 
 
 def exited(request_id: str, status: int | None) -> Outcome:
-    """The outcome when the function's process ended during the invoke; a negative status is a signal."""
+    """Return the outcome when the function's process ended during the invoke. A negative status is a signal."""
     how = "unknown reason" if status is None else f"signal: {-status}" if status < 0 else f"exit status {status}"
     message = f"RequestId: {request_id} Error: Runtime exited with error: {how}"
     return failure("Runtime.ExitError", message, request_id=request_id)
 
 
 def timed_out(request_id: str, seconds: int) -> Outcome:
-    """The outcome when the function's Timeout passed."""
+    """Return the outcome when the function's Timeout passed."""
     message = f"RequestId: {request_id} Error: Task timed out after {seconds:.2f} seconds"
     return failure("Sandbox.Timedout", message, request_id=request_id)
 
 
 def limited(outcome: Outcome) -> Outcome:
-    """`outcome`, or the error that Lambda answers in place of a response above its limit."""
+    """Return `outcome`, or the error that Lambda answers in place of a response above its limit."""
     if len(outcome.payload) <= SYNCHRONOUS_PAYLOAD_LIMIT:
         return outcome
     message = f"Response payload size exceeded maximum allowed payload size ({SYNCHRONOUS_PAYLOAD_LIMIT} bytes)."

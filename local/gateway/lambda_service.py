@@ -1,4 +1,4 @@
-"""Invokes functions by name, synchronously and asynchronously, whatever kind of environment they run in."""
+"""Invokes functions by name, synchronously and asynchronously, in any kind of execution environment."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from local.gateway.pool import EnvironmentPool
+from local.gateway.environments.pool import EnvironmentPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from local.gateway.environments.worker_processes import WorkerProcesses
     from local.gateway.invocation import ExecutionEnvironment, Invocation, Outcome
     from local.gateway.stack import Function, Stack
-    from local.gateway.worker_processes import WorkerProcesses
 
 _log = logging.getLogger("gateway.lambda")
 
-# Seconds before the first, second ... retry of a failed asynchronous invoke (Lambda: 60 and 120).
+# Seconds before the first and the second retry of a failed asynchronous invoke. Lambda waits 60 and 120 seconds.
 RETRY_DELAYS = (1.0, 2.0)
 
-# How long a function keeps more than one idle environment: another takes a moment to start, and each holds 10 MB here
-# and a connection of PostgreSQL.
+# How long a function keeps more than one idle environment. Another one starts in a moment, but each idle one holds
+# 10 MB here and a connection to PostgreSQL.
 SURPLUS_SECONDS = 10.0
 
 
@@ -35,7 +35,7 @@ class LambdaService:
         workers: int,
         processes: WorkerProcesses | None = None,
     ) -> None:
-        """`new_environment` makes an environment, not yet started, for a function, of `processes` where it is one."""
+        """`new_environment` makes an environment that is not yet started; `processes` are its workers, if any."""
         self.stack = stack
         self._processes = processes
         self._pools = {
@@ -47,32 +47,32 @@ class LambdaService:
         self._retrying: set[asyncio.Task[Any]] = set()
 
     def find(self, name: str) -> Function | None:
-        """The function with this logical id or FunctionName."""
+        """Return the function with this logical id or FunctionName."""
         return self._by_name.get(name)
 
     async def invoke(self, function: str, invocation: Invocation) -> Outcome:
         """Run one invoke of the function with this logical id.
 
-        A caller that gives up does not end the function.
+        The function runs on when the caller is cancelled.
         """
         return await asyncio.shield(self._run(self._invoke(function, invocation)))
 
     def invoke_async(self, function: str, invocation: Invocation) -> None:
-        """Run one invoke later; a function error is retried as often as the function's configuration says."""
+        """Run one invoke in the background. Repeat it after a function error as often as the function's `retries`."""
         self._run(self._invoke_with_retries(self.stack.functions[function], invocation))
 
     async def warm_up(self) -> None:
-        """Prepare for the first invokes, so that they need not wait for it."""
+        """Start the fork server, so that the first invokes do not wait for it."""
         if self._processes is not None:
             await self._processes.warm_up()
 
     async def stop_idle(self, seconds: float) -> None:
-        """Stop the environments that have been idle for `seconds`, and those that a burst has left sooner."""
+        """Stop environments that have been idle for `seconds`, and surplus ones of a burst after SURPLUS_SECONDS."""
         for pool in self._pools.values():
             await pool.stop_idle(seconds, SURPLUS_SECONDS)
 
     async def close(self, grace: float) -> None:
-        """Let running invokes finish for `grace` seconds, give up retries, then stop every environment."""
+        """Cancel retries, let running invokes finish for `grace` seconds, then stop every environment."""
         for task in self._retrying:
             task.cancel()
         if self._running:
@@ -111,7 +111,7 @@ class LambdaService:
         )
 
     async def _sleep(self, delay: float) -> None:
-        """Wait before a retry; only here is an asynchronous invoke ended at once when the gateway stops."""
+        """Wait before a retry. A stop of the gateway cancels an asynchronous invoke at once only here."""
         task = asyncio.current_task()
         assert task is not None
         self._retrying.add(task)

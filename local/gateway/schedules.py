@@ -1,4 +1,4 @@
-"""Schedules: functions that are invoked every so often, as EventBridge does."""
+"""Schedules: the gateway invokes functions at a fixed rate, as EventBridge does."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _RATE = re.compile(r"rate\((\d+) (second|minute|hour|day)s?\)")
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
 
-class UnsupportedScheduleError(ValueError):
-    """The expression is not one that runs here."""
+class UnsupportedSchedule(ValueError):
+    """The gateway cannot run this schedule expression."""
 
 
 def parse_rate(expression: str) -> float:
-    """Seconds between two invokes of a `rate(n minutes|hours|days)`; also of seconds, which EventBridge has not.
+    """Return the seconds between two invokes of a `rate(n minutes|hours|days)`. Raise UnsupportedSchedule.
 
-    Raises UnsupportedScheduleError for the rest.
+    Unlike EventBridge, this also accepts seconds.
     """
     match = _RATE.fullmatch(expression.strip())
     if match is None or int(match[1]) == 0:
-        raise UnsupportedScheduleError(f"{expression} is not a rate(<n> minutes|hours|days)")
+        raise UnsupportedSchedule(f"{expression} is not a rate(<n> minutes|hours|days)")
     return int(match[1]) * _SECONDS[match[2]]
 
 
 async def run_schedule(schedule: Schedule, stack: Stack, fire: Callable[[str, bytes], None]) -> None:
-    """Call `fire(function, event)` after every period, the first time after one, until cancelled."""
+    """Call `fire(function, event)` at the end of every period, until cancelled."""
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:
@@ -44,9 +44,9 @@ async def run_schedule(schedule: Schedule, stack: Stack, fire: Callable[[str, by
 
 
 def scheduled_event(schedule: Schedule, stack: Stack, now: datetime) -> str:
-    """The event's JSON.
+    """Return the event's JSON: the schedule's Input with the context attributes of EventBridge Scheduler filled in.
 
-    The schedule's Input with EventBridge Scheduler's context attributes, or the default event.
+    A schedule without Input has the default event.
     """
     time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     execution = str(uuid.uuid4())

@@ -1,11 +1,4 @@
-"""Runs the gateway: both HTTP interfaces, the schedules, and an orderly end.
-
-Limits of contract §8.6 at the HTTP API, by MG_USERS_HTTP_SERVER_*: READ_HEADER_TIMEOUT (protocol.py),
-READ_TIMEOUT (time for a body; here 408), IDLE_TIMEOUT (keep-alive connections), MAX_HEADER_BYTES, and the 5 s
-grace at the end. uvicorn has nothing for WRITE_TIMEOUT; an answer comes at the latest after the route's
-integration timeout (30 s), as with API Gateway. The real service also limits request line and headers to
-10 240 bytes; here MAX_HEADER_BYTES (1 MiB) stands.
-"""
+"""Runs the gateway: both HTTP interfaces, the schedules, and an orderly end."""
 
 from __future__ import annotations
 
@@ -13,37 +6,27 @@ import asyncio
 import json
 import os
 import signal
-import tempfile
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-import uvicorn
-
-from local.gateway.function_environment import function_variables
-from local.gateway.http_api import HttpApi
+from local.gateway.environments.process import ProcessEnvironment
+from local.gateway.environments.rie import RieEnvironment
+from local.gateway.environments.variables import function_variables
+from local.gateway.environments.worker_processes import WorkerProcesses
+from local.gateway.http.http_api import HttpApi
+from local.gateway.http.lambda_api import LambdaApi
+from local.gateway.http_servers import GRACE, Server, http_server, lambda_server
 from local.gateway.invocation import ExecutionEnvironment, Invocation
-from local.gateway.lambda_api import LambdaApi
 from local.gateway.lambda_service import SURPLUS_SECONDS, LambdaService
-from local.gateway.process_environment import ProcessEnvironment
-from local.gateway.protocol import Patience, UnambiguousRequests, patient_protocol
-from local.gateway.rie_environment import RieEnvironment
 from local.gateway.schedules import run_schedule
-from local.gateway.settings import Settings, SettingsError
-from local.gateway.sockets import listen
-from local.gateway.worker_processes import WorkerProcesses
+from local.serving.sockets import LOOPBACK, Port, listen
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
-    from local.gateway.asgi import Application
+    from local.gateway.settings import Settings
     from local.gateway.stack import Function, Stack
-
-# Seconds that requests and invokes have to finish when the gateway stops (contract §8.6).
-GRACE = 5.0
-
-LAMBDA_HOST = "127.0.0.1"
 
 
 def lambda_service(
@@ -54,8 +37,8 @@ def lambda_service(
     workers: int | None = None,
     stdout: int | None = None,
 ) -> LambdaService:
-    """The service that runs the functions of `stack` in environments of the kind that `settings` want."""
-    url = f"http://{LAMBDA_HOST}:{lambda_port}"
+    """Return the service that runs the functions of `stack`, in environments of the kind that `settings` name."""
+    url = f"http://{LOOPBACK}:{lambda_port}"
     variables = {name: function_variables(each, stack, os.environ, url) for name, each in stack.functions.items()}
     emulator = settings.emulator
     if emulator is not None:
@@ -74,116 +57,31 @@ def lambda_service(
 
 
 async def serve(stack: Stack, settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then let what runs finish, for 5 s at most, and stop every environment.
+    """Serve until SIGTERM or SIGINT, then let requests finish for at most 5 s, and stop every environment.
 
-    Prints one line of JSON, `{"message": "ready", "http_port", "lambda_port"}`, when both interfaces answer.
-    Raises PortTakenError, HostError and SettingsError before that.
+    Print one line of JSON, `{"message": "ready", "http_port", "lambda_port"}`, when both interfaces answer.
+    Raise PortUnusable and SettingsUnusable before that.
     """
     with ExitStack() as resources:
-        http_sockets = _listening(
-            resources,
-            listen(
-                settings.http_host,
-                settings.http_port,
-                host_variable="MG_USERS_HTTP_HOST",
-                port_variable="MG_USERS_HTTP_PORT",
-            ),
-        )
-        lambda_sockets = _listening(
-            resources,
-            listen(LAMBDA_HOST, settings.lambda_port, host_variable="", port_variable="MG_LOCAL_LAMBDA_PORT"),
-        )
+        port = Port("MG_USERS_HTTP_PORT", settings.http_port, settings.http_host, "MG_USERS_HTTP_HOST")
+        http_sockets = _listening(resources, port)
+        lambda_sockets = _listening(resources, Port("MG_LOCAL_LAMBDA_PORT", settings.lambda_port))
         http_port, lambda_port = (bound[0].getsockname()[1] for bound in (http_sockets, lambda_sockets))
         service = lambda_service(stack, settings, lambda_port)
-        http_server = _Server(_http_config(HttpApi(service, settings.read_timeout, settings.proxies), settings))
-        lambda_server = _Server(_config(LambdaApi(service, settings.http_host), settings))
+        http = http_server(HttpApi(service, settings.read_timeout, settings.proxies), settings)
+        invoke = lambda_server(LambdaApi(service, settings.http_host), settings)
         serving = [
-            asyncio.create_task(http_server.serve(http_sockets)),
-            asyncio.create_task(lambda_server.serve(lambda_sockets)),
+            asyncio.create_task(http.serve(http_sockets)),
+            asyncio.create_task(invoke.serve(lambda_sockets)),
         ]
         background = [asyncio.create_task(work) for work in _background(service, stack, settings)]
         stop = _stop_event()
-        await asyncio.gather(http_server.listening.wait(), lambda_server.listening.wait())
+        await asyncio.gather(http.listening.wait(), invoke.listening.wait())
         scheme = "https" if settings.certificate else "http"
         ready = {"message": "ready", "http_port": http_port, "lambda_port": lambda_port, "scheme": scheme}
         print(json.dumps(ready), flush=True)
         await stop.wait()
-        await _end(service, serving, background, http_server, lambda_server)
-
-
-class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to `serve` and tells when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-
-def _config(application: Application, settings: Settings, **options: object) -> uvicorn.Config:
-    return uvicorn.Config(
-        UnambiguousRequests(application),
-        http=patient_protocol(Patience(settings.header_timeout, settings.read_timeout)),  # type: ignore[arg-type]
-        ws="none",
-        lifespan="off",
-        loop="asyncio",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        # Else a client on this machine could choose its own address by X-Forwarded-For: client_address.py reads it.
-        proxy_headers=False,
-        timeout_graceful_shutdown=int(GRACE),
-        **options,  # type: ignore[arg-type]
-    )
-
-
-def _http_config(application: Application, settings: Settings) -> uvicorn.Config:
-    config = _config(
-        application,
-        settings,
-        timeout_keep_alive=int(settings.idle_timeout),
-        h11_max_incomplete_event_size=settings.max_header_bytes,
-    )
-    if not settings.certificate and not settings.key:
-        return config
-    try:
-        with (
-            _pem_file("MG_USERS_HTTP_SERVER_CERT", settings.certificate) as certificate,
-            _pem_file("MG_USERS_HTTP_SERVER_KEY", settings.key) as key,
-        ):
-            config.ssl_certfile, config.ssl_keyfile = certificate, key
-            config.load()
-    except OSError as error:  # ssl.SSLError is one
-        variables = "MG_USERS_HTTP_SERVER_CERT, MG_USERS_HTTP_SERVER_KEY"
-        raise SettingsError(f"{variables}: the certificate or key cannot be used: {error}") from error
-    return config
-
-
-@contextmanager
-def _pem_file(variable: str, value: str) -> Iterator[str]:
-    """A file with the PEM text that `value` is or names.
-
-    An inline one exists only for as long as it is read.
-    """
-    if not value:
-        raise SettingsError(f"{variable} is unset, but its counterpart is set: TLS needs both")
-    if "-----BEGIN" not in value:
-        if not Path(value).is_file():
-            raise SettingsError(f"{variable}: there is no file {value}")
-        yield value
-        return
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-        file.write(value.replace("\\n", "\n"))
-        file.flush()
-        yield file.name
+        await _end(service, serving, background, http, invoke)
 
 
 def _background(service: LambdaService, stack: Stack, settings: Settings) -> Iterator[asyncio._CoroutineLike[None]]:
@@ -200,10 +98,8 @@ async def _stop_idle(service: LambdaService, seconds: float) -> None:
         await service.stop_idle(seconds)
 
 
-def _listening(resources: ExitStack, sockets: list[socket.socket]) -> list[socket.socket]:
-    for listener in sockets:
-        resources.enter_context(listener)
-    return sockets
+def _listening(resources: ExitStack, port: Port) -> list[socket.socket]:
+    return [resources.enter_context(listener) for listener in listen(port)]
 
 
 def _stop_event() -> asyncio.Event:
@@ -218,21 +114,21 @@ async def _end(
     service: LambdaService,
     serving: list[asyncio.Task[None]],
     background: list[asyncio.Task[None]],
-    http_server: _Server,
-    lambda_server: _Server,
+    http: Server,
+    invoke: Server,
 ) -> None:
-    """End in the order in which parts need each other.
+    """End the HTTP API first, then the functions, then the Invoke API.
 
-    A request that finishes may still invoke a function.
+    A function of a running request may still invoke another one.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + GRACE
     for task in background:
         task.cancel()
-    http_server.should_exit = True
+    http.should_exit = True
     await asyncio.wait(serving[:1], timeout=GRACE)
     await service.close(grace=max(0.0, deadline - loop.time()))
-    lambda_server.should_exit = True
-    http_server.force_exit = lambda_server.force_exit = True
+    invoke.should_exit = True
+    http.force_exit = invoke.force_exit = True
     with suppress(asyncio.CancelledError):
         await asyncio.gather(*serving, *background, return_exceptions=True)

@@ -1,7 +1,4 @@
-"""What the gateway serves.
-
-The functions, routes and schedules that a template describes, with every value resolved.
-"""
+"""The functions, routes and schedules that the gateway serves, with every value of the template resolved."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Lambda: maximum number of retries of an asynchronous invoke, unless an EventInvokeConfig says otherwise.
+# Lambda: maximum number of retries of an asynchronous invoke, unless an EventInvokeConfig sets another.
 DEFAULT_RETRIES = 2
 
 # API Gateway: the longest, and the default, time an HTTP API waits for its integration, in seconds.
@@ -25,7 +22,7 @@ ANY_METHOD = "ANY"
 class Function:
     """One Lambda function.
 
-    `timeout` is in seconds, `memory` in MiB; `names` are all names it can be invoked by.
+    `timeout` is in seconds, `memory` in MiB. `names` are all names that an invoke may use.
     """
 
     logical_id: str
@@ -43,9 +40,9 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`method` is upper case or ANY.
+    """A route of the HTTP API.
 
-    `path` is a template such as `/users/{id}`, or `$default`; `timeout` in seconds.
+    `method` is upper case or ANY. `path` is a template such as `/users/{id}`, or `$default`. `timeout` is in seconds.
     """
 
     method: str
@@ -55,7 +52,7 @@ class Route:
 
     @property
     def key(self) -> str:
-        """The routeKey that the event carries: `GET /users/{id}`, or `$default`."""
+        """The routeKey in the event: `GET /users/{id}`, or `$default`."""
         return DEFAULT_ROUTE if self.path == DEFAULT_ROUTE else f"{self.method} {self.path}"
 
 
@@ -63,7 +60,7 @@ class Route:
 class Schedule:
     """A rule that invokes `function` every `period` seconds.
 
-    `payload` is the event (JSON), None = the default event.
+    `payload` is the event as JSON. None stands for the default event.
     """
 
     name: str
@@ -76,7 +73,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Cors:
-    """The CorsConfiguration of an HTTP API; lists are as in the template (headers compare without case)."""
+    """The CorsConfiguration of an HTTP API. Lists are as in the template. Headers are compared without case."""
 
     allow_origins: tuple[str, ...] = ()
     allow_methods: tuple[str, ...] = ()
@@ -88,9 +85,9 @@ class Cors:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Everything of a template that the gateway serves; `warnings` tell what it leaves out.
+    """Everything of a template that the gateway serves; `warnings` name the parts that it leaves out.
 
-    `unresolved` are the environment variables whose value only a deployment knows.
+    `unresolved` are the environment variables whose value only a deployment has.
     """
 
     region: str
@@ -103,5 +100,5 @@ class Stack:
     warnings: tuple[str, ...] = ()
 
     def function_arn(self, logical_id: str) -> str:
-        """The ARN that context objects and answers name a function by."""
+        """Return the ARN of a function, as context objects and answers contain it."""
         return f"arn:aws:lambda:{self.region}:{self.account_id}:function:{logical_id}"

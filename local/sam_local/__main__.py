@@ -1,6 +1,6 @@
 """`make sam-local`, `make sam-events` and `make sam-image`.
 
-python -m local.sam_local serve     make ready for `sam local`, until Ctrl-C; `make run` runs meanwhile
+python -m local.sam_local serve     prepare for `sam local`, until Ctrl-C; `make run` must run
 python -m local.sam_local events    write events with fresh tokens of the running system
 python -m local.sam_local image     make the stand-in for Amazon's image
 """
@@ -10,8 +10,9 @@ import os
 import sys
 
 from local.sam_local.engine import EngineUnusable
-from local.sam_local.filled_events import CannotFill
-from local.sam_local.serving import NotReady, RunningPlace, renew_events, serve
+from local.sam_local.place import NotReady, Place
+from local.sam_local.running_system import RequestRefused
+from local.sam_local.serving import renew_events, serve
 from local.sam_local.stand_in import make_stand_in
 
 
@@ -24,11 +25,11 @@ def main() -> int:
         if command == "image":
             make_stand_in()
             return 0
-        place = RunningPlace.of(dict(os.environ))
+        place = Place.of(dict(os.environ))
         return serve(place) if command == "serve" else renew_events(place)
     except KeyboardInterrupt:
         return 130
-    except (EngineUnusable, CannotFill, NotReady) as reason:
+    except (EngineUnusable, RequestRefused, NotReady) as reason:
         print(reason, file=sys.stderr)
         return 1
 

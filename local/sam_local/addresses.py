@@ -1,18 +1,18 @@
-"""Which variables hold addresses of this machine, and what a container has to be told instead.
+"""Variables with addresses of this machine, and the addresses that containers need instead.
 
-127.0.0.1 of a container is its own. The parts of `make run` listen on this machine's, and a relay (relay.py) leads to
-them from an address that containers reach.
+127.0.0.1 in a container is the container itself. The parts of `make run` listen on 127.0.0.1 of this machine, and a
+relay (relay.py) connects to them from an address that containers reach.
 """
 
 import re
 from collections.abc import Mapping
 from functools import partial
 
-# Host names that mean this machine alone are all that the mail page and the Lambda Invoke API let in
-# (local/other_sites.py). samconfig.toml lets containers resolve this one to the address that the relay listens on.
+# The mail page and the Lambda Invoke API accept only host names of this machine (local/serving/other_sites.py).
+# samconfig.toml lets containers resolve this name to the address that the relay listens on.
 MACHINE = "make-run.localhost"
 
-# What carries `host:port`, alone or in a URL. Links in mails are not among them: a browser on this machine opens those.
+# Variables with `host:port`, alone or in a URL. Links in mails are not here: a browser on this machine opens them.
 _ADDRESSES = (
     "MG_AUTH_GRPC_URL",
     "MG_AUTH_JWKS_URL",
@@ -32,7 +32,7 @@ _LOOPBACK = re.compile(rf"(?<![\w.-])({_HOST}):([0-9]+)")
 
 
 def ports_of_this_machine(variables: Mapping[str, str]) -> dict[int, str]:
-    """Return the loopback's ports that the variables name, each with the variable that names it first."""
+    """Return the ports of the loopback in the variables, each with the first variable that has it."""
     found: dict[int, str] = {}
     for name, value in variables.items():
         if _is_address(name):
@@ -45,9 +45,9 @@ def ports_of_this_machine(variables: Mapping[str, str]) -> dict[int, str]:
 
 
 def as_containers_reach_them(variables: Mapping[str, str], gateway: str, relayed: Mapping[int, int]) -> dict[str, str]:
-    """Return the variables with every address of this machine's loopback replaced by the relay's.
+    """Return the variables with the relay's address in place of every address of the loopback.
 
-    `gateway` is where the relay listens, `relayed` its port for each of `ports_of_this_machine`.
+    The relay listens on the address `gateway`. `relayed` maps each of `ports_of_this_machine` to a port of the relay.
     """
     changed = dict(variables)
     for name, value in variables.items():
@@ -70,5 +70,5 @@ def _is_address(name: str) -> bool:
 
 
 def _is_here(host: str) -> bool:
-    """Say whether a host is this machine's loopback, or the directory of a socket: its server has a port beside it."""
+    """Return whether a host is the loopback or the directory of a socket, whose server also listens on a port."""
     return host.startswith("/") or re.fullmatch(_HOST, host) is not None

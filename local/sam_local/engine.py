@@ -1,4 +1,4 @@
-"""The container engine, asked by its command line, `docker`. DOCKER_HOST says where it is, for SAM likewise."""
+"""The container engine, asked by its command line `docker`. DOCKER_HOST is its address, also for SAM."""
 
 import ipaddress
 import json
@@ -15,7 +15,7 @@ _PULL_SECONDS = 900
 
 
 class EngineUnusable(Exception):
-    """There is no engine, or it lacks something; the text says what helps."""
+    """There is no engine, or something in it is missing. The text contains the remedy."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Bridge:
     subnet: ipaddress.IPv4Network
 
     def has(self, address: str) -> bool:
-        """Say whether a container has this address: one of the network that is not this machine's own."""
+        """Return whether a container may have this address: it is of the network, and not this machine's own."""
         found = ipaddress.ip_address(address)
         return found in self.subnet and found != self.gateway
 
 
 def find_bridge() -> Bridge:
-    """Return Docker's default network, which SAM's containers are in; EngineUnusable where there is none."""
+    """Return Docker's default network, which SAM's containers join. Raise EngineUnusable."""
     configuration = _docker("network", "inspect", "bridge", "--format", "{{json .IPAM.Config}}")
     for entry in json.loads(configuration) or []:
         subnet = ipaddress.ip_network(entry.get("Subnet", ""))
@@ -48,23 +48,23 @@ def architecture() -> str:
 
 
 def image_name() -> str:
-    """Return the name of the image that SAM runs the functions in, on this machine."""
+    """Return the name of the image that SAM runs the functions in on this machine."""
     return f"{_REGISTRY}/{RUNTIME.replace('python', 'python:')}-{architecture()}"
 
 
 def has_image() -> bool:
-    """Say whether the image is there."""
+    """Return whether the engine has the image."""
     return bool(_docker("image", "ls", "--quiet", image_name()))
 
 
 def image_title() -> str:
-    """Return what the image says it is; "" for Amazon's, which says nothing."""
+    """Return the title in the image's labels. Amazon's image has none."""
     label = '{{index .Config.Labels "org.opencontainers.image.title"}}'
     return _docker("image", "inspect", image_name(), "--format", label)
 
 
 def pull_image() -> None:
-    """Fetch the image from Amazon's registry; EngineUnusable where it cannot be had."""
+    """Fetch the image from Amazon's registry. Raise EngineUnusable."""
     try:
         _docker("pull", "--quiet", image_name(), seconds=_PULL_SECONDS)
     except EngineUnusable as problem:
@@ -74,7 +74,7 @@ def pull_image() -> None:
 
 
 def check_reach(port: int) -> None:
-    """Let a container open a connection to `port` of this machine; EngineUnusable when it cannot."""
+    """Let a container open a connection to `port` of this machine. Raise EngineUnusable when it cannot."""
     script = f"import socket; socket.create_connection(('{MACHINE}', {port}), {_REACH_SECONDS}).close()"
     try:
         _docker("run", "--rm", f"--add-host={MACHINE}:host-gateway", "--entrypoint=python3", image_name(), "-c", script)
@@ -86,7 +86,7 @@ def check_reach(port: int) -> None:
 
 
 def _docker(*arguments: str, seconds: int = 60) -> str:
-    """Return what `docker` prints; EngineUnusable with the last line of its complaint when it fails."""
+    """Return the output of `docker`. Raise EngineUnusable with the last line of its errors."""
     try:
         done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=seconds)
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Carries TCP connections of containers to ports of this machine's loopback, and nobody else's."""
+"""Forwards TCP connections of containers, and of no other client, to ports of this machine's loopback."""
 
 import asyncio
 import contextlib
@@ -6,15 +6,15 @@ import errno
 
 from local.sam_local.engine import Bridge, EngineUnusable
 
-_LOOPBACK = "localhost"  # of both address families, as a variable may name either
+_LOOPBACK = "localhost"  # both address families, because a variable may name either
 _CHUNK = 64 * 1024
 
 
 class Relay:
-    """Listens on this machine's address in the network of containers, for as long as it is entered.
+    """Listens on this machine's address in the network of containers, while its context is open.
 
-    The listeners take connections from addresses of that network only. This machine's own is not among them, so that
-    no other user of the machine comes this way.
+    It accepts connections only from other addresses of that network. This machine's own address is refused, so that no
+    other user of the machine can use the relay.
     """
 
     def __init__(self, bridge: Bridge) -> None:
@@ -23,11 +23,11 @@ class Relay:
         self._carried: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "Relay":
-        """Nothing listens yet."""
+        """Return the relay. It does not listen yet."""
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        """End the listeners and what they carry."""
+        """End the listeners and their connections."""
         for server in self._servers:
             server.close()
         for task in self._carried:
@@ -35,7 +35,7 @@ class Relay:
         await asyncio.gather(*self._carried, return_exceptions=True)
 
     async def lead_to(self, port: int) -> int:
-        """Return the port, on the gateway's address, that leads to `port` of the loopback from now on."""
+        """Listen for connections to `port` of the loopback. Return the port of the relay."""
         gateway = str(self._bridge.gateway)
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -57,14 +57,14 @@ class Relay:
         return listening
 
     async def _carry(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection until both sides have ended it."""
+        """Forward one connection until both sides have ended it."""
         peer = writer.get_extra_info("peername")
         if peer is None or not self._bridge.has(peer[0]):
             writer.transport.abort()
             return
         try:
             near_reader, near_writer = await asyncio.open_connection(_LOOPBACK, port)
-        except OSError:  # the part is away: the function sees a connection that ends at once
+        except OSError:  # the part does not run: the function sees a connection that ends at once
             writer.transport.abort()
             return
         try:
@@ -75,7 +75,7 @@ class Relay:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass on what arrives, and its end; when either side breaks off, so does the other."""
+    """Forward data and end of a stream. When one side breaks off, end the other too."""
     try:
         while data := await reader.read(_CHUNK):
             writer.write(data)

@@ -1,4 +1,4 @@
-"""Makes everything ready for `sam local`, and keeps it so until asked to stop or until `make run` ends."""
+"""Prepares everything for `sam local`, until a signal stops it or `make run` ends."""
 
 import asyncio
 import json
@@ -7,19 +7,18 @@ import shutil
 import signal
 import socket
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from dotenv import dotenv_values
 
-from local import environment as local_environment
 from local import install
 from local.gateway.settings import read_settings
 from local.gateway.template import read_stack
+from local.private_files import write_private
 from local.sam_local import engine
 from local.sam_local.addresses import as_containers_reach_them, ports_of_this_machine
 from local.sam_local.filled_events import write_events
+from local.sam_local.place import NotReady, Place
 from local.sam_local.relay import Relay
 from local.sam_local.template import local_template, values
 
@@ -27,55 +26,15 @@ _WATCH_SECONDS = 1.0
 _PROBE_SECONDS = 5.0
 
 
-class NotReady(Exception):
-    """Something that `sam local` needs is missing; the text says what helps."""
-
-
-@dataclass(frozen=True)
-class RunningPlace:
-    """Where the running system told its configuration, and where what is written for `sam local` goes."""
-
-    environment_file: Path
-    folder: Path
-
-    @classmethod
-    def of(cls, variables: dict[str, str]) -> "RunningPlace":
-        """Take `.local`, or what MG_LOCAL_DIR names; NotReady unless `make run` runs there."""
-        data = Path(variables.get("MG_LOCAL_DIR") or install.ROOT / ".local").resolve()
-        place = cls(data / local_environment.ENVIRONMENT_FILE, data / "sam")
-        if not place.environment_file.exists():
-            raise NotReady(f"`make run` does not run here ({place.environment_file} is missing): start it first.")
-        return place
-
-    @property
-    def template(self) -> Path:
-        """The template that samconfig.toml names."""
-        return self.folder / "template.yaml"
-
-    @property
-    def variables(self) -> Path:
-        """The functions' variables, which samconfig.toml names too."""
-        return self.folder / "variables.json"
-
-    @property
-    def events(self) -> Path:
-        """The events with real tokens."""
-        return self.folder / "events"
-
-    def environment(self) -> dict[str, str]:
-        """Return the configuration of the running system."""
-        return {name: value or "" for name, value in dotenv_values(self.environment_file, interpolate=False).items()}
-
-
-def renew_events(place: RunningPlace) -> int:
-    """Write events with fresh tokens; return the exit code."""
+def renew_events(place: Place) -> int:
+    """Write events with fresh tokens. Return the exit code."""
     write_events(place.environment(), place.events)
-    _say(f"{place.events} has every event, with tokens that are good for an hour.")
+    _say(f"{place.events} has every event, with tokens that are valid for an hour.")
     return 0
 
 
-def serve(place: RunningPlace) -> int:
-    """Build the functions, write template and events, and lead containers to the parts; return the exit code."""
+def serve(place: Place) -> int:
+    """Build the functions, write template and events, run the relay. Return the exit code."""
     environment = place.environment()
     bridge = engine.find_bridge()
     _check_parts(environment)
@@ -83,7 +42,7 @@ def serve(place: RunningPlace) -> int:
         _say(f"Fetching {engine.image_name()}")
         engine.pull_image()
     if title := engine.image_title():
-        _say(f"The image is no image of Amazon's: {title}")
+        _say(f"The image is not Amazon's: {title}")
     _build(place)
     try:
         write_events(environment, place.events)
@@ -95,7 +54,7 @@ def serve(place: RunningPlace) -> int:
 
 
 def _check_parts(environment: dict[str, str]) -> None:
-    """Raise NotReady, naming the first part of this machine that nobody serves."""
+    """Raise NotReady for the first port of this machine that nothing listens on."""
     for port, variable in ports_of_this_machine(environment).items():
         try:
             socket.create_connection(("localhost", port), _PROBE_SECONDS).close()
@@ -103,8 +62,8 @@ def _check_parts(environment: dict[str, str]) -> None:
             raise NotReady(f"nothing answers on port {port} of this machine ({variable}): {error}") from error
 
 
-def _build(place: RunningPlace) -> None:
-    """Run `sam build` for this machine's architecture, beside the build that is deployed; NotReady when it fails."""
+def _build(place: Place) -> None:
+    """Run `sam build` for this machine's architecture, in a folder of its own. Raise NotReady when it fails."""
     _say("Building the functions, which takes half a minute")
     sam = install.SAM.place / "bin" / "sam"
     if not sam.exists():
@@ -126,7 +85,7 @@ def _build(place: RunningPlace) -> None:
         raise NotReady(f"{log.read_text(errors='replace')}\n`sam build` failed, see above")
 
 
-async def _serve(place: RunningPlace, environment: dict[str, str], bridge: engine.Bridge) -> int:
+async def _serve(place: Place, environment: dict[str, str], bridge: engine.Bridge) -> int:
     asked = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
@@ -146,12 +105,12 @@ async def _serve(place: RunningPlace, environment: dict[str, str], bridge: engin
     return 1
 
 
-def _write_template(place: RunningPlace, variables: dict[str, str]) -> None:
+def _write_template(place: Place, variables: dict[str, str]) -> None:
     settings = read_settings(variables)
     stack = read_stack(place.folder / "build" / "template.yaml", region=settings.region, parameters=settings.parameters)
     template = local_template(stack, variables, engine.architecture())
-    local_environment.write_private(place.template, yaml.safe_dump(template, sort_keys=False))
-    local_environment.write_private(place.variables, json.dumps(values(template), indent=2))
+    write_private(place.template, yaml.safe_dump(template, sort_keys=False))
+    write_private(place.variables, json.dumps(values(template), indent=2))
 
 
 _READY = """
@@ -163,15 +122,15 @@ _READY = """
   sam local start-lambda
 
   sam        .local/tools/sam/bin/sam
-  events     {events}: with real tokens, for an hour; `make sam-events` renews them
-  template   {template}: with the secrets of `make run`, and removed at the end
+  events     {events}: with tokens that are valid for an hour; `make sam-events` renews them
+  template   {template}: contains the secrets of `make run`; Ctrl-C removes it
 
   Ctrl-C ends this.
 """
 
 
 def _shown(path: Path) -> Path:
-    """Return a path of the project as it is typed there."""
+    """Return a path as a person in the project's folder types it."""
     return path.relative_to(install.ROOT) if path.is_relative_to(install.ROOT) else path
 
 

@@ -1,8 +1,8 @@
-"""An image that stands in for Amazon's, of Debian's packages and PyPI's, where that registry cannot be reached.
+"""An image for machines that cannot reach Amazon's registry, made of packages of Debian and PyPI.
 
-Debian 13 has Lambda's Python, 3.13. On it lie awslambdaric, which is Lambda's own runtime client, and boto3, as Lambda
-brings them; SAM adds the Runtime Interface Emulator itself. The C library is Debian's and not Amazon Linux's: the image
-shows that functions start, are configured and reach what they need, not that they fit Amazon's system.
+Debian 13 has Python 3.13, as Lambda has. The image adds awslambdaric, which is Lambda's own runtime client, and boto3.
+SAM adds the Runtime Interface Emulator. The image shows that functions start with their configuration and reach the
+parts that they need. It does not show that compiled packages fit Amazon Linux, because the C library is Debian's.
 """
 
 import importlib.metadata
@@ -37,7 +37,7 @@ _CONFIGURATION = (
 
 
 def make_stand_in() -> None:
-    """Make the image, under the name that SAM looks for; EngineUnusable when it cannot be made."""
+    """Make the image under the name that SAM looks for. Raise EngineUnusable."""
     if os.geteuid() != 0:
         raise EngineUnusable("only root can make this image, because it unpacks Debian's packages")
     if shutil.which("debootstrap") is None:
@@ -52,7 +52,7 @@ def make_stand_in() -> None:
 
 
 def _install_runtime(root: Path) -> None:
-    """Put into `root` what Lambda's image has in /var/runtime, of the versions that this project is locked to."""
+    """Install into `root` the packages of Lambda's /var/runtime, in the versions of this project's lock file."""
     for folder in ("var/task", "var/rapid", "opt", _RUNTIME):
         (root / folder).mkdir(parents=True, exist_ok=True)
     packages = [f"{name}=={importlib.metadata.version(name)}" for name in _PACKAGES]
@@ -66,7 +66,7 @@ def _install_runtime(root: Path) -> None:
 
 
 def _pip() -> str:
-    """Return an interpreter with pip: the project's environment has none of its own."""
+    """Return an interpreter with pip, because the project's environment has no pip."""
     return str(Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}"))
 
 

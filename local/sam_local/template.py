@@ -1,7 +1,7 @@
-"""The template that `sam local` reads: template.yaml with nothing left that only a deployment knows.
+"""The template for `sam local`: template.yaml without values that only a deployment has.
 
-SAM leaves conditions inside variables unresolved, drops variables that a template does not declare, and does not look
-up secrets. So the template that is written here names every value of every function, the secrets of `make run` too.
+SAM does not resolve conditions in variables, drops variables that the template does not declare, and does not look up
+secrets. So the template for it contains every value of every function, also the secrets of `make run`.
 """
 
 from collections.abc import Mapping
@@ -11,18 +11,18 @@ from typing import Any
 from local.gateway.stack import Function, Stack
 from local.sam_local.engine import RUNTIME
 
-_OVERLAID = ("MG_", "AWS_ENDPOINT_URL")  # as the gateway of `make run` lays them over the template's
+_OVERLAID = ("MG_", "AWS_ENDPOINT_URL")  # they replace the template's, as in the gateway of `make run`
 _OF_MAKE_RUN = "MG_LOCAL_"
 _QUIET = {
-    "POWERTOOLS_METRICS_DISABLED": "true",  # nobody reads them out of a log here
-    "AWS_EC2_METADATA_DISABLED": "true",  # there is none to ask for credentials
+    "POWERTOOLS_METRICS_DISABLED": "true",  # nothing reads metrics from a log here
+    "AWS_EC2_METADATA_DISABLED": "true",  # containers have no metadata service to ask for credentials
 }
 
 
 def local_template(stack: Stack, variables: Mapping[str, str], architecture: str) -> dict[str, Any]:
     """Return a SAM template of the functions, layers and routes of `stack`, built for `architecture`.
 
-    `variables` is the configuration of `make run` as containers reach its parts; they win over the template's.
+    `variables` is the configuration of `make run`, with addresses that containers reach. It replaces the template's.
     """
     layers = {folder: _layer_name(folder) for function in stack.functions.values() for folder in function.layer_dirs}
     resources: dict[str, Any] = {
@@ -63,7 +63,7 @@ def local_template(stack: Stack, variables: Mapping[str, str], architecture: str
 def values(template: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Return the variables of each function of a `local_template`, as SAM's `--env-vars` takes them.
 
-    Without these, a variable of the shell that SAM is started from would win over the template's.
+    Without these, SAM would replace the template's values by variables of the shell that starts it.
     """
     return {
         name: resource["Properties"]["Environment"]["Variables"]

@@ -12,7 +12,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.wait import WebDriverWait
 
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
 
 _AXE = ROOT / "tests" / "clients" / "node_modules" / "axe-core" / "axe.min.js"
 _SECONDS = 20.0

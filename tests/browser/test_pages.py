@@ -1,4 +1,4 @@
-"""The pages of the mails' links in a real browser, from the mail page to the new login (issue 3, item 4)."""
+"""The pages of the mails' links in a real browser, from the mail page to the new login."""
 
 from collections.abc import Callable
 from typing import Any

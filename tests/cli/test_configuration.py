@@ -9,8 +9,9 @@ import pytest
 
 from background.cli.application import cli
 from background.cli.configuration import configure
-from local.environment import write_environment
-from local.parts.postgres import PostgresServer, free_port
+from local.environment_file import write_environment
+from local.parts.postgres import PostgresServer
+from local.serving.sockets import free_port
 from tests.cli.command_line import CommandLine
 from tests.conftest import database_variables
 from tests.service import Service

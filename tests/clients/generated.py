@@ -9,7 +9,7 @@ from pathlib import Path
 
 from local import install
 from local.docs.document import TARGET as DOCUMENT
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
 
 _FOLDER = ROOT / "tests" / "clients"
 _OPTIONS = {

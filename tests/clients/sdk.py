@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from local import install
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TOKEN = re.compile(r"token=[^&]+")

@@ -1,4 +1,4 @@
-"""Clients generated from openapi.json at work (issue 11, item 16): openapi-python-client and openapi-typescript."""
+"""Clients generated from openapi.json at work: openapi-python-client and openapi-typescript."""
 
 import importlib
 import json

@@ -111,7 +111,7 @@ def finds_nobody(_: Story, found: dict[str, Any]) -> bool:
 
 
 def changed_as_documented(_: Story, user: dict[str, Any]) -> bool:
-    """Names and metadata; the tags of a whole-user body are not taken (decisions.md 7)."""
+    """Names and metadata; the tags of a whole-user body are not taken (decisions 7)."""
     return (user["first_name"], user["metadata"]["team"], user["tags"]) == ("Robert", "plan 9", ["go"])
 
 

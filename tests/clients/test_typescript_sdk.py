@@ -1,4 +1,4 @@
-"""Every call of the TypeScript SDK's Users class against the running system (issue 3, item 8; contract §12.3)."""
+"""Every call of the TypeScript SDK's Users class against the running system (contract §12.3)."""
 
 import uuid
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def _register_and_verify(system: System, users: Users) -> tuple[User, str]:
 
     assert users.call("UserProfile", token) == user
     refused(users, 401, "email not verified", "User", user["id"], token)
-    # Registering sent the mail; within a minute, asking again is a success that sends no second one (decisions.md 11).
+    # Registering sent the mail; within a minute, asking again is a success that sends no second one (decisions 11).
     link = system.mail(user["email"], VERIFICATION)
     assert users.call("SendVerification", token) == {
         "status": 200,

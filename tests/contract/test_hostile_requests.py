@@ -1,4 +1,4 @@
-"""What no schema describes: broken JSON, NUL bytes, halves of surrogates, huge bodies, wrong types (security.md S44).
+"""What no schema describes: broken JSON, NUL bytes, halves of surrogates, huge bodies, wrong types (S44).
 
 All of it is sent by an administrator to an account that exists, so that nothing but the request itself is refused.
 """

@@ -1,4 +1,4 @@
-"""What stands at the edge of HTTP, through the gateway: ids that are none, blanks, doubled headers (issue 10)."""
+"""What stands at the edge of HTTP, through the gateway: ids that are none, blanks, doubled headers."""
 
 from typing import Any
 

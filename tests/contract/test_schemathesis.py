@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
 from tests.contract.callers import PASSWORD, Caller
 from tests.service import registration
 from tests.system import System

@@ -18,7 +18,6 @@ from users.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 LOCAL_ALONE = {"MG_USERS_HTTP_SERVER_CERT", "MG_USERS_HTTP_SERVER_KEY"}
-FUNCTION_ALARM = "<Function>Errors"
 
 
 @pytest.fixture
@@ -44,12 +43,7 @@ def run(service: Service, name: str) -> None:
 
 
 def test_every_alarm_is_explained_and_no_other() -> None:
-    functions = {name.removesuffix("Function") for name in resources("AWS::Lambda::Function")}
-    alarms = {
-        FUNCTION_ALARM if name.removesuffix("Errors") in functions else name
-        for name in resources("AWS::CloudWatch::Alarm")
-    }
-    assert set(re.findall(r"^### `(.*)`$", PAGE, re.MULTILINE)) == alarms
+    assert set(re.findall(r"^### `(.*)`$", PAGE, re.MULTILINE)) == set(resources("AWS::CloudWatch::Alarm"))
 
 
 def test_each_best_practice_is_a_setting_that_there_is() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local import environment, ports
+from local import checks, environment, ports
 from local.parts.postgres_home import server_account
 from tests.deliveries import mails_to
 from tests.local.processes import eventually
@@ -153,9 +153,9 @@ def test_the_shipped_settings_need_a_password_and_nothing_else() -> None:
     given = settings()
     parts = environment.parts_wanted(given, ports.read(given))
     assert environment.exposing(given, ports.read(given)) == "MG_USERS_TRUSTED_PROXIES=127.0.0.1"
-    assert environment.known_secrets(given, parts) == ["MG_USERS_ADMIN_PASSWORD"]
+    assert checks.known_secrets(given, parts) == ["MG_USERS_ADMIN_PASSWORD"]
     given["MG_USERS_ADMIN_PASSWORD"] = "an operator chose this"
-    assert environment.known_secrets(given, parts) == []
-    assert environment.problems(given, parts, ports.read(given)) == []
+    assert checks.known_secrets(given, parts) == []
+    assert checks.problems(given, parts, ports.read(given)) == []
     documented = (ROOT / "docs/configuration.md").read_text()
     assert [name for name in given if f"`{name}`" not in documented] == []

@@ -13,9 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from local.parts.launch import ROOT
 from local.parts.nats import NatsServer
 from local.parts.postgres import PostgresServer, temporary_postgres
-from local.parts.process import ROOT
 from tests.conftest import AS_OWNER, AWS, database_variables
 from tests.deliveries import events
 

@@ -11,10 +11,10 @@ from nats.js.errors import NotFoundError
 
 from local.parts.auth import AuthServer
 from local.parts.gateway import Gateway
+from local.parts.launch import ROOT
 from local.parts.mail import MailServer
 from local.parts.nats import NatsServer
 from local.parts.postgres import PostgresServer, temporary_postgres
-from local.parts.process import ROOT
 from tests.conftest import AWS, SECRET_KEY, database_variables
 from tests.deliveries import events, mails_to
 from tests.local.processes import eventually

@@ -1,4 +1,4 @@
-"""Whose request it is comes before what is wrong with it (contract §1.2, §1.3; issue 10, item 18)."""
+"""Whose request it is comes before what is wrong with it (contract §1.2, §1.3)."""
 
 import json
 from typing import Any

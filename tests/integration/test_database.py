@@ -1,4 +1,4 @@
-"""Losing PostgreSQL and having it back (architecture.md, "The repository")."""
+"""Losing PostgreSQL and having it back."""
 
 import re
 import secrets

@@ -1,4 +1,4 @@
-"""DELETE /users/{id} (contract §4.5, §4.6; decisions.md 16, 17)."""
+"""DELETE /users/{id} (contract §4.5, §4.6; decisions 16, 17)."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor

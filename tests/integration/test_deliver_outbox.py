@@ -1,4 +1,4 @@
-"""deliver_outbox: order, retries, parking, destinations that go away, and what arrives (architecture.md)."""
+"""deliver_outbox: order, retries, parking, destinations that go away, and what arrives (decisions 28)."""
 
 import io
 import json
@@ -174,7 +174,7 @@ def test_an_international_domain_is_sent_in_punycode(emptied_service: Service, m
     assert mail.link
 
 
-# --- one-time tokens (decisions.md 14)
+# --- one-time tokens (decisions 14)
 
 
 def tokens(service: Service) -> list[dict[str, Any]]:

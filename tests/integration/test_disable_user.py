@@ -1,4 +1,4 @@
-"""POST /users/{id}/disable (contract §1.5, §4.5; decisions.md 16)."""
+"""POST /users/{id}/disable (contract §1.5, §4.5; decisions 16)."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""`details` of a 400 and a 415: every broken rule, its field, and what it asks for (issue 11; decisions.md 44)."""
+"""`details` of a 400 and a 415: every broken rule, its field, and what it asks for (decisions 44)."""
 
 import json
 import uuid

@@ -1,7 +1,7 @@
 """Every operation's event as a consumer of the stream reads it, against the table of contract §7.2.
 
 Without a caller here, as `user.identify` has none upstream: `user.oauth_callback` and `user.add_policy`, which only the
-login by Google makes (contract §4.8), and that is not in this release (decisions.md, "Not in this release").
+login by Google makes (contract §4.8), and that is not in this release (decisions.md#state).
 """
 
 import json
@@ -34,7 +34,7 @@ ACCOUNT = {
 VIEW = {name: kind for name, kind in ACCOUNT.items() if name != "last_name"} | CHANGE
 PAGE = {"total": int, "offset": int, "limit": int}
 
-# The keys of an account that has all of them; `private_metadata` is never told (decisions.md 21).
+# The keys of an account that has all of them; `private_metadata` is never told (decisions 21).
 TABLE: dict[str, dict[str, type]] = {
     "user.create": ACCOUNT | SESSION,
     "user.send_verification": {"user_id": str, "token_type": str},
@@ -54,7 +54,7 @@ TABLE: dict[str, dict[str, type]] = {
     | SESSION
     | {"status": str, "order": str, "dir": str, "metadata": dict, "tags": list, "username": str, "email": str}
     | {"first_name": str, "last_name": str},
-    # The contract's `email` is no parameter of a search (§3.3), and so never told.
+    # `email` is no parameter of a search (contract §3.3), and so never told.
     "user.search": PAGE | {"username": str, "first_name": str, "id": str, "last_name": str},
     "user.issue_token": {"username": str},
     "user.refresh_token": {},

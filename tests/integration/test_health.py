@@ -14,6 +14,7 @@ import dependencies
 from local.parts.auth import AuthServer
 from local.parts.postgres import PostgresServer
 from tests.service import Answer, Service, eventually
+from users.release import VERSION
 
 UPSTREAM_KEYS = ["status", "version", "commit", "description", "build_time", "instance_id"]
 
@@ -57,9 +58,9 @@ def test_health(own_service: Service) -> None:
     assert observed(answer, "outbox:age") == (0.0, "s")
 
 
-def test_upstreams_values_where_nothing_was_built(service: Service) -> None:
+def test_the_version_and_upstreams_zero_values_where_nothing_was_built(service: Service) -> None:
     answer = service.call("health").json
-    assert (answer["version"], answer["commit"], answer["build_time"]) == ("0.0.0", "ffffffff", "1970-01-01_00:00:00")
+    assert (answer["version"], answer["commit"], answer["build_time"]) == (VERSION, "ffffffff", "1970-01-01_00:00:00")
 
 
 @pytest.mark.usefixtures("built_release")

@@ -1,4 +1,4 @@
-"""POST /users/tokens/issue (contract §1.6.2, §4.3; decisions.md 6, 12, 15, 19, 26)."""
+"""POST /users/tokens/issue (contract §1.6.2, §4.3; decisions 6, 12, 15, 19, 26)."""
 
 import math
 import time
@@ -119,7 +119,7 @@ def test_a_password_is_not_trimmed_and_not_folded(service: Service) -> None:
     assert service.log_in(user["email"], "  Grüße 😀  ")
 
 
-# --- accounts whose names differ only by case (decisions.md 19)
+# --- accounts whose names differ only by case (decisions 19)
 
 
 def test_the_exact_spelling_comes_first_then_the_folded_one(service: Service) -> None:
@@ -142,7 +142,7 @@ def test_the_exact_spelling_comes_first_then_the_folded_one(service: Service) ->
         assert whose(name.capitalize(), "another password 8") is None
 
 
-# --- hashes of upstream (decisions.md 26)
+# --- hashes of upstream (decisions 26)
 
 
 @pytest.mark.parametrize("prefix", [b"2a", b"2b"])
@@ -188,7 +188,7 @@ def test_a_password_that_changes_meanwhile_is_not_overwritten(
     assert stored_hash(service, user["id"]) == changed
 
 
-# --- rotation (decisions.md 12)
+# --- rotation (decisions 12)
 
 
 def age(service: Service, user_id: str, interval: str) -> None:
@@ -228,7 +228,7 @@ def test_a_password_of_unknown_age_is_as_old_as_its_account(service: Service) ->
         assert answer.error == (403, "password_expired")
 
 
-# --- tokens_valid_from (decisions.md 15)
+# --- tokens_valid_from (decisions 15)
 
 
 def test_a_login_in_the_second_of_a_change_waits_for_the_next(service: Service) -> None:

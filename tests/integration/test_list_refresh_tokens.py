@@ -1,4 +1,4 @@
-"""GET /users/tokens/refresh-tokens (contract §1.6.5; decisions.md 25)."""
+"""GET /users/tokens/refresh-tokens (contract §1.6.5; decisions 25)."""
 
 import pytest
 

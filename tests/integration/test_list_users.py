@@ -1,4 +1,4 @@
-"""GET /users (contract §1.5, §3.1, §3.2; decisions.md 22–24)."""
+"""GET /users (contract §1.5, §3.1, §3.2; decisions 22–24)."""
 
 import base64
 import uuid
@@ -385,7 +385,7 @@ def test_filters_that_are_empty_narrow_nothing(population: Population) -> None:
     assert population.ids(created_from="", created_to="", verified="", role="", tags="", email="") == {user_id}
 
 
-# --- totals (decisions.md 23)
+# --- totals (decisions 23)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from background.delivery import lookout
 from background.delivery.lookout import Lookout
 from background.delivery.ports import DestinationUnavailable, Outcome, Row
 from background.delivery.relay import deliver_due
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
 from tests.http_server import http_server
 from tests.service import Service, eventually
 from users.repository.outbox import must_wake

@@ -25,9 +25,9 @@ from nats.js import JetStreamContext
 from background.delivery import kept_channel, nats_stream
 from background.delivery.nats_stream import NatsChannel
 from background.delivery.ports import DestinationUnavailable, Row
+from local.parts.launch import ROOT
 from local.parts.nats import NatsServer
-from local.parts.postgres import free_port
-from local.parts.process import ROOT
+from local.serving.sockets import free_port
 from tests.deliveries import events
 from tests.service import Service, eventually
 from users import snapstart

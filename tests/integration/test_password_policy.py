@@ -1,4 +1,4 @@
-"""GET /password/policy tells the rules that registration applies (issue 11, item 18)."""
+"""GET /password/policy tells the rules that registration applies."""
 
 from typing import Any
 

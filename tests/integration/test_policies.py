@@ -1,4 +1,4 @@
-"""Relations in SpiceDB, also when it fails (contract §5.8; architecture.md, "Policies").
+"""Relations in SpiceDB, also when it fails (contract §5.8; decisions 28).
 
 SpiceDB is ``local/auth``, which fails on demand (local.auth.faults).
 """

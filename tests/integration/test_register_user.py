@@ -1,4 +1,4 @@
-"""POST /users (contract §1.6.1; decisions.md 9, 11, 13, 19, 27)."""
+"""POST /users (contract §1.6.1; decisions 9, 11, 13, 19, 27)."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""POST /password/reset-request (contract §1.6.22; decisions.md, "Statuses")."""
+"""POST /password/reset-request (contract §1.6.22; differences.md#statuses)."""
 
 import uuid
 from typing import Any

@@ -1,4 +1,4 @@
-"""PUT /password/reset, and its page (contract §1.6.23, §4.2; decisions.md 8, 14)."""
+"""PUT /password/reset, and its page (contract §1.6.23, §4.2; decisions 8, 14)."""
 
 import base64
 import re

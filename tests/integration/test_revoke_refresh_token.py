@@ -1,4 +1,4 @@
-"""POST /users/tokens/revoke (contract §1.6.4; security.md S32)."""
+"""POST /users/tokens/revoke (contract §1.6.4; S32)."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""GET /users/search (contract §3.3, §3.4; decisions.md 22–24)."""
+"""GET /users/search (contract §3.3, §3.4; decisions 22–24)."""
 
 import uuid
 from typing import Any

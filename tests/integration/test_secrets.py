@@ -9,7 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from local.parts.postgres import PostgresServer, free_port, temporary_postgres
+from local.parts.postgres import PostgresServer, temporary_postgres
+from local.serving.sockets import free_port
 from tests.aws_server import AwsServer
 from tests.http_server import http_server
 from users import settings

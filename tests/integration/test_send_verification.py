@@ -1,4 +1,4 @@
-"""POST /users/send-verification (contract §1.6.6, §4.1; decisions.md 11, 20)."""
+"""POST /users/send-verification (contract §1.6.6, §4.1; decisions 11, 20)."""
 
 import pytest
 

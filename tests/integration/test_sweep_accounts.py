@@ -1,4 +1,4 @@
-"""sweep_accounts: what is due, what it does to each account, failures, warnings (decisions.md 18; contract §4.6)."""
+"""sweep_accounts: what is due, what it does to each account, failures, warnings (decisions 18; contract §4.6)."""
 
 import uuid
 from concurrent import futures

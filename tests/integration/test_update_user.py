@@ -1,4 +1,4 @@
-"""PATCH /users/{id} (contract §1.5, §1.6.12; decisions.md 7, 21)."""
+"""PATCH /users/{id} (contract §1.5, §1.6.12; decisions 7, 21)."""
 
 import uuid
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""PATCH /users/{id}/email (contract §1.5, §1.6.16; decisions.md 19, 20)."""
+"""PATCH /users/{id}/email (contract §1.5, §1.6.16; decisions 19, 20)."""
 
 import uuid
 from typing import Any

@@ -1,4 +1,4 @@
-"""PATCH /users/{id}/role (contract §1.5, §1.6.17; decisions.md 15, 16; architecture.md, "Policies")."""
+"""PATCH /users/{id}/role (contract §1.5, §1.6.17; decisions 15, 16, 28)."""
 
 import uuid
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def test_the_event(service: Service) -> None:
 
 @pytest.mark.parametrize("role", ["all", "", "root", "Admin", None])
 def test_what_is_no_role(service: Service, role: Any) -> None:
-    """Upstream stores 2 for ``all``, and demotes for an empty one (contract §9 B3, B4)."""
+    """Upstream stores 2 for ``all``, and demotes for an empty one (contract §9 B3, §9 B4)."""
     chief, boss = administrator(service), administrator(service)
     answer = update(service, boss, chief.id, role)
     assert answer.error == (400, "invalid_role")

@@ -1,4 +1,4 @@
-"""PATCH /users/secret (contract §1.5, §1.6.18; decisions.md 15, 27; security.md S20)."""
+"""PATCH /users/secret (contract §1.5, §1.6.18; decisions 15, 27; S20)."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""PATCH /users/{id}/username (contract §1.5, §1.6.15; decisions.md 19)."""
+"""PATCH /users/{id}/username (contract §1.5, §1.6.15; decisions 19)."""
 
 import uuid
 from typing import Any

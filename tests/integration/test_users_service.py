@@ -28,8 +28,9 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from background.users_service.certificates import server_credentials
 from background.users_service.proto.users_pb2 import RetrieveUsersReq, RetrieveUsersRes
-from local.parts.postgres import PostgresServer, free_port, temporary_postgres
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
+from local.parts.postgres import PostgresServer, temporary_postgres
+from local.serving.sockets import free_port
 from tests.conftest import AS_OWNER, database_variables
 from tests.service import eventually
 from users.settings import Settings, SettingsError
@@ -564,7 +565,7 @@ def test_it_serves_what_make_run_runs(database: tuple[dict[str, str], str], star
     nothing = start({"MG_LOCAL_DIR": str(tmp_path / "nothing")}, wait=False)
     assert "or start `make run`." in nothing.refusal()
     assert "--" not in nothing.refusal(), "it takes no options"
-    from local.environment import ENVIRONMENT_FILE, write_environment
+    from local.environment_file import ENVIRONMENT_FILE, write_environment
 
     write_environment(tmp_path / ENVIRONMENT_FILE, database[0])
     server = start({"MG_LOCAL_DIR": str(tmp_path)})

@@ -1,4 +1,4 @@
-"""GET and POST /verify-email (contract §1.6.7, §4.1; decisions.md 14, 29)."""
+"""GET and POST /verify-email (contract §1.6.7, §4.1; decisions 14, 29)."""
 
 import base64
 import json

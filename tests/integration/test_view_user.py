@@ -1,4 +1,4 @@
-"""GET /users/{id} (contract §1.5, §1.6.9; decisions.md 17, 21)."""
+"""GET /users/{id} (contract §1.5, §1.6.9; decisions 17, 21)."""
 
 import uuid
 from typing import Any
@@ -75,7 +75,7 @@ def test_an_unprintable_id_is_nobodys(service: Service) -> None:
 
 
 def test_the_policy_store_has_a_say_on_administrators(service: Service) -> None:
-    """A role that SpiceDB does not grant (any more) opens no other account (contract §2.4, "stale admin token")."""
+    """A role that SpiceDB does not grant (any more) opens no other account (contract §2.4, stale admin token)."""
     ada, boss = person(service), administrator(service)
     from users.peers import spicedb
 

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def open_dir() -> Iterator[Path]:
-    """Give a directory, not below pytest's private one, that PostgreSQL's user can enter."""
+    """Yield a directory that PostgreSQL's user can enter, unlike pytest's own."""
     with tempfile.TemporaryDirectory(prefix="mg-test-", dir="/tmp") as place:
         Path(place).chmod(0o711)
         yield Path(place)

@@ -1,4 +1,4 @@
-"""What runs on this machine, for tests that nothing is left behind."""
+"""The processes of this machine, for tests that no process is left behind."""
 
 import os
 import time
@@ -13,7 +13,7 @@ def processes_of(place: Path) -> dict[int, str]:
         try:
             command = (process / "cmdline").read_bytes()
             environment = (process / "environ").read_bytes()
-        except OSError:  # ended meanwhile, or somebody else's
+        except OSError:  # it has ended, or belongs to another user
             continue
         if os.fsencode(place) in command + b"\0" + environment:
             found[int(process.name)] = command.replace(b"\0", b" ").decode()

@@ -1,4 +1,4 @@
-"""What the functions are configured with in `make run`."""
+"""The configuration of the functions in `make run`."""
 
 import json
 from dataclasses import fields
@@ -8,9 +8,10 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from local import environment, install, ports
-from local.gateway.function_environment import function_variables
+from local.gateway.environments.variables import function_variables
 from local.gateway.settings import read_settings
 from local.gateway.template import read_stack
+from local.private_files import kept_secret
 from users.settings import Settings
 
 PORTS = ports.read({})
@@ -37,7 +38,7 @@ def test_everything_runs_here_by_default(tmp_path: Path) -> None:
 
 
 def test_pages_of_this_machine_may_call(tmp_path: Path) -> None:
-    """On whatever port a front end is developed. Origins that somebody names take their place."""
+    """A front end may be developed on any port. The parameter CorsAllowOrigins replaces these origins."""
     origins = json.loads(functions({}, tmp_path)["MG_LOCAL_PARAMETERS"])["CorsAllowOrigins"]
     assert origins.split(",") == ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"]
     named = {"MG_LOCAL_PARAMETERS": '{"CorsAllowOrigins": "https://ui.example.com"}'}
@@ -50,7 +51,7 @@ def test_the_functions_role_is_not_the_owner_of_the_bundled_database(tmp_path: P
 
 
 def test_the_bundled_database_has_passwords_that_nobody_knows(tmp_path: Path) -> None:
-    """It listens on 127.0.0.1 too, where every user of the machine comes."""
+    """It also listens on 127.0.0.1, which every user of the machine can reach."""
     found = functions({"MG_LOCAL_POSTGRES_PORT": "15434"}, tmp_path)
     assert found["MG_USERS_DB_PORT"] == "15434"
     passwords = {found["MG_USERS_DB_PASS"], found["MG_USERS_DB_OWNER_PASS"]}
@@ -60,16 +61,16 @@ def test_the_bundled_database_has_passwords_that_nobody_knows(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir() if path.stat().st_mode & 0o077] == []
 
 
-def test_another_database_has_the_roles_that_are_told(tmp_path: Path) -> None:
-    """And not those that the template gives to the database that a stack makes."""
+def test_another_database_has_the_roles_of_the_variables(tmp_path: Path) -> None:
+    """The roles of a stack's own database do not replace them."""
     found = functions({"MG_USERS_DB_HOST": "db.example.com"}, tmp_path, None)
     assert (found["MG_USERS_DB_USER"], found["MG_USERS_DB_OWNER"]) == ("magistrala", "")
-    told = {"MG_USERS_DB_HOST": "db.example.com", "MG_USERS_DB_USER": "f", "MG_USERS_DB_OWNER": "o"}
-    found = functions(told, tmp_path, None)
+    user = {"MG_USERS_DB_HOST": "db.example.com", "MG_USERS_DB_USER": "f", "MG_USERS_DB_OWNER": "o"}
+    found = functions(user, tmp_path, None)
     assert (found["MG_USERS_DB_USER"], found["MG_USERS_DB_OWNER"]) == ("f", "o")
 
 
-def test_a_free_port_is_told_to_the_functions(tmp_path: Path) -> None:
+def test_a_free_port_reaches_the_functions(tmp_path: Path) -> None:
     found = functions({"MG_SPICEDB_PORT": "0"}, tmp_path)
     assert int(found["MG_SPICEDB_PORT"]) > 0
     assert found["MG_AUTH_GRPC_PORT"] == "8181"
@@ -149,7 +150,7 @@ def test_an_external_database_is_left_as_the_user_names_it(tmp_path: Path) -> No
     }
 
 
-# Told in docs/configuration.md: what `make run` sets by itself.
+# The variables that `make run` sets itself, as docs/configuration.md lists them.
 SET_HERE = {
     "MG_ALLOW_UNVERIFIED_USER",
     "MG_EMAIL_FROM_ADDRESS",
@@ -160,7 +161,7 @@ SET_HERE = {
 
 
 def test_what_nobody_sets_has_its_documented_default_in_every_function(tmp_path: Path) -> None:
-    """The template's own defaults are for AWS: an own server without TLS, or on port 25, would not be reached."""
+    """The template's defaults are for AWS. With them, a person's server without TLS or on port 25 cannot be reached."""
     user = {
         "MG_USERS_DB_HOST": "db.example.com",
         "MG_AUTH_GRPC_URL": "auth.example.com:8181",
@@ -196,8 +197,8 @@ def test_the_address_of_the_api(user: dict[str, str], url: str) -> None:
 
 def test_a_secret_is_kept_and_private(tmp_path: Path) -> None:
     path = tmp_path / "secret-key"
-    secret = environment.kept_secret(path)
+    secret = kept_secret(path)
     assert len(secret) >= 32
-    assert environment.kept_secret(path) == secret
-    assert environment.kept_secret(tmp_path / "another") != secret
+    assert kept_secret(path) == secret
+    assert kept_secret(tmp_path / "another") != secret
     assert path.stat().st_mode & 0o777 == 0o600

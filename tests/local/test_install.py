@@ -1,4 +1,4 @@
-"""local/install.py: what is installed is remembered, what was interrupted is made anew, two at once take turns."""
+"""local/install.py records installations, repeats interrupted ones, and lets two runs at once take turns."""
 
 import fcntl
 import hashlib
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.long
 
 
 def wheel(folder: Path, version: str) -> Path:
-    """Make the wheel of a package of one module."""
+    """Make the wheel of a package with one module."""
     path = folder / f"demo_package-{version}-py3-none-any.whl"
     info = f"demo_package-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
@@ -33,7 +33,7 @@ def lock_of(path: Path, built: Path) -> Path:
 
 
 class Project:
-    """A project with one environment and one lock file."""
+    """Return a project with one environment and one lock file."""
 
     def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.place = place
@@ -152,7 +152,7 @@ def test_a_directory_of_somebody_else_is_named(tmp_path: Path, monkeypatch: pyte
         install.local_directory()
 
 
-def test_the_failure_that_came_first_is_told_and_the_rest_is_stopped(tmp_path: Path) -> None:
+def test_the_first_failure_is_reported_and_the_rest_is_stopped(tmp_path: Path) -> None:
     programs = install.Programs()
 
     def long(_task: install.Task) -> None:

@@ -1,4 +1,4 @@
-"""When a part that ended is started again, and when it is given up."""
+"""A part that has ended is started again, until it is given up."""
 
 import os
 import signal
@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from local.keeper import HEALTHY_SECONDS, MOST_ENDS, Keeper
-from local.parts.process import Launch, Part, PartFailed, spawn
+from local.parts.launch import Launch, PartFailed, spawn
+from local.parts.process import Part
 from tests.local.processes import eventually
 
 
 class Sleeper(Part):
-    """A program that serves as soon as it runs, or ends at once."""
+    """A program that serves at once, or ends at once."""
 
     name = "sleeper"
     code = "import time; time.sleep(600)"
@@ -29,7 +30,7 @@ class Sleeper(Part):
 
 
 def kill(part: Part) -> None:
-    """Kill it from outside."""
+    """Kill it, as another program could."""
     if part.running:
         os.kill(part.pid, signal.SIGKILL)
     eventually(lambda: not part.running)
@@ -43,7 +44,7 @@ class Clock:
 
 
 class Kept:
-    """A part that is kept by a clock which only the test moves."""
+    """A part with a keeper whose clock only the test moves."""
 
     def __init__(self, part: Sleeper) -> None:
         self.part = part
@@ -53,7 +54,7 @@ class Kept:
         self.keeper = Keeper(part, Part.start, self.said.append, self.clock)
 
     def end(self) -> float:
-        """Let the part be killed and started again; the pause between."""
+        """Kill the part, and let the keeper start it again. Return the pause between."""
         kill(self.part)
         ended = self.clock.now
         self.keeper.look()
@@ -66,7 +67,7 @@ class Kept:
         return pause
 
     def go_on(self) -> None:
-        """Look at a part that always ends, until it is given up."""
+        """Look at a part that always ends, until the keeper gives it up."""
         while True:
             eventually(lambda: not self.part.running)
             self.clock.now += 0.5
@@ -119,7 +120,7 @@ def test_a_part_that_ends_at_start_is_given_up(kept: Kept, monkeypatch: pytest.M
 
 
 def test_a_part_that_the_system_has_no_room_for_is_tried_again(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No process is made at all, as where memory is short: what killed the part may not be over at once."""
+    """Without memory no process can start. The shortage that killed the part may last for a while."""
     with monkeypatch.context() as patch:
         patch.setattr(Sleeper, "cwd", kept.part.log.with_name("gone"))
         kill(kept.part)

@@ -1,14 +1,18 @@
-"""The lock files: complete, pinned with hashes, one version everywhere, silent about where packages come from."""
+"""The lock files are complete and pinned with hashes, agree on versions, and name no source of packages."""
 
 import json
 import os
 import re
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
+from local.install import CHECKOV, MAIN, OLDEST_PYTHON, SAM, PythonEnvironment
 from local.lock import entries
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +40,7 @@ def version(entry: str) -> str:
 
 
 def asked_for(name: str) -> set[str]:
-    """Return the packages that a .in file and those it includes name."""
+    """Return the packages in a .in file and in the files that it includes."""
     names = set()
     for line in (ROOT / f"{name}.in").read_text().splitlines():
         requirement = line.split("#")[0].strip()
@@ -59,6 +63,23 @@ def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
     assert len(requirements) == len(locked(name))
     for entry in locked(name).values():
         assert re.match(r"[a-z0-9._-]+==\S+ \\\n +--hash=sha256:[0-9a-f]{64}", entry), entry
+
+
+@pytest.mark.parametrize(
+    ("name", "environment"), [(DEV, MAIN), ("local/tools/sam", SAM), ("local/tools/checkov", CHECKOV)]
+)
+def test_every_package_accepts_the_oldest_python(name: str, environment: PythonEnvironment) -> None:
+    """Debian 12 has Python 3.11.2, and a lock file that a later 3.11 wrote once asked for 3.11.5."""
+    folders = [str(folder) for folder in environment.place.glob("lib/python3.*/site-packages")]
+    oldest = ".".join(map(str, (*OLDEST_PYTHON, 0)))
+    pins = {(package, version(entry)) for package, entry in locked(name).items()}
+    refusing = [
+        f"{package.name} {package.version}"
+        for package in distributions(path=folders)
+        if (canonicalize_name(package.name), package.version) in pins
+        and oldest not in SpecifierSet(package.metadata.get("Requires-Python") or "")
+    ]
+    assert refusing == []
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -98,7 +119,7 @@ def test_what_lambda_brings_is_in_no_layer() -> None:
 
 @pytest.mark.long
 def test_the_requirements_of_the_service_are_all_that_an_operation_imports(tmp_path: Path) -> None:
-    """As a developer's `pip install -r requirements.txt` does: every client of AWS included, no other environment."""
+    """`pip install -r requirements.txt` installs everything, also each client of AWS, into one environment."""
     place = tmp_path / "packages"
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary=:all:",

@@ -1,4 +1,4 @@
-"""Logs of the parts stay small, and lose nothing that can be kept."""
+"""Logs of the parts stay small, and lose lines only on a full disk."""
 
 import resource
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local import logs
-from local.parts.process import Launch, spawn
+from local.parts.launch import Launch, spawn
 from tests.local.processes import eventually
 
 
@@ -51,13 +51,13 @@ def test_a_small_log_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be kept is dropped: the supervisor goes on, and the log that has grown gives its room back."""
+    """The lines are dropped. The supervisor runs on, and the log that has grown frees its space."""
     monkeypatch.setattr(logs, "MOST_BYTES", 1000)
     log, older = tmp_path / "part.log", tmp_path / "part.log.1"
     older.write_text("older")
     log.write_text("x" * 20_000)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # a write beyond fails, as on a disk that is full
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # a write beyond this size fails, as on a full disk
     try:
         logs.keep_small(log)
     finally:

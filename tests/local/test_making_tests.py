@@ -1,4 +1,4 @@
-"""``make test``: which tests it runs, and what a failure shows."""
+"""``make test``: the tests that it runs, and the output of a failure."""
 
 import os
 import subprocess
@@ -20,11 +20,11 @@ from tests.service import ROOT
     ],
 )
 def test_which_tests_are_run(target: str, arguments: str, command: str) -> None:
-    told = subprocess.run(
+    shown = subprocess.run(
         ["make", "--dry-run", target, *([f"ARGS={arguments}"] if arguments else [])],
         cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert told.stdout.splitlines()[-1].rstrip() == f".venv/bin/python -m {command}"
+    assert shown.stdout.splitlines()[-1].rstrip() == f".venv/bin/python -m {command}"
 
 
 FAILING = """

@@ -1,4 +1,4 @@
-"""Each real part starts, serves, stops, comes back with its data, and says why when it cannot."""
+"""Each real part starts, serves, stops, returns with its data, and reports why it cannot start."""
 
 import contextlib
 import json
@@ -19,8 +19,8 @@ import psycopg
 import pytest
 
 from local.parts import MailServer, NatsServer, PartFailed, PostgresServer, postgres_home, temporary_postgres
-from local.parts.postgres_orphans import end_orphans
-from local.parts.process import ROOT, Account
+from local.parts.launch import ROOT, Account
+from local.parts.postgres_remains import end_orphans
 from tests.local.processes import eventually, processes_of
 
 pytestmark = pytest.mark.long
@@ -63,7 +63,7 @@ def test_postgres_over_tcp_asks_for_the_password() -> None:
 
 
 def test_a_role_that_there_is_gets_the_new_password() -> None:
-    """Databases of earlier releases have a well-known one, which did not count before there was a port."""
+    """Databases of earlier releases have a well-known password. It was harmless as long as the server had no port."""
     with temporary_postgres(port=0) as server:
         server.ensure_role("somebody", "well-known")
         server.ensure_role("somebody", "random")
@@ -103,7 +103,7 @@ def test_postgres_comes_back_with_its_data(open_dir: Path, end: object) -> None:
 
 
 def test_a_query_that_a_killed_server_left_behind_is_no_obstacle(open_dir: Path) -> None:
-    """Its process would go on for as long as it computes, and no new server may start beside it."""
+    """A process that computes ends only afterwards, and no new server may start beside it."""
     with (
         PostgresServer(open_dir / "data", durable=False) as server,
         psycopg.connect(server.conninfo, autocommit=True) as connection,
@@ -128,7 +128,7 @@ def test_a_query_that_a_killed_server_left_behind_is_no_obstacle(open_dir: Path)
 
 
 def is_server_process(pid: int) -> bool:
-    """Whether it computes; one that has ended shows no command line, and perhaps nobody has asked how it ended."""
+    """Return whether it computes. A process that has ended has no command line, even as a zombie."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"postgres: ")
     except FileNotFoundError:
@@ -161,7 +161,7 @@ def test_lock_files_that_name_another_process_are_no_obstacle(open_dir: Path) ->
         pid_file = (server.data_dir / "postmaster.pid").read_text()
         server.kill()
         eventually(lambda: processes_of(open_dir) == {})
-        other = str(os.getppid())  # lives, and is no PostgreSQL
+        other = str(os.getppid())  # a living process that is no PostgreSQL
         (server.data_dir / "postmaster.pid").write_text(pid_file.replace(pid_file.split("\n")[0], other, 1))
         (server.data_dir / f".s.PGSQL.{server.port}.lock").write_text(f"{other}\n")
         server.start()
@@ -292,7 +292,7 @@ def test_mail_is_shown_on_the_page(tmp_path: Path) -> None:
 
 
 def send_mails(server: MailServer, *subjects: str, text: str = "text") -> None:
-    """Send mails as the SES client does; each is accepted."""
+    """Send mails as the SES client does. Each must be accepted."""
     for subject in subjects:
         mail = {
             "FromEmailAddress": "users@example.com",

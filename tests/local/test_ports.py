@@ -1,10 +1,12 @@
-"""Which port each part gets, and what is said about one that cannot be had."""
+"""The port of each part, and the message about one that is not free."""
 
 import socket
 
 import pytest
 
 from local import ports
+from local.serving.sockets import Port
+from local.serving.variables import SettingsUnusable
 
 
 def test_the_documented_defaults() -> None:
@@ -15,7 +17,7 @@ def test_the_documented_defaults() -> None:
 
 def test_variables_win_and_an_empty_one_is_unset() -> None:
     found = ports.read({"MG_USERS_HTTP_PORT": "19002", "MG_USERS_HTTP_HOST": "0.0.0.0", "MG_LOCAL_MAIL_PORT": ""})
-    assert found["MG_USERS_HTTP_PORT"] == ports.Port("MG_USERS_HTTP_PORT", 19002, "0.0.0.0")
+    assert found["MG_USERS_HTTP_PORT"] == Port("MG_USERS_HTTP_PORT", 19002, "0.0.0.0")
     assert found["MG_LOCAL_MAIL_PORT"].number == ports.DEFAULTS["MG_LOCAL_MAIL_PORT"]
 
 
@@ -27,7 +29,7 @@ def test_zero_is_a_free_port() -> None:
 
 @pytest.mark.parametrize("text", ["x", "-1", "65536", "80.5"])
 def test_no_port_number(text: str) -> None:
-    with pytest.raises(ports.PortUnusable, match="MG_AUTH_GRPC_PORT"):
+    with pytest.raises(SettingsUnusable, match="MG_AUTH_GRPC_PORT"):
         ports.read({"MG_AUTH_GRPC_PORT": text})
 
 
@@ -35,8 +37,8 @@ def test_no_port_number(text: str) -> None:
 def test_a_taken_port_is_named(listens_on: str) -> None:
     with socket.create_server((listens_on, 0)) as other:
         number = other.getsockname()[1]
-        assert ports.problem(ports.Port("X", number)) == f"port {number} of 127.0.0.1 is taken"
-        assert ports.problem(ports.Port("X", number, "localhost")) == f"port {number} of localhost is taken"
+        assert ports.problem(Port("X", number)) == f"port {number} of 127.0.0.1 is taken"
+        assert ports.problem(Port("X", number, "localhost")) == f"port {number} of localhost is taken"
 
 
 def test_a_connection_in_time_wait_does_not_take_the_port() -> None:
@@ -46,11 +48,11 @@ def test_a_connection_in_time_wait_does_not_take_the_port() -> None:
             accepted, _address = server.accept()
             accepted.close()  # the side that closes first keeps the port in TIME_WAIT
             assert client.recv(1) == b""
-    assert ports.problem(ports.Port("X", number)) is None
+    assert ports.problem(Port("X", number)) is None
 
 
 def test_a_host_that_is_not_of_this_machine() -> None:
-    problem = ports.problem(ports.Port("X", 0, "192.0.2.1"))
+    problem = ports.problem(Port("X", 0, "192.0.2.1"))
     assert problem is not None
     assert "192.0.2.1" in problem
     assert "cannot be used" in problem
@@ -59,7 +61,7 @@ def test_a_host_that_is_not_of_this_machine() -> None:
 def test_a_number_that_two_variables_have_is_named() -> None:
     found = ports.read({"MG_LOCAL_NATS_PORT": "8005"})
     grpc = ports.grpc_port({"MG_USERS_GRPC_PORT": "9002", "MG_USERS_GRPC_HOST": "0.0.0.0"})
-    assert grpc == ports.Port("MG_USERS_GRPC_PORT", 9002, "0.0.0.0")
+    assert grpc == Port("MG_USERS_GRPC_PORT", 9002, "0.0.0.0")
     assert ports.shared([*found.values(), grpc]) == [
         "MG_USERS_HTTP_PORT, MG_USERS_GRPC_PORT are all 9002",
         "MG_LOCAL_NATS_PORT, MG_LOCAL_MAIL_PORT are all 8005",

@@ -1,4 +1,4 @@
-"""What `make sam-local` writes for `sam local`, read as SAM reads it; without a container engine."""
+"""The files of `make sam-local`, read as SAM reads them, and its relay, without a container engine."""
 
 import asyncio
 import ipaddress
@@ -20,14 +20,15 @@ import yaml
 from local import environment, install, ports
 from local.gateway.settings import read_settings
 from local.gateway.template import read_stack
-from local.other_sites import refusal
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
 from local.sam_local.addresses import MACHINE, as_containers_reach_them, ports_of_this_machine
+from local.sam_local.committed_events import function_of
 from local.sam_local.engine import Bridge, EngineUnusable
-from local.sam_local.filled_events import function_of, write_events
+from local.sam_local.filled_events import write_events
+from local.sam_local.place import Place
 from local.sam_local.relay import Relay
-from local.sam_local.serving import RunningPlace
 from local.sam_local.template import local_template, values
+from local.serving.other_sites import refusal
 from tests.system import ADMIN_EMAIL, ADMIN_PASSWORD, System
 
 OPERATIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
@@ -55,15 +56,16 @@ print(json.dumps({"functions": functions, "routes": routes}))
 
 
 def configuration(local: Path, **user: str) -> dict[str, str]:
-    """What `make run` tells the functions, with the variables that somebody sets."""
+    """Return the functions' configuration in `make run`, with the variables `user`."""
     found = ports.read(user)
     parts = environment.parts_wanted(user, found)
     return environment.functions_environment(user, parts, found, "/socket" if parts.database else None, local)
 
 
-def through_relay(told: Mapping[str, str]) -> dict[str, str]:
-    """The variables with the port 1 in front of each of this machine's ports."""
-    return as_containers_reach_them(told, GATEWAY, {port: 10000 + port for port in ports_of_this_machine(told)})
+def through_relay(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables as containers reach them. The relay's ports are 10000 higher than those of this machine."""
+    relayed = {port: 10000 + port for port in ports_of_this_machine(variables)}
+    return as_containers_reach_them(variables, GATEWAY, relayed)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +117,7 @@ def test_sam_finds_every_route(as_sam_reads_it: dict[str, Any]) -> None:
 
 
 def test_no_value_leads_a_container_to_itself(template: dict[str, Any]) -> None:
-    """But for the links in mails, which a browser on this machine opens."""
+    """Links in mails are an exception, because a browser on this machine opens them."""
     links = {"MG_PASSWORD_RESET_URL_PREFIX", "MG_VERIFICATION_URL_PREFIX"}
     for name, variables in values(template).items():
         own = {key for key, value in variables.items() if "localhost" in value.replace(MACHINE, "") or "127." in value}
@@ -123,14 +125,14 @@ def test_no_value_leads_a_container_to_itself(template: dict[str, Any]) -> None:
 
 
 def test_sam_takes_what_is_written_by_plain_commands() -> None:
-    place = RunningPlace(ROOT / ".local" / "environment", ROOT / ".local" / "sam")
+    place = Place(ROOT / ".local" / "environment", ROOT / ".local" / "sam")
     commands = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]
     for command in ("local_invoke", "local_start_api", "local_start_lambda"):
-        told = commands[command]["parameters"]
-        assert ROOT / told["template_file"] == place.template, command
-        assert ROOT / told["env_vars"] == place.variables, command
-        assert told["add_host"] == [f"{MACHINE}:host-gateway"], command
-        assert told["skip_pull_image"], command
+        options = commands[command]["parameters"]
+        assert ROOT / options["template_file"] == place.template, command
+        assert ROOT / options["env_vars"] == place.variables, command
+        assert options["add_host"] == [f"{MACHINE}:host-gateway"], command
+        assert options["skip_pull_image"], command
 
 
 def test_the_parts_that_look_at_the_host_take_containers() -> None:
@@ -138,10 +140,11 @@ def test_the_parts_that_look_at_the_host_take_containers() -> None:
 
 
 def test_every_part_is_reached_through_the_relay(tmp_path: Path) -> None:
-    told = configuration(tmp_path)
-    assert ports_of_this_machine(told).keys() == set(ports.DEFAULTS.values()) - {ports.DEFAULTS["MG_USERS_HTTP_PORT"]}
-    found = through_relay(told)
-    assert {name: value for name, value in found.items() if told[name] != value} == {
+    variables = configuration(tmp_path)
+    relayed = set(ports.DEFAULTS.values()) - {ports.DEFAULTS["MG_USERS_HTTP_PORT"]}
+    assert ports_of_this_machine(variables).keys() == relayed
+    found = through_relay(variables)
+    assert {name: value for name, value in found.items() if variables[name] != value} == {
         "AWS_ENDPOINT_URL_LAMBDA": f"http://{MACHINE}:19003",
         "AWS_ENDPOINT_URL_SESV2": f"http://{MACHINE}:18005",
         "MG_AUTH_GRPC_URL": f"{GATEWAY}:18181",
@@ -179,7 +182,7 @@ def test_an_own_server_of_this_machine_is_reached_too() -> None:
 
 
 async def greeted(address: tuple[str, int], source: str) -> bytes:
-    """What a server says to `source` that sends it a word; nothing when it hangs up."""
+    """Send a word from the address `source`. Return the answer, or nothing when the server closes the connection."""
     reader, writer = await asyncio.open_connection(*address, local_addr=(source, 0))
     with closing(writer):
         try:
@@ -191,7 +194,7 @@ async def greeted(address: tuple[str, int], source: str) -> bytes:
 
 
 async def carried(bridge: Bridge, sources: list[str]) -> list[bytes]:
-    """What each source is told by a server that echoes, through the relay."""
+    """Return the answer of a server that echoes to each source, through the relay."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with closing(writer):
@@ -204,13 +207,13 @@ async def carried(bridge: Bridge, sources: list[str]) -> list[bytes]:
 
 
 def test_the_relay_carries_for_containers_only() -> None:
-    """Not for other networks, nor for other users of this machine, who come from its own address."""
+    """It refuses other networks, and other users of this machine, who connect from its own address."""
     bridge = Bridge(ipaddress.IPv4Address("127.0.7.1"), ipaddress.IPv4Network("127.0.7.0/24"))
     found = asyncio.run(carried(bridge, ["127.0.7.2", "127.0.7.1", "127.0.0.1", "127.0.8.2", "127.0.7.3"]))
     assert found == [b"echo word", b"", b"", b"", b"echo word"]
 
 
-def test_the_relay_hangs_up_where_a_part_is_away() -> None:
+def test_the_relay_closes_a_connection_to_a_part_that_does_not_run() -> None:
     async def call() -> bytes:
         bridge = Bridge(ipaddress.IPv4Address("127.0.7.1"), ipaddress.IPv4Network("127.0.7.0/24"))
         async with Relay(bridge) as relay:
@@ -219,7 +222,7 @@ def test_the_relay_hangs_up_where_a_part_is_away() -> None:
     assert asyncio.run(call()) == b""
 
 
-def test_an_engine_in_another_machine_is_told() -> None:
+def test_an_engine_in_another_machine_is_named() -> None:
     async def listen() -> None:
         async with Relay(Bridge(ipaddress.IPv4Address("192.0.2.1"), ipaddress.IPv4Network("192.0.2.0/24"))) as relay:
             await relay.lead_to(1)
@@ -228,7 +231,7 @@ def test_an_engine_in_another_machine_is_told() -> None:
         asyncio.run(listen())
 
 
-def test_without_make_run_it_says_so(tmp_path: Path) -> None:
+def test_without_make_run_it_names_what_is_missing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "local.sam_local", "serve"],
         cwd=ROOT,
@@ -244,13 +247,13 @@ def test_without_make_run_it_says_so(tmp_path: Path) -> None:
 
 @pytest.fixture
 def filled(system: System, tmp_path: Path) -> Path:
-    told = {
+    environment = {
         "AWS_ENDPOINT_URL_LAMBDA": system.lambda_url,
         "AWS_ENDPOINT_URL_SESV2": system.mail_url,
         "MG_USERS_ADMIN_EMAIL": ADMIN_EMAIL,
         "MG_USERS_ADMIN_PASSWORD": ADMIN_PASSWORD,
     }
-    write_events(told, tmp_path / "events")
+    write_events(environment, tmp_path / "events")
     return tmp_path / "events"
 
 

@@ -1,4 +1,4 @@
-"""What the gateway's fork server imports for all functions must hold nothing that belongs to one (local/gateway)."""
+"""The modules that the gateway's fork server imports for all functions contain nothing of a single function."""
 
 import json
 import os
@@ -7,12 +7,12 @@ import sys
 from functools import cache
 from typing import Any
 
-from local.gateway.function_environment import function_variables
+from local.gateway.environments.variables import function_variables
+from local.gateway.environments.worker_processes import shared_by
 from local.gateway.template import read_stack
-from local.gateway.worker_processes import shared_by
 from tests.service import ROOT
 
-# Imports what is shared as the fork server does, and prints which variables were read on the way, and what came of it.
+# Imports the shared modules as the fork server does. Prints the variables that they read, and the state afterwards.
 _PROGRAM = """
 import importlib.util, json, os, sys
 shared, file = json.loads(sys.argv[1]), sys.argv[2]
@@ -35,21 +35,20 @@ print(json.dumps({
 }))
 """
 
-# users/__init__.py asks whether it is in a function at all, and switches the garbage collection off; so has the fork
-# server.
+# users/__init__.py reads this variable: in a function it switches garbage collection off, as the fork server has done.
 _HARMLESS = {"AWS_LAMBDA_FUNCTION_NAME"}
 
 
 @cache
-def _told() -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """What the program tells, and the variables of every function."""
+def _shared() -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Return the output of the program, and the variables of every function."""
     stack = read_stack(ROOT / "template.yaml", region="eu-central-1")
     functions = list(stack.functions.values())
     variables = [
         function_variables(each, stack, {"PATH": os.environ["PATH"]}, "http://127.0.0.1:1") for each in functions
     ]
     modules, common = shared_by(functions, variables)
-    program = ROOT / "local" / "gateway" / "fork_server.py"
+    program = ROOT / "local" / "gateway" / "environments" / "fork_server.py"
     command = [sys.executable, "-P", "-c", _PROGRAM, json.dumps(modules), str(program)]
     done = subprocess.run(command, env=common, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -57,23 +56,23 @@ def _told() -> tuple[dict[str, Any], list[dict[str, str]]]:
 
 
 def test_no_shared_module_reads_at_import_what_differs_between_functions() -> None:
-    """Such a module would have the value of none, or keep one function's for another."""
-    told, variables = _told()
-    assert "*" not in told["read"]
-    differing = {name for name in told["read"] if len({each.get(name) for each in variables}) > 1}
+    """Such a module would have no value, or the value of another function."""
+    report, variables = _shared()
+    assert "*" not in report["read"]
+    differing = {name for name in report["read"] if len({each.get(name) for each in variables}) > 1}
     assert differing <= _HARMLESS
 
 
 def test_nothing_is_made_that_a_worker_must_make_for_itself() -> None:
-    """Settings are read by the worker, from its own variables; a thread would be missing in it."""
-    told, _ = _told()
-    assert told["settings"] == 0
-    assert told["threads"] == 1
+    """A worker reads settings from its own variables, and would have no copy of a thread."""
+    report, _ = _shared()
+    assert report["settings"] == 0
+    assert report["threads"] == 1
 
 
 def test_what_functions_use_is_shared() -> None:
-    """Else every worker would import it and hold its memory."""
-    told, _ = _told()
+    """Otherwise every worker would import it and have its own copy in memory."""
+    report, _ = _shared()
     heavy = {
         "aws_lambda_powertools",
         "grpc",
@@ -84,10 +83,10 @@ def test_what_functions_use_is_shared() -> None:
         "users.peers.jwt",
         "authzed.api.v1",
     }
-    assert heavy <= set(told["modules"])
+    assert heavy <= set(report["modules"])
 
 
-def test_functions_without_the_operations_layer_do_not_get_it() -> None:
-    """Its modules are none that all functions have on Lambda."""
-    told, _ = _told()
-    assert not [name for name in told["modules"] if name.partition(".")[0] in {"background", "local", "app"}]
+def test_functions_without_the_background_layer_do_not_get_it() -> None:
+    """On Lambda too, not all functions have the modules of that layer."""
+    report, _ = _shared()
+    assert not [name for name in report["modules"] if name.partition(".")[0] in {"background", "local", "app"}]

@@ -1,4 +1,4 @@
-"""`make run` as a user meets it: started, interrupted, killed, hindered; on free ports and data of its own."""
+"""`make run` as a person uses it: started, interrupted, killed, refused, on free ports and data of its own."""
 
 import os
 import re
@@ -16,8 +16,9 @@ import pytest
 from dotenv import dotenv_values
 
 from local import install, ports
-from local.parts.postgres import free_port, temporary_postgres
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
+from local.parts.postgres import temporary_postgres
+from local.serving.sockets import free_port
 from tests.local.processes import eventually, processes_of
 
 ACCOUNT = {
@@ -46,7 +47,7 @@ class Run:
         )
 
     def read_until(self, text: str) -> None:
-        """Read what it says up to a line with `text`."""
+        """Read its output up to a line with `text`."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.output += line
@@ -78,12 +79,12 @@ def running(place: Path, **variables: str) -> Iterator[Run]:
 
 
 def check_the_port_of_the_database(place: Path) -> None:
-    """It lets in the roles of the service by their passwords, and nobody by a well-known one, or without any."""
-    told = dotenv_values(place / "environment")
-    at = {"host": "127.0.0.1", "port": told["MG_USERS_DB_PORT"], "dbname": "users"}
+    """It admits the roles of the service by their passwords. A well-known password, or none, is refused."""
+    environment = dotenv_values(place / "environment")
+    at = {"host": "127.0.0.1", "port": environment["MG_USERS_DB_PORT"], "dbname": "users"}
     roles = {
-        told["MG_USERS_DB_USER"]: told["MG_USERS_DB_PASS"],
-        told["MG_USERS_DB_OWNER"]: told["MG_USERS_DB_OWNER_PASS"],
+        environment["MG_USERS_DB_USER"]: environment["MG_USERS_DB_PASS"],
+        environment["MG_USERS_DB_OWNER"]: environment["MG_USERS_DB_OWNER_PASS"],
     }
     for role, password in roles.items():
         psycopg.connect(**at, user=role, password=password).close()
@@ -127,7 +128,7 @@ def test_accounts_survive_kill_9_and_the_next_run_recovers_by_itself(open_dir: P
             os.kill(pid, signal.SIGKILL)
         run.wait()
     same_port = run.api.rsplit(":", 1)[1]
-    with running(open_dir, MG_USERS_HTTP_PORT=same_port) as again:  # at once: what is left of the first gives way
+    with running(open_dir, MG_USERS_HTTP_PORT=same_port) as again:  # it waits for the first one's parts
         again.read_until("Ctrl-C stops everything")
         login = {"identity": "ada@example.com", "secret": "changeMe123"}
         assert httpx.post(f"{again.api}/users/tokens/issue", json=login, timeout=20).status_code == 201
@@ -152,7 +153,7 @@ def test_interrupted_half_way_it_leaves_nothing(open_dir: Path, moment: str, num
         assert run.wait() == 0
     assert "Everything is stopped." in run.output
     assert "Traceback" not in run.output
-    eventually(lambda: processes_of(open_dir) == {})  # an idle worker ends when it finds its gateway gone
+    eventually(lambda: processes_of(open_dir) == {})  # an idle worker ends when its gateway is gone
 
 
 def test_a_taken_port_is_named_before_anything_starts(open_dir: Path) -> None:
@@ -198,7 +199,7 @@ def test_the_port_of_make_grpc_is_checked_too(open_dir: Path) -> None:
 
 @pytest.mark.long
 def test_the_directory_is_made(open_dir: Path) -> None:
-    """With those above it; and what cannot be made is told before anything starts."""
+    """Its parents are made too. One that cannot be made is reported before anything starts."""
     place = open_dir / "new" / "place"
     (open_dir / "file").touch()
     with running(place, MG_USERS_DB_HOST="127.0.0.1", MG_USERS_DB_PORT="1") as run:

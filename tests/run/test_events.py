@@ -1,4 +1,4 @@
-"""Every function under the Lambda Runtime Interface Emulator, with the event that `sam local invoke` takes."""
+"""Every function in the Lambda Runtime Interface Emulator, with its event of events/."""
 
 import json
 import os
@@ -8,14 +8,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local import install
+from local.gateway.environments.emulator import find_emulator
 from local.parts.gateway import Gateway
+from local.parts.launch import ROOT
 from local.parts.postgres import PostgresServer
-from local.parts.process import ROOT
+from local.sam_local.committed_events import function_of
+
+EMULATOR = find_emulator()
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(not install.rie_program().exists(), reason="no emulator: `make test-all` installs it"),
+    pytest.mark.skipif(EMULATOR is None, reason="no emulator: `make test-all` installs it"),
 ]
 
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
@@ -29,7 +32,7 @@ def gateway(
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_"))}
     own = {
         "RUNTIME": "rie",
-        "MG_LOCAL_RIE": str(install.rie_program()),
+        "MG_LOCAL_RIE": str(EMULATOR),
         "MG_LOCAL_WORKERS": "1",
         "MG_USERS_DB_NAME": "rie",
         "MG_LOCAL_SCHEDULES": "off",
@@ -40,11 +43,10 @@ def gateway(
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_function_answers_its_event(gateway: Gateway, function: str) -> None:
-    logical_id = "".join(word.title() for word in function.split("_")) + "Function"
     event = json.loads((ROOT / "events" / f"{function}.json").read_text())
-    if function == "check_version":  # its event names a deployment of CodeDeploy, which is not here
+    if function == "check_version":  # its event names a deployment of CodeDeploy, which does not exist here
         event = {"check": "readiness"}
-    url = f"http://127.0.0.1:{gateway.lambda_port}/2015-03-31/functions/{logical_id}/invocations"
+    url = f"http://127.0.0.1:{gateway.lambda_port}/2015-03-31/functions/{function_of(function)}/invocations"
     answer = httpx.post(url, json=event, timeout=120, trust_env=False)
     assert answer.status_code == 200
     assert "x-amz-function-error" not in answer.headers, answer.text

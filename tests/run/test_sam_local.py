@@ -1,4 +1,4 @@
-"""`sam local` beside `make run`, in containers, as its page tells (docs/sam-local.md)."""
+"""`sam local` beside `make run`, in containers, by the commands of docs/sam-local.md."""
 
 import json
 import os
@@ -17,22 +17,22 @@ import pytest
 from botocore.config import Config
 
 from local import install
-from local.parts.postgres import free_port
-from local.parts.process import ROOT
+from local.parts.launch import ROOT
 from local.sam_local import engine
-from local.sam_local.filled_events import function_of
-from local.sam_local.serving import RunningPlace
+from local.sam_local.committed_events import function_of
+from local.sam_local.place import Place
+from local.serving.sockets import free_port
 from tests.local.processes import eventually
 from tests.local.test_supervisor import running
 
 Answer = TypeVar("Answer")
 SAM = install.SAM.place / "bin" / "sam"
 OPERATIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
-_CONTAINER_SECONDS = 300  # SAM makes an image of the layers at a function's first call
+_CONTAINER_SECONDS = 300  # SAM builds an image of the layers at a function's first call
 
 
 def missing() -> str:
-    """What is not there of an engine, the image and SAM; "" where all are."""
+    """Return which of engine, image and SAM is missing, or an empty text."""
     if not SAM.exists():
         return "no SAM here: `make build` installs it"
     try:
@@ -48,27 +48,27 @@ pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[RunningPlace]:
-    """A system of `make run`, and `make sam-local` beside it."""
+def place() -> Iterator[Place]:
+    """Yield the place of a `make run` with `make sam-local` beside it."""
     with tempfile.TemporaryDirectory(prefix="mg-sam-", dir="/tmp") as folder:
         Path(folder).chmod(0o711)  # PostgreSQL's user can enter it
         with running(Path(folder)) as run:
             run.read_until("Ctrl-C stops everything")
-            place = RunningPlace.of({"MG_LOCAL_DIR": folder})
+            place = Place.of({"MG_LOCAL_DIR": folder})
             with ready(place):
                 yield place
 
 
 @contextmanager
-def ready(place: RunningPlace) -> Iterator[None]:
-    """`make sam-local`, which takes away what it wrote."""
+def ready(place: Place) -> Iterator[None]:
+    """Run `make sam-local`. At the end it must remove its files."""
     command = [sys.executable, "-m", "local.sam_local", "serve"]
     environment = {**os.environ, "MG_LOCAL_DIR": str(place.folder.parent)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as serving:
         try:
             assert serving.stdout is not None
-            said = next((line for line in serving.stdout if "Ctrl-C ends this" in line), "")
-            assert said, "it ended without saying that it is ready"
+            ready_line = next((line for line in serving.stdout if "Ctrl-C ends this" in line), "")
+            assert ready_line, "it ended before it was ready"
             yield
         finally:
             serving.send_signal(signal.SIGINT)
@@ -77,22 +77,22 @@ def ready(place: RunningPlace) -> Iterator[None]:
     assert not {place.template, place.variables, place.events} & set(place.folder.iterdir())
 
 
-def sam_local(place: RunningPlace, *arguments: str | Path) -> list[str | Path]:
-    """`sam local` with what samconfig.toml names, in another place than `.local`."""
+def sam_local(place: Place, *arguments: str | Path) -> list[str | Path]:
+    """Return a command of `sam local` with the files of `place`, which samconfig.toml expects in `.local`."""
     named = ["--template", place.template, "--env-vars", place.variables, "--config-file", ROOT / "samconfig.toml"]
     return [SAM, "local", *arguments, *named]
 
 
 def shell() -> dict[str, str]:
-    """A shell in which somebody has sourced `.local/environment`, and without AWS credentials."""
+    """Return the variables of a shell that has sourced `.local/environment`, and has no AWS credentials."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_"))}
-    told = {"SAM_CLI_TELEMETRY": "0", "AWS_EC2_METADATA_DISABLED": "true"}
-    return inherited | told | {"MG_USERS_DB_HOST": "/nowhere", "MG_AUTH_GRPC_URL": "127.0.0.1:1"}
+    quiet = {"SAM_CLI_TELEMETRY": "0", "AWS_EC2_METADATA_DISABLED": "true"}
+    return inherited | quiet | {"MG_USERS_DB_HOST": "/nowhere", "MG_AUTH_GRPC_URL": "127.0.0.1:1"}
 
 
 @contextmanager
-def serving(place: RunningPlace, command: str) -> Iterator[str]:
-    """`sam local start-api` or `start-lambda`; where it listens."""
+def serving(place: Place, command: str) -> Iterator[str]:
+    """Run `sam local start-api` or `start-lambda`. Yield its address."""
     port = free_port()
     log = place.folder / f"{command}.log"
     arguments = sam_local(place, command, "--port", str(port))
@@ -105,9 +105,10 @@ def serving(place: RunningPlace, command: str) -> Iterator[str]:
 
 
 def patiently(call: Callable[[], Answer], status: Callable[[Answer], int]) -> Answer:
-    """What is answered at last: on a busy machine a function that starts may not wait for Auth, and asks to come again.
+    """Repeat a call that is answered with 503. Return the last answer.
 
-    Where a function cannot reach Auth or the database at all, the last answer is a 503 too.
+    On a busy machine a function that starts may time out while it waits for Auth, and then answers 503. If a function
+    cannot reach Auth or the database at all, the last answer is also a 503.
     """
     for _ in range(4):
         answer = call()
@@ -116,7 +117,7 @@ def patiently(call: Callable[[], Answer], status: Callable[[Answer], int]) -> An
     return call()
 
 
-def test_a_function_is_invoked_by_the_documented_command(place: RunningPlace) -> None:
+def test_a_function_is_invoked_by_the_documented_command(place: Place) -> None:
     command = sam_local(place, "invoke", "HealthFunction", "--event", ROOT / "events" / "health.json")
 
     def invoke() -> dict[str, Any]:
@@ -132,8 +133,8 @@ def test_a_function_is_invoked_by_the_documented_command(place: RunningPlace) ->
 
 
 @pytest.fixture(scope="module")
-def client(place: RunningPlace) -> Iterator[Any]:
-    """An SDK's client of `sam local start-lambda`."""
+def client(place: Place) -> Iterator[Any]:
+    """Yield an SDK's client of `sam local start-lambda`."""
     with serving(place, "start-lambda") as url:
         yield boto3.client(
             "lambda", endpoint_url=url, region_name="eu-central-1", aws_access_key_id="x", aws_secret_access_key="x",
@@ -141,7 +142,7 @@ def client(place: RunningPlace) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_the_function_answers_its_event(client: Any, place: RunningPlace, operation: str) -> None:
+def test_the_function_answers_its_event(client: Any, place: Place, operation: str) -> None:
     event = (place.events / f"{operation}.json").read_text()
 
     def invoke() -> dict[str, Any]:
@@ -159,7 +160,7 @@ def status(answer: httpx.Response) -> int:
     return answer.status_code
 
 
-def test_the_api_takes_headers_as_clients_write_them(place: RunningPlace) -> None:
+def test_the_api_takes_headers_as_clients_write_them(place: Place) -> None:
     login = json.loads(json.loads((place.events / "issue_token.json").read_text())["body"])
     with serving(place, "start-api") as url, httpx.Client(timeout=_CONTAINER_SECONDS, trust_env=False) as client:
         as_json = {"Content-Type": "application/json"}

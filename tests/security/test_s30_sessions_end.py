@@ -1,6 +1,6 @@
 """S30 After a change of password, role or status the old refresh token and the old access token answer 401, at once.
 
-Auth neither rotates refresh tokens nor knows of the change (contract §9 S6, S9): what ends them is the account's row.
+Auth neither rotates refresh tokens nor knows of the change (contract §9 S6, §9 S9): only the account's row ends them.
 """
 
 from collections.abc import Callable

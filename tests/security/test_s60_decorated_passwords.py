@@ -9,7 +9,7 @@ from tests.people import NEW_PASSWORD, mail_token, person
 from tests.service import Service, registration
 from users.rules.common_passwords import is_common
 
-# What the documentation registers with, and what its readers have in their scripts (decisions.md 27).
+# What the documentation registers with, and what its readers have in their scripts (decisions 27).
 DOCUMENTED = "changeMe123"
 
 DECORATED = [

@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from local.other_sites import is_loopback, refusal
 from local.parts.auth import AuthServer
 from local.parts.gateway import Gateway
+from local.parts.launch import ROOT
 from local.parts.mail import MailServer
-from local.parts.process import ROOT
+from local.serving.other_sites import is_loopback, refusal
 from tests.deliveries import mails_to
 
 TEMPLATE = ROOT / "local/gateway/tests/fixtures/template.yaml"

@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from background.setup.bootstrap import BootstrapFailed
-from local.gateway.settings import SettingsError as GatewaySettingsError
 from local.gateway.settings import read_settings
 from local.parts.postgres import PostgresServer
-from local.ports import PortUnusable
 from local.ports import read as read_ports
+from local.serving.variables import SettingsUnusable
 from tests.bootstrapping import bootstrap, empty_service
 from tests.cli.command_line import CommandLine
 from tests.local.test_supervisor import running
@@ -178,15 +177,15 @@ def test_s65_make_run_names_those_of_every_part_and_starts_nothing(tmp_path: Pat
     ],
 )
 def test_s65_the_gateway_has_bounds_too(name: str, value: str) -> None:
-    with pytest.raises(GatewaySettingsError, match=f"^{name}"):
+    with pytest.raises(SettingsUnusable, match=f"^{name}"):
         read_settings({name: value})
-    with pytest.raises(GatewaySettingsError) as raised:
+    with pytest.raises(SettingsUnusable) as raised:
         read_settings({name: value, "MG_LOCAL_RIE": "", "MG_USERS_LOG_LEVEL": "loud"})
     assert len(str(raised.value).splitlines()) == 2
 
 
 def test_s65_all_ports_are_named_at_once() -> None:
-    with pytest.raises(PortUnusable) as raised:
+    with pytest.raises(SettingsUnusable) as raised:
         read_ports({"MG_LOCAL_NATS_PORT": "x", "MG_LOCAL_MAIL_PORT": "70000"})
     assert named(str(raised.value)) == ["MG_LOCAL_NATS_PORT", "MG_LOCAL_MAIL_PORT"]
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local.gateway.client_address import HEADERS, Proxies, read_networks
-from local.gateway.settings import SettingsError, read_settings
+from local.gateway.http.client_address import HEADERS, Proxies, read_networks
+from local.gateway.settings import read_settings
 from local.parts.gateway import Gateway
 from local.parts.postgres import PostgresServer
+from local.serving.variables import SettingsUnusable
 from tests.nginx_server import PROGRAM, Nginx, running_nginx
 from tests.service import registration
 
@@ -114,7 +115,7 @@ def test_s76_only_the_header_that_is_set_counts() -> None:
     ],
 )
 def test_s76_wrong_settings_are_named(name: str, value: str) -> None:
-    with pytest.raises(SettingsError, match=name):
+    with pytest.raises(SettingsUnusable, match=name):
         read_settings({name: value})
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local import environment, ports
+from local import checks, environment, ports
 from local.environment import Parts
 from tests.local.test_supervisor import running
 
@@ -44,7 +44,7 @@ def place() -> Iterator[Path]:
     ],
 )
 def test_s77_which_secrets_everybody_knows(user: dict[str, str], parts: Parts, known: list[str]) -> None:
-    assert environment.known_secrets(user, parts) == known
+    assert checks.known_secrets(user, parts) == known
 
 
 @pytest.mark.parametrize("name", ["MG_USERS_HTTP_HOST", "MG_USERS_TRUSTED_PROXIES"])

@@ -1,4 +1,4 @@
-"""Taking over Magistrala's database in place (contract §6; decisions.md 14, 18, 19)."""
+"""Taking over Magistrala's database in place (contract §6; decisions 14, 18, 19)."""
 
 import io
 import json

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from local.gateway.intrinsics import Intrinsics
 from local.gateway.template import translated
+from local.gateway.template.intrinsics import Intrinsics
 
 ROOT = Path(__file__).parents[2]
 REGION = "eu-central-1"

@@ -9,7 +9,8 @@ import pytest
 from tests.template.cloudformation import ROOT, dumped, intrinsics, made, resources, template
 
 ALARMS = sorted(resources("AWS::CloudWatch::Alarm"))
-FUNCTIONS = {name.removesuffix("Function") for name in resources("AWS::Lambda::Function")}
+# The first failure ends a deployment.
+AT_ONCE = {"FailuresAlarm"}
 # A state that lasts until somebody mends it: one look is enough.
 LASTING = {"OutboxParkedAlarm", "DeadLettersAlarm", "BounceRateAlarm", "ComplaintRateAlarm"}
 
@@ -24,13 +25,14 @@ def watched(name: str) -> Iterator[dict[str, Any]]:
     properties = alarm(name)
     if "Metrics" not in properties:
         yield properties
-    for each in properties.get("Metrics", []):
+    for each in computed(name):
         if "MetricStat" in each:
             yield each["MetricStat"]["Metric"]
 
 
-def is_of_a_function(name: str) -> bool:
-    return name.removesuffix("Errors") in FUNCTIONS
+def computed(name: str) -> list[dict[str, Any]]:
+    """What an alarm computes with: metrics, and expressions of them."""
+    return [intrinsics().choose(each) for each in alarm(name).get("Metrics", [])]
 
 
 @pytest.mark.parametrize("name", ALARMS)
@@ -49,23 +51,23 @@ def test_a_delivery_that_does_not_run_is_told() -> None:
     assert alarm("OutboxAgeAlarm")["TreatMissingData"] == "missing"
 
 
-@pytest.mark.parametrize("name", sorted(name for name in ALARMS if not is_of_a_function(name)))
+@pytest.mark.parametrize("name", ALARMS)
 def test_one_bad_moment_is_no_alarm(name: str) -> None:
     """Except of what lasts, and of a function, whose first error ends a deployment."""
     periods = alarm(name).get("DatapointsToAlarm", alarm(name)["EvaluationPeriods"])
-    assert (periods == 1) == (name in LASTING)
+    assert (periods == 1) == (name in LASTING | AT_ONCE)
 
 
 @pytest.mark.parametrize("name", sorted(name for name in ALARMS if "Metrics" in alarm(name)))
 def test_an_alarm_that_computes_returns_one_series(name: str) -> None:
-    metrics = alarm(name)["Metrics"]
+    metrics = computed(name)
     assert [each["Id"] for each in metrics if each.get("ReturnData", True)] == [metrics[0]["Id"]]
     ids = {each["Id"] for each in metrics}
     for each in metrics:
         if "Expression" in each:
             expression = each["Expression"]
             text = expression if isinstance(expression, str) else expression["Fn::Sub"][0]
-            known = {"SUM", "MAX", "IF", "SERVICE_QUOTA", "DbMaxCapacity", "Most"}
+            known = {"SUM", "METRICS", "MAX", "IF", "SERVICE_QUOTA", "DbMaxCapacity", "Most"}
             assert set(re.findall(r"[A-Za-z_]+", text)) <= ids | known
     assert len({each["MetricStat"]["Period"] for each in metrics if "MetricStat" in each}) == 1
 
@@ -79,13 +81,18 @@ def test_own_metrics_are_those_that_the_service_writes() -> None:
     code = "".join(file.read_text() for folder in ("layers", "functions") for file in (ROOT / folder).rglob("*.py"))
     own = [metric for name in ALARMS for metric in watched(name) if metric["Namespace"] == "Users"]
     assert {metric["MetricName"] for metric in own} == {
-        *("AccountsSwept", "InternalErrors", "LoginsFailed", "OutboxAge", "OutboxParked", "Requests"),
+        *("AccountsSwept", "LoginsFailed", "OutboxAge", "OutboxParked", "Requests"),
     }
     for metric in own:
         assert f'"{metric["MetricName"]}"' in code
         dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
         assert dimensions.keys() == {"service", "operation"}
         assert (ROOT / "functions" / dimensions["operation"]).is_dir()
+
+
+def test_the_alarms_of_an_idle_stack_cost_three_dollars_at_most() -> None:
+    """0.10 USD a month for each metric of each alarm, also for those that an expression uses."""
+    assert sum(len(list(watched(name))) for name in ALARMS) <= 30
 
 
 def test_429_are_counted_where_api_gateways_own_are_seen() -> None:

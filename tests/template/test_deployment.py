@@ -24,6 +24,7 @@ from moto.server import ThreadedMotoServer
 
 from local.install import SAM
 from tests.template.cloudformation import REGION, ROOT, intrinsics, made, parameters, references, template
+from tests.template.test_stack import role_of
 
 UNMODELLED = {
     "AWS::ApiGatewayV2::Api",
@@ -157,7 +158,7 @@ def test_functions_read_back(stack: dict[str, str]) -> None:
         assert found["Runtime"] == "python3.13"
         assert found["MemorySize"] in (512, 1769)
         assert found["Timeout"] == resource["Properties"]["Timeout"]
-        assert found["Role"].endswith(f"role/{stack[name.removesuffix('Function') + 'Role']}")
+        assert found["Role"].endswith(f"role/{stack[role_of(name.removesuffix('Function'))]}")
         # The hook alone is outside the VPC.
         assert len(found.get("VpcConfig", {}).get("SubnetIds", [])) == (0 if name == "CheckVersionFunction" else 2)
         assert found["Environment"]["Variables"]["MG_USERS_DB_SSL_MODE"] == "verify-full"
@@ -168,10 +169,10 @@ def test_roles_read_back(stack: dict[str, str]) -> None:
     for name in [name for name in stack if name.endswith("Role")]:
         role = client.get_role(RoleName=stack[name])["Role"]
         service = role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"]
-        assert (
-            service in (["lambda.amazonaws.com"], "lambda.amazonaws.com", ["scheduler.amazonaws.com"])
-            or name == "CodeDeployServiceRole"
-        )
+        assert service in (["lambda.amazonaws.com"], "lambda.amazonaws.com", ["scheduler.amazonaws.com"]) or name in {
+            "CodeDeployServiceRole",
+            "ApiRole",
+        }
         for policy in client.list_role_policies(RoleName=stack[name])["PolicyNames"]:
             document = client.get_role_policy(RoleName=stack[name], PolicyName=policy)["PolicyDocument"]
             assert "Allow" in json.dumps(document)

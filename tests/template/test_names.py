@@ -1,4 +1,4 @@
-"""One operation has one name, and the same name everywhere (architecture.md, "The shape")."""
+"""One operation has one name, and the same name everywhere (architecture.md)."""
 
 import ast
 import json

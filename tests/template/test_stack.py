@@ -63,6 +63,22 @@ def function(operation: str) -> dict[str, Any]:
     return properties
 
 
+def role_of(operation: str) -> str:
+    """The logical id of the function's role, which operations with the same needs share."""
+    attribute = function(operation)["Role"]["Fn::GetAtt"]
+    name, wanted = attribute.split(".") if isinstance(attribute, str) else attribute
+    assert wanted == "Arn"
+    return str(name)
+
+
+def documents_of(role: str) -> dict[str, Any]:
+    """The documents of all policies of a role by their names; those that only some deployments have, too."""
+    properties = template()["Resources"][role]["Properties"]
+    inline = {policy["PolicyName"]: policy["PolicyDocument"] for policy in properties.get("Policies", [])}
+    attached = set(references(properties.get("ManagedPolicyArns", []))) - {"AWS::NoValue"}
+    return inline | {name: template()["Resources"][name]["Properties"]["PolicyDocument"] for name in attached}
+
+
 def variables(operation: str) -> dict[str, Any]:
     found: dict[str, Any] = function(operation)["Environment"]["Variables"]
     return found
@@ -300,7 +316,7 @@ def test_the_regions_that_need_no_authorities_are_those_of_the_layer() -> None:
     ],
 )
 def test_keys_by_http_come_from_what_looks_private(url: str, taken: bool) -> None:
-    """Security.md S67. What a name really leads to is found out by bootstrap."""
+    """S67. What a name really leads to is found out by bootstrap."""
     pattern = template()["Parameters"]["AuthJwksUrl"]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, url)) == taken
 
@@ -327,43 +343,71 @@ def test_a_secret_is_told_by_its_whole_arn(arn: str, taken: bool) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_function_has_a_role_and_a_log_group_of_its_own(operation: str) -> None:
-    assert function(operation)["Role"] == {"Fn::GetAtt": f"{operation}Role.Arn"} or function(operation)["Role"] == {
-        "Fn::GetAtt": [f"{operation}Role", "Arn"]
+def test_a_function_writes_its_log_group_and_no_other(operation: str) -> None:
+    """The API operations have one together, a function without a route has one of its own."""
+    group = f"{operation}LogGroup" if operation in INTERNAL else "OperationsLogGroup"
+    assert function(operation)["LoggingConfig"] == {"LogGroup": {"Ref": group}}
+    assert template()["Resources"][group]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    written = [
+        _list(statement["Resource"])
+        for document in documents_of(role_of(operation)).values()
+        for statement in statements(document)
+        if any(action.startswith("logs:") for action in _list(statement["Action"]))
+    ]
+    assert written in ([[{"Fn::GetAtt": [group, "Arn"]}]], [[{"Fn::GetAtt": f"{group}.Arn"}]])
+
+
+def test_operations_share_a_role_where_they_may_do_the_same_and_only_there() -> None:
+    """Together with the tests of secrets and of the delivery: no operation may do more than its code needs."""
+    api = set(OPERATIONS) - INTERNAL
+    assert {operation: role_of(operation) for operation in INTERNAL} == {each: f"{each}Role" for each in INTERNAL}
+    assert not {role_of(operation) for operation in api} & {f"{each}Role" for each in INTERNAL}
+    rights = {role: dumped(documents_of(role)) for role in {role_of(operation) for operation in api}}
+    assert len(set(rights.values())) == len(rights), "two roles that may do the same"
+    assert all("Policies" not in template()["Resources"][role]["Properties"] for role in rights)
+
+
+def test_every_role_of_lambda_is_used() -> None:
+    of_lambda = {
+        name
+        for name, role in resources("AWS::IAM::Role").items()
+        if "lambda.amazonaws.com" in dumped(role["Properties"]["AssumeRolePolicyDocument"])
     }
-    assert function(operation)["LoggingConfig"] == {"LogGroup": {"Ref": f"{operation}LogGroup"}}
-    group = template()["Resources"][f"{operation}LogGroup"]
-    assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
-    others = {f"{name}LogGroup" for name in OPERATIONS} - {f"{operation}LogGroup"}
-    assert not others & set(references(template()["Resources"][f"{operation}Role"]))
+    assert of_lambda == {role_of(operation) for operation in OPERATIONS}
 
 
 # A hook that fails is told by the deployment that it fails.
 @pytest.mark.parametrize("operation", sorted(set(OPERATIONS) - {"CheckVersion"}))
 def test_a_function_is_watched(operation: str) -> None:
-    alarm = template()["Resources"][f"{operation}Errors"]["Properties"]
-    name = alarm["AlarmDescription"].split()[0]
-    # A function without a route raises; one behind the API answers 500 to what nobody foresaw, no error to Lambda.
-    told = [alarm] if operation in INTERNAL else [each["MetricStat"]["Metric"] for each in alarm["Metrics"][1:]]
-    assert [(metric["Namespace"], metric["MetricName"]) for metric in told] == [
-        ("AWS/Lambda", "Errors"),
-        ("Users", "InternalErrors"),
-    ][: len(told)]
-    assert {"Name": "FunctionName", "Value": {"Ref": f"{operation}Function"}} in told[0]["Dimensions"]
-    if operation not in INTERNAL:
-        assert told[1]["Dimensions"] == [
-            {"Name": "service", "Value": {"Ref": "AWS::StackName"}},
-            {"Name": "operation", "Value": name},
+    alarm = template()["Resources"]["FailuresAlarm"]["Properties"]
+    expression, *others = map(intrinsics().choose, alarm["Metrics"])
+    told = {each["Id"]: each["MetricStat"]["Metric"] for each in others}
+    assert expression["Expression"] == "SUM(METRICS())"
+    if operation in INTERNAL:  # it raises
+        dimension = {"Name": "FunctionName", "Value": {"Ref": f"{operation}Function"}}
+        of_the_function = [
+            (metric["Namespace"], metric["MetricName"])
+            for metric in told.values()
+            if dimension in metric.get("Dimensions", [])
         ]
-        assert alarm["Metrics"][0]["Expression"] == "SUM([raised, answered])"
+        assert of_the_function == [("AWS/Lambda", "Errors")]
+    else:  # it answers 500, or API Gateway does for one that raises, runs out of time or may not be called
+        counter = template()["Resources"]["InternalErrorsFilter"]["Properties"]
+        assert counter["LogGroupName"] == {"Ref": "AccessLogGroup"}
+        assert counter["FilterPattern"] == '{ $.status = "500" }'
+        (counted,) = counter["MetricTransformations"]
+        watched = told["answered"]
+        assert (watched["Namespace"], watched["MetricName"]) == (counted["MetricNamespace"], counted["MetricName"])
+        assert "AWS::StackName" in dumped(watched["Namespace"])
+    assert all(each["MetricStat"]["Period"] == 60 and each["MetricStat"]["Stat"] == "Sum" for each in others)
     assert alarm["Threshold"] == 0
     assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
-    assert operation == "".join(word.capitalize() for word in name.split("_"))
     assert function(operation)["TracingConfig"] == {"Mode": "Active"}
 
 
 @pytest.mark.parametrize("operation", sorted(SHIFTED))
 def test_a_new_version_takes_over_slowly_and_is_rolled_back_by_the_alarm(operation: str) -> None:
+    """By a failure of any function: the version of one without traffic would not be rolled back else."""
     (alias,) = (
         alias
         for alias in resources("AWS::Lambda::Alias").values()
@@ -371,9 +415,18 @@ def test_a_new_version_takes_over_slowly_and_is_rolled_back_by_the_alarm(operati
     )
     group = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"]["Ref"]
     deployment = template()["Resources"][group]["Properties"]
-    assert deployment["AlarmConfiguration"] == {"Enabled": True, "Alarms": [{"Name": {"Ref": f"{operation}Errors"}}]}
+    alarms = {"Enabled": True, "Alarms": [{"Name": {"Ref": "FailuresAlarm"}}]}
+    assert intrinsics().choose(deployment["AlarmConfiguration"]) == alarms
     assert "DEPLOYMENT_STOP_ON_ALARM" in deployment["AutoRollbackConfiguration"]["Events"]
     assert "Canary10Percent5Minutes" in dumped(deployment["DeploymentConfigName"])
+
+
+@pytest.mark.parametrize("operation", sorted(SHIFTED))
+def test_all_at_once_passes_an_alarm_that_is_on(operation: str) -> None:
+    """So that the mended version can be deployed while the one before fails."""
+    group = template()["Resources"][f"{operation}FunctionDeploymentGroup"]["Properties"]
+    chosen = intrinsics(DeploymentType="AllAtOnce").choose(group["AlarmConfiguration"])
+    assert chosen == {}
 
 
 @pytest.mark.parametrize("given", [{}, {"DeploymentType": "AllAtOnce"}])
@@ -399,32 +452,46 @@ def test_the_hook_has_a_name_that_codedeploy_may_call() -> None:
     assert len(name.replace("${AWS::StackName}", "x" * 49)) <= 64
 
 
-@pytest.mark.parametrize("given", [{}, {"EmailHost": "mail"}])
-def test_the_hook_may_invoke_the_versions_that_it_checks_and_nothing_else(given: dict[str, str]) -> None:
-    known = intrinsics(**given)
-    (policy,) = (
-        each["PolicyDocument"]
-        for each in template()["Resources"]["CheckVersionRole"]["Properties"]["Policies"]
-        if each["PolicyName"] == "Hook"
-    )
-    allowed = {
-        action: _chosen(_list(statement["Resource"]), known)
-        for statement in statements(policy)
-        for action in _list(statement["Action"])
-    }
-    invoked = [each["Fn::Sub"] for each in allowed.pop("lambda:InvokeFunction") if "Fn::Sub" in each]
-    there = {operation for operation in SHIFTED if f"{operation}Function" in made(**given)}
-    by_name = [text for text in invoked if text.startswith("arn:")]  # else it would go round in a circle
-    names = [intrinsics().resolve({"Fn::Sub": text}).split(":function:")[1] for text in by_name]
-    own = intrinsics().resolve(function("CheckVersion")["FunctionName"])
-    assert sorted(names) == sorted([own, f"{intrinsics().resolve(function('DeliverOutbox')['FunctionName'])}:*"])
-    assert set(invoked) - set(by_name) == {f"${{{operation}Function.Arn}}:*" for operation in there - {"DeliverOutbox"}}
+KINDS = {
+    **dict.fromkeys(set(OPERATIONS) - INTERNAL, "operation"),
+    **dict.fromkeys(INTERNAL, "background"),
+    **dict.fromkeys({"Bootstrap", "CheckVersion"}, "deployment"),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_function_says_of_which_kind_it_is(operation: str) -> None:
+    tags = {tag["Key"]: tag["Value"] for tag in function(operation)["Tags"]}
+    assert tags["Kind"] == KINDS[operation]
+
+
+def _kinds(statement: dict[str, Any]) -> set[str]:
+    """The kinds of functions that a statement allows, all of them of this stack."""
+    (operator,) = statement["Condition"]
+    assert operator == "StringEquals"
+    tags = {key.removeprefix("aws:ResourceTag/"): value for key, value in statement["Condition"][operator].items()}
+    assert tags.keys() == {"aws:cloudformation:stack-id", "Kind"}
+    assert tags["aws:cloudformation:stack-id"] == {"Ref": "AWS::StackId"}
+    return set(_list(tags["Kind"]))
+
+
+def test_the_hook_may_invoke_the_versions_that_it_checks_and_nothing_else() -> None:
+    hook = list(statements(documents_of("CheckVersionRole")["Hook"]))
+    actions = {action for statement in hook for action in _list(statement["Action"])}
+    allowed = {action: [each for each in hook if action in _list(each["Action"])] for action in actions}
+    versions, itself = allowed.pop("lambda:InvokeFunction")
+    known = intrinsics()
+    assert known.resolve(versions["Resource"]) == f"arn:aws:lambda:{REGION}:1:function:*:*"
+    assert {operation for operation in OPERATIONS if KINDS[operation] in _kinds(versions)} == SHIFTED
+    own = known.resolve(function("CheckVersion")["FunctionName"])
+    assert known.resolve(itself["Resource"]) == f"arn:aws:lambda:{REGION}:1:function:{own}"
     assert allowed.keys() == {
         "codedeploy:GetDeployment",
         "codedeploy:GetApplicationRevision",
         "codedeploy:PutLifecycleEventHookExecutionStatus",
     }
-    assert all("${ServerlessDeploymentApplication}" in dumped(where) for where in allowed.values())
+    where = [each["Resource"] for found in allowed.values() for each in found]
+    assert all("${ServerlessDeploymentApplication}" in dumped(each) for each in where)
 
 
 def test_the_hook_is_outside_the_vpc() -> None:
@@ -516,11 +583,11 @@ OWNERS_SECRETS = {"Database.MasterUserSecret.SecretArn", "DbOwnerPassSecretArn"}
     "given", [{}, {"DbProxy": "true"}, {"DbHost": "db", "DbOwner": "o", "DbOwnerPassSecretArn": ARN}]
 )
 def test_bootstrap_alone_may_read_the_owners_password(operation: str, given: dict[str, str]) -> None:
-    """Security.md S66: a function that is taken over cannot become the owner of the tables."""
+    """S66: a function that is taken over cannot become the owner of the tables."""
     known = intrinsics(**given)
-    role = template()["Resources"][f"{operation}Role"]["Properties"]
+    role = template()["Resources"][role_of(operation)]["Properties"]
     attached = [each["Ref"] for each in _chosen(role["ManagedPolicyArns"], known) if each.get("Ref") != "AWS::NoValue"]
-    documents = [policy["PolicyDocument"] for policy in role["Policies"]]
+    documents = [policy["PolicyDocument"] for policy in role.get("Policies", [])]
     documents += [template()["Resources"][name]["Properties"]["PolicyDocument"] for name in attached]
     readable = dumped(_chosen(documents, known)).replace('"Database", "MasterUserSecret', '"Database.MasterUserSecret')
     assert any(secret in readable for secret in OWNERS_SECRETS) == (operation == "Bootstrap")
@@ -596,7 +663,7 @@ def _imported(source: Path) -> Iterator[Path]:
 
 def _readable(operation: str) -> set[str]:
     """The variables whose secrets the function's role may read."""
-    role = template()["Resources"][f"{operation}Role"]["Properties"]
+    role = template()["Resources"][role_of(operation)]["Properties"]
     allowed = set(references(role))
     for policy in set(references(role["ManagedPolicyArns"])):
         allowed |= set(references(template()["Resources"].get(policy, {}).get("Properties", {})))
@@ -682,7 +749,7 @@ def test_no_policy_allows_actions_by_pattern() -> None:
 def test_functions_have_no_policies_of_aws() -> None:
     """AWSLambdaBasicExecutionRole would let each function write into every log group of the account."""
     for operation in OPERATIONS:
-        role = template()["Resources"][f"{operation}Role"]["Properties"]
+        role = template()["Resources"][role_of(operation)]["Properties"]
         assert "arn:" not in dumped(role["ManagedPolicyArns"])
 
 
@@ -692,7 +759,7 @@ def test_a_function_that_wakes_the_delivery_may_and_no_other() -> None:
         operation
         for operation in OPERATIONS
         if "WakePolicy"
-        in set(references(template()["Resources"][f"{operation}Role"]["Properties"]["ManagedPolicyArns"]))
+        in set(references(template()["Resources"][role_of(operation)]["Properties"]["ManagedPolicyArns"]))
     }
     assert wakes == may
     name = intrinsics().resolve(function("DeliverOutbox")["FunctionName"])
@@ -735,18 +802,23 @@ def test_api_gateway_makes_every_route_and_knows_every_route_setting() -> None:
     assert settings - routes == set()
 
 
-def test_api_gateway_may_call_each_route_by_its_very_path() -> None:
-    routes = {
-        f"{method.upper()}{re.sub(r'{[^}]+}', '*', path)}"
-        for path, item in template()["Resources"]["Api"]["Properties"]["Body"]["paths"].items()
-        for method in item
-    }
-    allowed = set()
-    for permission in resources("AWS::Lambda::Permission").values():
-        source = dumped(permission["Properties"].get("SourceArn", ""))
-        if found := re.search(r"/(?:\$\{__Stage__\}|\*)/([A-Z]+/[^\"]*)\"", source):
-            allowed.add(found[1])
-    assert routes - allowed == set()
+def test_api_gateway_calls_each_route_by_a_role_that_may_call_operations_and_nothing_else() -> None:
+    integrations = [
+        operation["x-amazon-apigateway-integration"]
+        for item in template()["Resources"]["Api"]["Properties"]["Body"]["paths"].values()
+        for operation in item.values()
+    ]
+    called = {name for each in integrations for name in references(each["uri"]) if not name.startswith("AWS::")}
+    assert called == {f"{operation}Function" for operation in set(OPERATIONS) - INTERNAL}
+    assert all(".Arn}:live/invocations" in dumped(each["uri"]) for each in integrations)
+    assert all(each["credentials"] == {"Fn::GetAtt": ["ApiRole", "Arn"]} for each in integrations)
+    (document,) = documents_of("ApiRole").values()
+    (statement,) = statements(document)
+    assert statement["Action"] == "lambda:InvokeFunction"
+    assert intrinsics().resolve(statement["Resource"]) == f"arn:aws:lambda:{REGION}:1:function:*:live"
+    assert {operation for operation in OPERATIONS if KINDS[operation] in _kinds(statement)} == set(
+        OPERATIONS
+    ) - INTERNAL
 
 
 def test_access_logs_hold_no_query_and_no_path() -> None:

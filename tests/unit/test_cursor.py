@@ -1,4 +1,4 @@
-"""Cursors come back as they were given, and nothing else is one (security.md S49)."""
+"""Cursors come back as they were given, and nothing else is one (S49)."""
 
 import base64
 import contextlib

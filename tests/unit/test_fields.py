@@ -1,4 +1,4 @@
-"""The rules of single fields (contract §1.6.1, §1.7, §1.8; decisions.md 19)."""
+"""The rules of single fields (contract §1.6.1, §1.7, §1.8; decisions 19)."""
 
 import contextlib
 import json

@@ -127,7 +127,7 @@ def test_a_repeated_parameter_is_refused(name: str) -> None:
     assert refusal(f"{name}=1&{name}=1") == ("invalid_query", "invalid query parameters")
 
 
-# Each line is refused before the next: contract §3.2 "Evaluation order". Messages that differ tell the order apart.
+# Each line is refused before the next: contract §3.2, evaluation order. Messages that differ tell the order apart.
 ORDER_OF_REFUSALS = [
     ("dir=a&dir=b", "invalid_query"),
     ("status=x", "invalid_status"),

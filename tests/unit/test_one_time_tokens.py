@@ -1,4 +1,4 @@
-"""The tokens of mail links (decisions.md 14; security.md S22)."""
+"""The tokens of mail links (decisions 14; S22)."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""What passwords are accepted, how they are hashed and checked (decisions.md 26, 27)."""
+"""What passwords are accepted, how they are hashed and checked (decisions 26, 27)."""
 
 import unicodedata
 from collections.abc import Callable

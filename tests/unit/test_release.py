@@ -1,6 +1,7 @@
-"""What a build says of its release: by git and the clock."""
+"""The release of a build: its version from the code, its commit from git, its time from the clock."""
 
 import json
+import re
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from layers.release import write_release
+from local.docs.document import as_json
+from users.release import VERSION, Release, release
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -54,17 +59,44 @@ def test_each_build_is_another_one(checkout: Path, tmp_path: Path) -> None:
     assert before <= built <= datetime.now(UTC).replace(tzinfo=None)
 
 
-def test_the_newest_tag_is_the_version(checkout: Path, tmp_path: Path) -> None:
+def test_the_version_is_that_of_the_code_and_needs_no_tag(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     git(checkout, "tag", "v1.2.3")
-    assert written(tmp_path)["version"] == "v1.2.3"
+    found = written(tmp_path)
+    monkeypatch.setattr("users.release._FILE", tmp_path / "release.json")
+    assert release.__wrapped__() == Release(VERSION, found["commit"], found["build_time"])
 
 
-def test_what_is_not_committed_is_told(checkout: Path, tmp_path: Path) -> None:
+def test_the_changelog_names_the_version() -> None:
+    """A released version is the newest entry; during development the version is above it."""
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    newest = re.search(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$", changelog, flags=re.MULTILINE)
+    assert newest
+    core, _, development = VERSION.partition("-")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", core)
+    assert development in ("", "dev")
+    if development:
+        assert numbers(core) > numbers(newest[1])
+        assert "## [Unreleased]" in changelog
+    else:
+        assert core == newest[1]
+
+
+def test_the_description_of_the_api_has_the_version() -> None:
+    assert json.loads(as_json())["info"]["version"] == VERSION
+
+
+def numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
+
+
+def test_a_commit_with_changes_is_marked_as_dirty(checkout: Path, tmp_path: Path) -> None:
     (checkout / "functions" / "app.py").write_text("pass\n")
     assert written(tmp_path)["commit"].endswith("-dirty")
 
 
-def test_no_commit_is_told_of_what_is_no_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_no_checkout_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("layers.release.ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert written(tmp_path).keys() == {"build_time"}

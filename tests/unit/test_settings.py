@@ -1,4 +1,4 @@
-"""Variables: names, meanings and defaults (contract §8; decisions.md 4), Go durations and booleans."""
+"""Variables: names, meanings and defaults (contract §8; decisions 4), Go durations and booleans."""
 
 import contextlib
 from typing import Any

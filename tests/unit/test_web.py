@@ -1,4 +1,4 @@
-"""The pages of the mails' links, as text (issue 3, item 4; security.md S43); in a browser: tests/browser."""
+"""The pages of the mails' links, as text (S43); in a browser: tests/browser."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Fixtures: one PostgreSQL per test process, one service per way of running it."""
+"""Fixtures: one PostgreSQL for each test process, one service for each way to run it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL for all tests of this process."""
+    """Run a PostgreSQL for all tests of this process."""
     with temporary_postgres() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def start_auth(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
-    """Start services with changed variables, each with its own database and keys unless told otherwise."""
+    """Start services with changed variables, each with its own database and keys by default."""
     started: list[AuthProcess] = []
 
     def start(*, ready: bool = True, **changes: str) -> AuthProcess:
@@ -45,25 +45,25 @@ def start_auth(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def auth(start_auth: Starter) -> AuthProcess:
-    """The service as it is by default: EdDSA, upstream's weaknesses."""
+    """Start the service with defaults: EdDSA, and upstream's weaknesses."""
     return start_auth()
 
 
 @pytest.fixture(scope="session")
 def strict(start_auth: Starter) -> AuthProcess:
-    """The service with AUTH_STRICT=1."""
+    """Start the service with AUTH_STRICT=1."""
     return start_auth(AUTH_STRICT="1")
 
 
 @pytest.fixture(scope="session")
 def hs512(start_auth: Starter) -> AuthProcess:
-    """The service with a shared secret."""
+    """Start the service with a shared secret."""
     return start_auth(MG_AUTH_KEYS_ALGORITHM="HS512", MG_AUTH_SECRET_KEY="secret-of-the-tests")  # noqa: S106
 
 
 @pytest.fixture
 def member(auth: AuthProcess) -> str:
-    """A user with the relation that registration writes."""
+    """Return a user with the relation that registration writes."""
     user = new_user()
     auth.grant(user, "member")
     return user
@@ -71,7 +71,7 @@ def member(auth: AuthProcess) -> str:
 
 @pytest.fixture
 def admin(auth: AuthProcess) -> str:
-    """A user that is administrator and member."""
+    """Return a user who is administrator and member."""
     user = new_user()
     auth.grant(user, "member", "administrator")
     return user

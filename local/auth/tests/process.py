@@ -1,4 +1,4 @@
-"""The service as the tests use it: the real process, its command line, and a client of its interfaces."""
+"""The service for the tests: its process, its command line, and a client of its interfaces."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Answer = TypeVar("Answer", bound="Message")
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline: float = _DEADLINE_SECONDS) -> None:
-    """Return when the condition holds; fail when it does not within the deadline (seconds)."""
+    """Return when the condition holds. Fail after the deadline in seconds."""
     end = time.monotonic() + deadline
     while not condition():
         assert time.monotonic() < end, f"not within {deadline} s: {what}"
@@ -43,7 +43,7 @@ def wait_until(condition: Callable[[], bool], what: str, deadline: float = _DEAD
 
 
 class Output(NamedTuple):
-    """What a command printed, and its exit code."""
+    """The output of a command, and its exit code."""
 
     code: int
     stdout: str
@@ -51,7 +51,7 @@ class Output(NamedTuple):
 
 
 def environment(database: str, keys_dir: Path, **changes: str) -> dict[str, str]:
-    """The variables of a service on free ports; nothing else of this process' environment but PATH."""
+    """Return the variables of a service on free ports, with only PATH of this process' environment."""
     settings = {
         "PATH": os.environ["PATH"],
         "MG_AUTH_DB_URL": database,
@@ -65,7 +65,7 @@ def environment(database: str, keys_dir: Path, **changes: str) -> dict[str, str]
 
 
 def run(variables: Mapping[str, str], *arguments: str) -> Output:
-    """Run one command of the service to its end."""
+    """Run one command to its end."""
     command = [sys.executable, "-m", "local.auth", *arguments]
     done = subprocess.run(
         command, env=variables, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=30, check=False
@@ -74,10 +74,10 @@ def run(variables: Mapping[str, str], *arguments: str) -> Output:
 
 
 class AuthProcess:
-    """``python -m local.auth serve``, and calls to it as the Users service makes them."""
+    """Runs ``python -m local.auth serve``, and calls it as the Users service does."""
 
     def __init__(self, variables: dict[str, str], log: Path) -> None:
-        """Start the process; `wait_ready` tells when it serves."""
+        """Start the process. `wait_ready` returns when it serves."""
         self.variables = variables
         self._log = log
         with log.open("wb") as stderr:
@@ -108,7 +108,7 @@ class AuthProcess:
         return self
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Stop the process by a signal; gives its exit code."""
+        """Stop the process by a signal and return its exit code."""
         for channel in self._channels:
             channel.close()
         self.process.send_signal(number)
@@ -118,7 +118,7 @@ class AuthProcess:
         return code
 
     def log(self) -> str:
-        """What the process logged."""
+        """Return the log of the process."""
         return self._log.read_text()
 
     def command(self, *arguments: str) -> Output:
@@ -135,32 +135,32 @@ class AuthProcess:
         return stub(request, timeout=10, wait_for_ready=True)
 
     def issue(self, user: str, role: int = 1, kind: int = 0, **fields: Any) -> wire.Token:
-        """TokenService.Issue."""
+        """Call TokenService.Issue."""
         request = wire.IssueReq(user_id=user, user_role=role, type=kind, **fields)
         return self.call("token.v1.TokenService/Issue", request, wire.Token)
 
     def refresh(self, token: str, *, verified: bool = False) -> wire.Token:
-        """TokenService.Refresh."""
+        """Call TokenService.Refresh."""
         request = wire.RefreshReq(refresh_token=token, verified=verified)
         return self.call("token.v1.TokenService/Refresh", request, wire.Token)
 
     def revoke(self, token_id: str, user: str) -> None:
-        """TokenService.Revoke."""
+        """Call TokenService.Revoke."""
         request = wire.RevokeReq(token_id=token_id, user_id=user)
         self.call("token.v1.TokenService/Revoke", request, wire.RevokeRes)
 
     def list_refresh_tokens(self, user: str) -> list[tuple[str, str]]:
-        """TokenService.ListUserRefreshTokens: (id, description) in the order of the answer."""
+        """Call TokenService.ListUserRefreshTokens. Return (id, description) in the order of the answer."""
         request = wire.ListUserRefreshTokensReq(user_id=user)
         answer = self.call("token.v1.TokenService/ListUserRefreshTokens", request, wire.ListUserRefreshTokensRes)
         return [(token.id, token.description) for token in answer.refresh_tokens]
 
     def authenticate(self, token: str) -> wire.AuthNRes:
-        """AuthService.Authenticate."""
+        """Call AuthService.Authenticate."""
         return self.call("auth.v1.AuthService/Authenticate", wire.AuthNReq(token=token), wire.AuthNRes)
 
     def authorize(self, user: str, permission: str = "admin", **changes: Any) -> wire.AuthZRes:
-        """AuthService.Authorize with the payload of contract §5.4."""
+        """Call AuthService.Authorize with the payload of contract §5.4."""
         policy = {"subject_type": "user", "subject": user, "permission": permission}
         policy |= {"object_type": "platform", "object": "magistrala", **changes}
         request = wire.AuthZReq(policy_req=wire.PolicyReq(**policy))
@@ -172,22 +172,22 @@ class AuthProcess:
         self.write(*updates)
 
     def write(self, *updates: core.RelationshipUpdate) -> None:
-        """PermissionsService.WriteRelationships."""
+        """Call PermissionsService.WriteRelationships."""
         request = permissions.WriteRelationshipsRequest(updates=updates)
         self.spicedb.WriteRelationships(request, metadata=bearer(), timeout=10, wait_for_ready=True)
 
     def jwks(self) -> httpx.Response:
-        """The document of public keys."""
+        """Fetch the public keys."""
         return httpx.get(f"http://127.0.0.1:{self.ready['http_port']}/keys/.well-known/jwks.json")
 
 
 def bearer(key: str = PRESHARED_KEY) -> tuple[tuple[str, str], ...]:
-    """The metadata that authenticates a SpiceDB call."""
+    """Return the metadata that authenticates a SpiceDB call."""
     return (("authorization", f"Bearer {key}"),)
 
 
 def update(operation: str, user: str, relation: str) -> core.RelationshipUpdate:
-    """One update of platform:magistrala#relation@user."""
+    """Return an update of platform:magistrala#relation@user."""
     return core.RelationshipUpdate(
         operation=core.RelationshipUpdate.Operation.Value(f"OPERATION_{operation}"),
         relationship=relationship(user, relation),
@@ -195,7 +195,7 @@ def update(operation: str, user: str, relation: str) -> core.RelationshipUpdate:
 
 
 def relationship(user: str, relation: str) -> core.Relationship:
-    """platform:magistrala#relation@user."""
+    """Return platform:magistrala#relation@user."""
     return core.Relationship(
         resource=core.ObjectReference(object_type="platform", object_id="magistrala"),
         relation=relation,
@@ -204,22 +204,22 @@ def relationship(user: str, relation: str) -> core.Relationship:
 
 
 def new_user() -> str:
-    """An id that no other test uses."""
+    """Return an id that no other test uses."""
     return str(uuid.uuid4())
 
 
 def header(token: str) -> dict[str, Any]:
-    """A JWT's header."""
+    """Return the header of a JWT."""
     return _part(token, 0)
 
 
 def claims(token: str) -> dict[str, Any]:
-    """A JWT's claims, unchecked."""
+    """Return the claims of a JWT, without a check of its signature."""
     return _part(token, 1)
 
 
 def status(error: grpc.RpcError) -> grpc.StatusCode:
-    """The status of a failed call."""
+    """Return the status of a failed call."""
     assert isinstance(error, grpc.Call)
     code = error.code()
     assert isinstance(code, grpc.StatusCode)
@@ -227,7 +227,7 @@ def status(error: grpc.RpcError) -> grpc.StatusCode:
 
 
 def refused(call: Callable[[], object]) -> grpc.StatusCode:
-    """The status with which a call is refused; OK when it is not."""
+    """Return the status of a call: OK if it succeeds."""
     try:
         call()
     except grpc.RpcError as error:

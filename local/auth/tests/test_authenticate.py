@@ -1,4 +1,7 @@
-"""AuthService.Authenticate: every token type passes (contract §5.6, §9 S5), PATs and API keys unless revoked."""
+"""AuthService.Authenticate accepts every type of token (contract §5.6; contract §9 S5).
+
+It refuses only revoked PATs and API keys.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,13 @@ _TYPES = {"access": 0, "refresh": 1, "recovery": 2, "invitation": 5}
 
 @pytest.fixture(params=["EdDSA", "HS512"])
 def either(request: pytest.FixtureRequest, auth: AuthProcess, hs512: AuthProcess) -> AuthProcess:
-    """The service in both key modes."""
+    """Return the service in both key modes."""
     return {"EdDSA": auth, "HS512": hs512}[request.param]
 
 
 @pytest.mark.parametrize("kind", _TYPES)
 def test_every_token_type_passes(either: AuthProcess, kind: str) -> None:
-    """§9 S5."""
+    """Contract §9 S5."""
     user = new_user()
     token = either.command("token", user, "--type", kind, "--role", "admin", "--no-verified").stdout.strip()
     answer = either.authenticate(token)
@@ -36,14 +39,14 @@ def test_every_token_type_passes(either: AuthProcess, kind: str) -> None:
 
 
 def test_revoked_refresh_token_still_authenticates(auth: AuthProcess, member: str) -> None:
-    """§9 S9: Authenticate does not look at the record of refresh tokens."""
+    """Authenticate does not read the records of refresh tokens (contract §9 S9)."""
     token = auth.issue(member).refresh_token
     auth.revoke(claims(token)["jti"], member)
     assert auth.authenticate(token).user_id == member
 
 
 def test_issued_tokens_pass(either: AuthProcess) -> None:
-    """Login's access token, and the one of a refresh, in both key modes."""
+    """The access tokens of Issue and of Refresh pass in both key modes."""
     user = new_user()
     either.grant(user, "member")
     tokens = either.issue(user, verified=True)
@@ -53,13 +56,13 @@ def test_issued_tokens_pass(either: AuthProcess) -> None:
 
 
 def test_expired_token_is_unauthenticated(either: AuthProcess) -> None:
-    """§5.4 `use of expired key`."""
+    """Contract §5.4 `use of expired key`."""
     token = either.command("token", new_user(), "--expires=-1s").stdout.strip()
     assert refused(lambda: either.authenticate(token)) is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_changed_token_is_unauthenticated(either: AuthProcess) -> None:
-    """Neither the claims nor the signature can be changed."""
+    """A change of claims or signature makes a token invalid."""
     token = either.command("token", new_user()).stdout.strip()
     head, body, signature = token.split(".")
     other = either.command("token", new_user(), "--role", "admin").stdout.strip().split(".")[1]
@@ -70,7 +73,7 @@ def test_changed_token_is_unauthenticated(either: AuthProcess) -> None:
 def test_token_of_another_service_is_unauthenticated(
     auth: AuthProcess, hs512: AuthProcess, strict: AuthProcess
 ) -> None:
-    """Other keys, and another algorithm."""
+    """The other service has other keys, or another algorithm."""
     for issuer in (hs512, strict):
         token = issuer.command("token", new_user()).stdout.strip()
         assert refused(lambda token=token: auth.authenticate(token)) is grpc.StatusCode.UNAUTHENTICATED  # type: ignore[misc]
@@ -80,17 +83,17 @@ def test_token_of_another_service_is_unauthenticated(
 
 @pytest.mark.parametrize("token", ["garbage", "a.b.c", "pat", "pat_", "pat_x_y", "pat_AAAA_secret"])
 def test_garbage_is_unauthenticated(either: AuthProcess, token: str) -> None:
-    """§5.4."""
+    """Contract §5.4."""
     assert refused(lambda: either.authenticate(token)) is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_no_token_is_malformed(auth: AuthProcess) -> None:
-    """§5.4."""
+    """Contract §5.4."""
     assert refused(lambda: auth.authenticate("")) is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_pat_has_the_form_of_the_contract(auth: AuthProcess, member: str) -> None:
-    """§5.5: base64 of both ids, and 100 random characters."""
+    """A PAT contains both ids in base64, and 100 random characters (contract §5.5)."""
     made = auth.command("pat", member, "--name", "ci")
     token = made.stdout.strip()
     encoded, secret = re.fullmatch(r"pat_([A-Za-z0-9+/]{43}=)_(.{100})", token).groups()  # type: ignore[union-attr]
@@ -102,8 +105,8 @@ def test_pat_has_the_form_of_the_contract(auth: AuthProcess, member: str) -> Non
     assert auth.command("pat", member).stdout.strip()[-100:] != secret
 
 
-def test_pat_gives_the_users_live_role(either: AuthProcess) -> None:
-    """§5.6: admin if SpiceDB grants it now; never `verified` (§9 S12: PATs bypass that rule)."""
+def test_pat_has_the_users_live_role(either: AuthProcess) -> None:
+    """A PAT has the role that SpiceDB grants now (contract §5.6). It is never `verified` (contract §9 S12)."""
     user = new_user()
     made = either.command("pat", user)
     answer = either.authenticate(made.stdout.strip())
@@ -117,7 +120,7 @@ def test_pat_gives_the_users_live_role(either: AuthProcess) -> None:
 
 @pytest.mark.parametrize("by", ["id", "token"])
 def test_revoked_pat_is_unauthenticated(auth: AuthProcess, member: str, by: str) -> None:
-    """§5.4 `token is revoked`."""
+    """Contract §5.4 `token is revoked`."""
     made = auth.command("pat", member)
     token, pat_id = made.stdout.strip(), made.stderr.removeprefix("id: ").strip()
     assert auth.command("revoke-pat", pat_id if by == "id" else token).code == 0
@@ -125,7 +128,7 @@ def test_revoked_pat_is_unauthenticated(auth: AuthProcess, member: str, by: str)
 
 
 def test_expired_pat_is_unauthenticated(auth: AuthProcess, member: str) -> None:
-    """§5.4 `use of expired key`; a lifetime that has not ended is fine."""
+    """Contract §5.4 `use of expired key`. A PAT passes until its lifetime ends."""
     good, expired = (auth.command("pat", member, f"--expires={expires}").stdout.strip() for expires in ("1h", "-1s"))
     assert auth.authenticate(good).user_id == member
     assert refused(lambda: auth.authenticate(expired)) is grpc.StatusCode.UNAUTHENTICATED
@@ -134,7 +137,7 @@ def test_expired_pat_is_unauthenticated(auth: AuthProcess, member: str) -> None:
 def test_pat_with_another_secret_is_unauthenticated_and_unknown_one_not_found(
     auth: AuthProcess, strict: AuthProcess, member: str
 ) -> None:
-    """§1.3: an unknown PAT surfaces as NotFound."""
+    """An unknown PAT is NOT_FOUND (contract §1.3)."""
     token = auth.command("pat", member).stdout.strip()
     assert refused(lambda: auth.authenticate(token[:-1] + "~")) is grpc.StatusCode.UNAUTHENTICATED
     assert refused(lambda: strict.authenticate(token)) is grpc.StatusCode.NOT_FOUND
@@ -148,12 +151,12 @@ def test_pat_of_one_user_cannot_name_another(auth: AuthProcess, member: str, adm
 
 
 def test_pat_needs_a_uuid(auth: AuthProcess) -> None:
-    """§5.5: the form has room for 16 bytes."""
+    """The token contains 16 bytes of the user's id (contract §5.5)."""
     assert auth.command("pat", "not-a-uuid").code == 2
 
 
 def test_api_key_passes_until_revoked(either: AuthProcess) -> None:
-    """§5.3 type 3; the issue asks for revocation by a command."""
+    """API keys have type 3 (contract §5.3). A command revokes them."""
     user = new_user()
     made = either.command("api-key", user, "--name", "sensor")
     token, key_id = made.stdout.strip(), made.stderr.removeprefix("id: ").strip()
@@ -164,16 +167,16 @@ def test_api_key_passes_until_revoked(either: AuthProcess) -> None:
     assert refused(lambda: either.authenticate(token)) is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_api_key_with_an_end(auth: AuthProcess, member: str) -> None:
-    """§5.4 `use of expired key`."""
+def test_expired_api_key_is_unauthenticated(auth: AuthProcess, member: str) -> None:
+    """Contract §5.4 `use of expired key`."""
     token = auth.command("api-key", member, "--expires=-1s").stdout.strip()
     assert refused(lambda: auth.authenticate(token)) is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_api_key_without_a_role_is_refused_by_who_signed_it(
+def test_api_key_without_a_role_is_refused_by_its_own_service(
     auth: AuthProcess, strict: AuthProcess, member: str
 ) -> None:
-    """`POST /keys` of the real service signs role 0, which no reader of its tokens takes (tokenizer/util/jwt.go)."""
+    """The real service signs role 0 at `POST /keys`, and refuses it at every reading (tokenizer/util/jwt.go)."""
     for service, code in ((auth, grpc.StatusCode.UNAUTHENTICATED), (strict, grpc.StatusCode.OK)):
         token = service.command("api-key", member, "--role", "none").stdout.strip()
         assert claims(token)["role"] == 0
@@ -181,7 +184,7 @@ def test_api_key_without_a_role_is_refused_by_who_signed_it(
 
 
 def test_issued_api_key_can_be_revoked(auth: AuthProcess, member: str) -> None:
-    """An API key that Issue gave is on record like one of the command."""
+    """Issue records its API keys, as the command does."""
     token = auth.issue(member, kind=3, description="sensor").access_token
     assert auth.authenticate(token).token_type == 3
     assert auth.command("revoke-api-key", claims(token)["jti"]).code == 0
@@ -189,8 +192,8 @@ def test_issued_api_key_can_be_revoked(auth: AuthProcess, member: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["revoke-pat", "revoke-api-key"])
-def test_revoking_what_is_not_there_says_so(auth: AuthProcess, command: str) -> None:
-    """Exit code 1 and the id."""
+def test_revoking_an_unknown_id_fails(auth: AuthProcess, command: str) -> None:
+    """The exit code is 1, and stderr contains the id."""
     unknown = new_user()
     output = auth.command(command, unknown)
     assert output.code == 1
@@ -198,6 +201,6 @@ def test_revoking_what_is_not_there_says_so(auth: AuthProcess, command: str) -> 
 
 
 def test_minted_refresh_token_is_a_real_one(auth: AuthProcess, member: str) -> None:
-    """`token --type refresh` is on record, so that refusing it elsewhere is proven with a good token."""
+    """`token --type refresh` records its token. So other tests prove a refusal with a valid token."""
     token = auth.command("token", member, "--type", "refresh").stdout.strip()
     assert refused(lambda: auth.refresh(token)) is grpc.StatusCode.OK

@@ -1,4 +1,4 @@
-"""AuthService.Authorize on platform:magistrala (contract §5.4, §5.8)."""
+"""AuthService.Authorize on platform:magistrala (contract §5.4 and contract §5.8)."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ if TYPE_CHECKING:
 def test_relations_decide(
     auth: AuthProcess, relations: tuple[str, ...], permission: str, code: grpc.StatusCode
 ) -> None:
-    """§5.8: admin = administrator, membership = administrator + member."""
+    """The schema is admin = administrator, membership = administrator + member (contract §5.8)."""
     user = new_user()
     if relations:
         auth.grant(user, *relations)
     assert refused(lambda: auth.authorize(user, permission)) is code
 
 
-def test_grant_is_said_in_the_answer(auth: AuthProcess, admin: str) -> None:
-    """§5.2 AuthZRes, with the subject kind that a role change sends."""
+def test_answer_contains_the_grant(auth: AuthProcess, admin: str) -> None:
+    """AuthZRes contains `authorized` (contract §5.2). The request has the subject kind that a role change sends."""
     assert auth.authorize(admin, subject_kind="users").authorized is True
 
 
 def test_removed_relation_denies_at_once(auth: AuthProcess, admin: str) -> None:
-    """§9 S29: a demoted admin is denied although the token still says admin."""
+    """Authorize denies a demoted admin whose token still contains the role admin (contract §9 S29)."""
     auth.write(update("DELETE", admin, "administrator"))
     assert refused(lambda: auth.authorize(admin)) is grpc.StatusCode.PERMISSION_DENIED
 
 
 @pytest.mark.parametrize("changes", [{"permission": "view"}, {"object_type": "domain"}, {"object": "other"}])
-def test_what_the_schema_does_not_grant_is_denied(auth: AuthProcess, admin: str, changes: dict[str, str]) -> None:
-    """Upstream wraps every failure of the policy store in PermissionDenied."""
+def test_names_outside_the_schema_are_denied(auth: AuthProcess, admin: str, changes: dict[str, str]) -> None:
+    """Upstream answers PERMISSION_DENIED to every failure of the policy store."""
     assert refused(lambda: auth.authorize(admin, **changes)) is grpc.StatusCode.PERMISSION_DENIED
 
 
 @pytest.mark.parametrize("missing", ["subject_type", "subject", "permission", "object_type", "object"])
 def test_missing_part_is_malformed(auth: AuthProcess, admin: str, missing: str) -> None:
-    """§5.4."""
+    """Contract §5.4."""
     assert refused(lambda: auth.authorize(admin, **{missing: ""})) is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_pat_never_permits(auth: AuthProcess, admin: str) -> None:
-    """§5.4: PAT scopes for users cannot be created, so a role change by PAT is always denied."""
+    """PATs cannot have a scope for users, so Authorize denies every role change by a PAT (contract §5.4)."""
     request = wire.AuthZReq(
         policy_req=wire.PolicyReq(
             subject_type="user", subject=admin, permission="admin", object_type="platform", object="magistrala"

@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def failing(start_auth: Callable[..., AuthProcess]) -> AuthProcess:
-    """The service with AUTH_FAULTS=1."""
+    """Start the service with AUTH_FAULTS=1."""
     return start_auth(AUTH_FAULTS="1")
 
 
 def url(auth: AuthProcess) -> str:
-    """Where its faults are made."""
+    """Return the address of the faults."""
     return f"http://127.0.0.1:{auth.ready['http_port']}/faults"
 
 
 def post(auth: AuthProcess, **fault: object) -> httpx.Response:
-    """Make a fault."""
+    """Add a fault."""
     return httpx.post(url(auth), json=fault, trust_env=False)
 
 
 def authenticate(auth: AuthProcess) -> grpc.StatusCode:
-    """What Authenticate answers to a token that is none."""
-    request = wire.AuthNReq(token="x")  # noqa: S106 - none
+    """Return the status of Authenticate for an invalid token."""
+    request = wire.AuthNReq(token="x")  # noqa: S106 - not a token
     with pytest.raises(grpc.RpcError) as raised:
         auth.call("auth.v1.AuthService/Authenticate", request, wire.AuthNRes)
     code: grpc.StatusCode = raised.value.code()
@@ -44,15 +44,15 @@ def authenticate(auth: AuthProcess) -> grpc.StatusCode:
 
 
 def test_only_where_it_is_allowed(auth: AuthProcess) -> None:
-    """By default there is nothing at /faults."""
+    """By default, /faults does not exist."""
     assert post(auth, method="Authenticate", status="INTERNAL").status_code == 404
     assert httpx.get(url(auth), trust_env=False).status_code == 404
     assert httpx.delete(url(auth), trust_env=False).status_code == 404
     assert authenticate(auth) is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_for_a_number_of_calls_or_until_it_is_cleared(failing: AuthProcess) -> None:
-    """Faults are met in the order they were made."""
+def test_fault_of_some_calls_and_of_all_calls_until_it_is_cleared(failing: AuthProcess) -> None:
+    """Calls meet faults in the order in which they were added."""
     assert post(failing, method="Authenticate", status="UNAVAILABLE", calls=2).status_code == 201
     assert post(failing, method="Authenticate", status="INTERNAL").status_code == 201
     codes = [authenticate(failing) for _ in range(4)]
@@ -64,7 +64,7 @@ def test_for_a_number_of_calls_or_until_it_is_cleared(failing: AuthProcess) -> N
 
 
 def test_hanging_until_the_caller_gives_up(failing: AuthProcess) -> None:
-    """The caller meets its own deadline."""
+    """The caller's own deadline ends the call."""
     post(failing, method="Authenticate", status="HANG", calls=1)
     call: Callable[..., bytes] = failing.channel.unary_unary("/auth.v1.AuthService/Authenticate")
     began = time.monotonic()
@@ -75,7 +75,7 @@ def test_hanging_until_the_caller_gives_up(failing: AuthProcess) -> None:
 
 
 def test_after_the_work_is_done(failing: AuthProcess) -> None:
-    """Only the answer is lost."""
+    """With `after`, the call does its work, and only its answer is lost."""
     user = new_user()
     failing.grant(user, "member")
     token = failing.issue(user).refresh_token
@@ -92,7 +92,7 @@ def _authorize(auth: AuthProcess, user: str) -> tuple[grpc.StatusCode, str]:
 
 
 def test_a_refusal_and_an_outage_of_the_policy_store_share_a_status(failing: AuthProcess) -> None:
-    """As with the real service, only the text of PERMISSION_DENIED tells whether SpiceDB has answered."""
+    """As in the real service, only the text of PERMISSION_DENIED shows whether SpiceDB answered."""
     member = new_user()
     failing.grant(member, "member")
     status, refusal = _authorize(failing, member)
@@ -119,7 +119,7 @@ def test_a_refusal_and_an_outage_of_the_policy_store_share_a_status(failing: Aut
     ],
 )
 def test_other_failures_of_the_policy_store(failing: AuthProcess, status: str, answered: str) -> None:
-    """SpiceDB without a schema, or with another key, is told as a fault of the request or the caller."""
+    """A SpiceDB without a schema or with another key looks like a mistake of the request or the caller."""
     post(failing, method="CheckPermission", status=status, calls=1)
     code, text = _authorize(failing, new_user())
     assert code is grpc.StatusCode[answered]
@@ -137,8 +137,8 @@ def test_other_failures_of_the_policy_store(failing: AuthProcess, status: str, a
     ],
     ids=str,
 )
-def test_what_is_no_fault(failing: AuthProcess, fault: dict[str, object]) -> None:
-    """It is told, and nothing is made."""
+def test_wrong_fault_is_refused(failing: AuthProcess, fault: dict[str, object]) -> None:
+    """The answer is 400 with a message, and no fault is added."""
     answer = post(failing, **fault)
     assert answer.status_code == 400
     assert answer.json()["message"]

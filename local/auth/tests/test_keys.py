@@ -1,4 +1,4 @@
-"""Keys: JWKS, Ed25519 key files and their rotation, shared secrets (contract §5.5, §5.6)."""
+"""Keys: JWKS, Ed25519 key files and their rotation, shared secrets (contract §5.5 and contract §5.6)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def _decoded(segment: str) -> bytes:
 
 
 def _verify(token: str, keys: list[dict[str, str]]) -> None:
-    """Check the signature as a client does, with the key that the header names; raises when it is bad."""
+    """Check the signature as a client does, by the key that the header names. Raise for a wrong one."""
     key = next(key for key in keys if key["kid"] == header(token)["kid"])
     data, _, signature = token.rpartition(".")
     VerifyKey(_decoded(key["x"])).verify(data.encode(), _decoded(signature))
 
 
 def test_jwks_document(auth: AuthProcess) -> None:
-    """§5.6: the exact members and headers."""
+    """The document has exactly the members and headers of contract §5.6."""
     answer = auth.jwks()
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
@@ -46,22 +46,22 @@ def test_jwks_document(auth: AuthProcess) -> None:
 
 
 def test_tokens_verify_with_the_jwks(auth: AuthProcess, member: str) -> None:
-    """The document's key is the one that signs."""
+    """The document contains the key that signs."""
     tokens = auth.issue(member)
     for token in (tokens.access_token, tokens.refresh_token):
         _verify(token, auth.jwks().json()["keys"])
 
 
 def test_health_and_unknown_paths(auth: AuthProcess) -> None:
-    """A health document, and 404 for the rest."""
+    """/health answers a document, other paths 404."""
     base = f"http://127.0.0.1:{auth.ready['http_port']}"
     health = httpx.get(f"{base}/health")
     assert (health.status_code, health.json()["status"]) == (200, "pass")
     assert httpx.get(f"{base}/keys").status_code == 404
 
 
-def test_http_survives_what_is_not_http(auth: AuthProcess) -> None:
-    """A bad request line gets 400, a client that goes away harms nobody."""
+def test_http_survives_other_protocols(auth: AuthProcess) -> None:
+    """A bad request line gets 400. A client that goes away has no effect."""
     with socket.create_connection(("127.0.0.1", auth.ready["http_port"]), timeout=10) as client:
         client.sendall(b"GET\r\n\r\n")
         assert b" 400 " in client.recv(1000)
@@ -70,7 +70,7 @@ def test_http_survives_what_is_not_http(auth: AuthProcess) -> None:
 
 
 def test_key_file_is_private_and_lasts(start_auth: Starter) -> None:
-    """The key is made once, readable by its owner only, and is the same after a restart."""
+    """The service makes the key once. Only the owner can read it, and a restart does not change it."""
     first = start_auth()
     key_file = Path(first.variables["MG_AUTH_KEYS_DIR"], "active.key")
     assert key_file.stat().st_mode & 0o777 == 0o600
@@ -85,8 +85,8 @@ def test_key_file_is_private_and_lasts(start_auth: Starter) -> None:
     assert refused(lambda: again.authenticate(token)) is grpc.StatusCode.OK
 
 
-def test_rotation_keeps_the_retiring_keys_tokens_good(start_auth: Starter) -> None:
-    """§5.6: active, then retiring; the key id is the file's name without extension."""
+def test_rotation_keeps_tokens_of_the_retiring_key_valid(start_auth: Starter) -> None:
+    """The active key comes before the retiring one. The key id is the file's name without extension (contract §5.6)."""
     before = start_auth(MG_AUTH_KEYS_ACTIVE="2025.key")
     token = before.command("token", new_user()).stdout.strip()
     before.stop()
@@ -109,7 +109,7 @@ def _rotate(auth: AuthProcess, **order: object) -> httpx.Response:
 
 @pytest.mark.parametrize("kid", ["active", "2027"])
 def test_rotation_on_demand(start_auth: Starter, kid: str) -> None:
-    """A running service signs with another key from the next token on; a key of another id leaves the old one good."""
+    """The service signs the next token with the new key. Old tokens stay valid if the key id changes."""
     auth = start_auth(AUTH_FAULTS="1")
     user = new_user()
     auth.grant(user, "member")
@@ -125,14 +125,14 @@ def test_rotation_on_demand(start_auth: Starter, kid: str) -> None:
     assert refused(lambda: auth.authenticate(after)) is grpc.StatusCode.OK
     same_id = kid == "active"
     assert (refused(lambda: auth.authenticate(before)) is grpc.StatusCode.UNAUTHENTICATED) is same_id
-    # The file is the new key's: a command over the same files makes tokens that the service takes.
+    # The file contains the new key: the service accepts tokens that a command makes with it.
     auth.variables["MG_AUTH_KEYS_ACTIVE"] = f"{kid}.key"
     made = auth.command("token", user).stdout.strip()
     assert refused(lambda: auth.authenticate(made)) is grpc.StatusCode.OK
 
 
 def test_rotation_only_where_it_is_allowed_and_possible(auth: AuthProcess, start_auth: Starter) -> None:
-    """By default there is nothing at /rotations; a bad order and a shared secret are told."""
+    """By default, /rotations does not exist. A wrong key id and a shared secret get 400."""
     assert _rotate(auth).status_code == 404
     allowed = start_auth(AUTH_FAULTS="1")
     keys = allowed.jwks().json()
@@ -144,7 +144,7 @@ def test_rotation_only_where_it_is_allowed_and_possible(auth: AuthProcess, start
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 def test_shared_secret_signs(start_auth: Starter, algorithm: str) -> None:
-    """§5.5: HMAC with MG_AUTH_SECRET_KEY, no kid; no public keys."""
+    """Tokens are signed by HMAC with MG_AUTH_SECRET_KEY. There is no kid and no public key (contract §5.5)."""
     auth = start_auth(MG_AUTH_KEYS_ALGORITHM=algorithm, MG_AUTH_SECRET_KEY="s3cret")  # noqa: S106
     token = auth.command("token", new_user()).stdout.strip()
     assert header(token) == {"alg": algorithm, "typ": "JWT"}
@@ -155,8 +155,8 @@ def test_shared_secret_signs(start_auth: Starter, algorithm: str) -> None:
     assert auth.authenticate(token).user_id == claims(token)["sub"]
 
 
-def test_public_key_is_no_secret(auth: AuthProcess) -> None:
-    """A token signed with HMAC over the published key, or not signed at all, is refused."""
+def test_public_key_does_not_sign(auth: AuthProcess) -> None:
+    """The service refuses a token signed by HMAC with the published key, and a token without signature."""
     key = auth.jwks().json()["keys"][0]
     body = auth.command("token", new_user()).stdout.strip().split(".")[1]
     for algorithm in ("HS256", "none"):

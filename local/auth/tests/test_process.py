@@ -1,4 +1,4 @@
-"""The process: start, stop, ports, two at once, PostgreSQL away, many callers, logs."""
+"""The process: start, stop, ports, several at once, PostgreSQL away, many callers, logs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stops_within_two_seconds(start_auth: Starter, number: signal.Signals) -> None:
-    """Exit code 0, with connected clients."""
+    """The exit code is 0, also with connected clients."""
     auth = start_auth()
     assert auth.jwks().status_code == 200
     auth.process.send_signal(number)
@@ -43,7 +43,7 @@ def test_stops_within_two_seconds(start_auth: Starter, number: signal.Signals) -
 
 @pytest.mark.parametrize("variable", ["MG_AUTH_GRPC_PORT", "MG_AUTH_HTTP_PORT", "MG_SPICEDB_PORT"])
 def test_taken_port_is_named_with_its_variable(postgres: PostgresServer, tmp_path: Path, variable: str) -> None:
-    """Exit code 1 and one line that says what to change."""
+    """The exit code is 1, and stderr names the port and the variable."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -60,14 +60,14 @@ def test_taken_port_is_named_with_its_variable(postgres: PostgresServer, tmp_pat
     ("variable", "port"), [("MG_AUTH_GRPC_PORT", "grpc_port"), ("MG_SPICEDB_PORT", "spicedb_port")]
 )
 def test_port_of_another_instance_is_not_shared(auth: AuthProcess, tmp_path: Path, variable: str, port: str) -> None:
-    """gRPC would by default let two processes share a port."""
+    """By default, gRPC lets two processes share a port."""
     changes = {variable: str(auth.ready[port])}
     output = run(environment(auth.variables["MG_AUTH_DB_URL"], tmp_path, **changes), "serve")
     assert (output.code, variable in output.stderr) == (1, True)
 
 
 def test_unreachable_database_is_named(tmp_path: Path) -> None:
-    """At start: exit code 1, the variable, no traceback."""
+    """At the start, the exit code is 1, and stderr contains the variable and no traceback."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"postgresql://postgres@127.0.0.1:{unused.getsockname()[1]}/x"
@@ -78,7 +78,7 @@ def test_unreachable_database_is_named(tmp_path: Path) -> None:
 def test_four_that_start_at_once_share_database_and_keys(
     start_auth: Starter, postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    """The schema and the key are made once."""
+    """Only one of them makes the schema and the key."""
     url = postgres.create_database(f"auth_{uuid.uuid4().hex}")
     shared = {"MG_AUTH_DB_URL": url, "MG_AUTH_KEYS_DIR": str(tmp_path / "keys")}
     several = [start_auth(ready=False, **shared) for _ in range(4)]
@@ -90,14 +90,14 @@ def test_four_that_start_at_once_share_database_and_keys(
 
 
 def test_schema_is_made_once_by_many(postgres: PostgresServer) -> None:
-    """PostgreSQL's IF NOT EXISTS alone fails when several create the same thing at the same moment."""
+    """IF NOT EXISTS alone fails when several processes create the same table at the same moment."""
     url = postgres.create_database(f"auth_{uuid.uuid4().hex}")
     together = threading.Barrier(8)
 
     def create(_: int) -> None:
         database = Database(url)
         with database.transaction():
-            pass  # connected
+            pass  # it is connected now
         together.wait(timeout=20)
         try:
             database.create_schema()
@@ -110,13 +110,13 @@ def test_schema_is_made_once_by_many(postgres: PostgresServer) -> None:
 
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL that the test may stop."""
+    """Run a PostgreSQL that the test may stop."""
     with temporary_postgres() as server:
         yield server
 
 
 def test_answers_while_postgresql_is_away_and_recovers(start_auth: Starter, own_postgres: PostgresServer) -> None:
-    """Records are refused as upstream does; tokens that need no record still authenticate; nothing is lost."""
+    """Calls that need records fail as upstream. Tokens without records authenticate. Nothing is lost."""
     auth = start_auth(MG_AUTH_DB_URL=own_postgres.conninfo)
     user = new_user()
     auth.grant(user, "member", "administrator")
@@ -148,7 +148,7 @@ def test_answers_while_postgresql_is_away_and_recovers(start_auth: Starter, own_
 
 
 def test_replaces_connections_that_the_server_closed(start_auth: Starter, postgres: PostgresServer) -> None:
-    """A restart between two calls is not seen by the second one."""
+    """A call after a restart of PostgreSQL succeeds."""
     name = f"auth_{uuid.uuid4().hex}"
     auth = start_auth(MG_AUTH_DB_URL=postgres.create_database(name))
     user = new_user()
@@ -163,7 +163,7 @@ def test_replaces_connections_that_the_server_closed(start_auth: Starter, postgr
 
 
 def test_64_callers_at_once(auth: AuthProcess, member: str) -> None:
-    """No error, and every token is on record."""
+    """No call fails, and every token is on record."""
     with ThreadPoolExecutor(64) as callers:
         tokens = list(callers.map(lambda _: auth.issue(member).refresh_token, range(256)))
     ids = {claims(token)["jti"] for token in tokens}
@@ -172,7 +172,7 @@ def test_64_callers_at_once(auth: AuthProcess, member: str) -> None:
 
 
 def test_logs_are_json_without_tokens(start_auth: Starter) -> None:
-    """One object per line; no token, PAT, preshared key or shared secret in any of them."""
+    """Each line is an object without token, PAT, preshared key or shared secret."""
     auth = start_auth(MG_AUTH_KEYS_ALGORITHM="HS256", MG_AUTH_SECRET_KEY="canary-secret")  # noqa: S106
     user = new_user()
     auth.grant(user, "member")
@@ -193,7 +193,7 @@ def test_logs_are_json_without_tokens(start_auth: Starter) -> None:
 
 
 def test_only_its_own_modules_are_loaded() -> None:
-    """It stands for another organization's service: nothing of the layers; and nothing that makes the start slow."""
+    """It stands for another service, so it loads no module of the layers, and no module that slows the start."""
     code = "import sys, local.auth.__main__; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT_ROOT, check=True, capture_output=True, text=True, timeout=60

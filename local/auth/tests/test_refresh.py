@@ -1,4 +1,4 @@
-"""TokenService.Refresh, as weak as upstream, and rotating with AUTH_STRICT=1 (contract §4.4, §9 S9)."""
+"""TokenService.Refresh, as weak as upstream, and with rotation by AUTH_STRICT=1 (contract §4.4, contract §9 S9)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from local.auth.tests.conftest import Starter
     from local.auth.tests.process import AuthProcess
 
-_NESTED = base64.urlsafe_b64encode(b"[" * 90_000).decode() + ".a.b"  # JSON nested without end
+_NESTED = base64.urlsafe_b64encode(b"[" * 90_000).decode() + ".a.b"  # deeply nested JSON
 
 
 def test_same_id_and_expiry_and_the_old_token_stays_usable(auth: AuthProcess, member: str) -> None:
-    """§4.4: nothing is rotated."""
+    """Upstream rotates nothing (contract §4.4)."""
     old = auth.issue(member).refresh_token
     new = auth.refresh(old).refresh_token
     assert claims(new)["jti"] == claims(old)["jti"]
@@ -29,7 +29,7 @@ def test_same_id_and_expiry_and_the_old_token_stays_usable(auth: AuthProcess, me
 
 
 def test_access_token_of_a_refresh_carries_the_id(auth: AuthProcess, member: str) -> None:
-    """§5.5."""
+    """Contract §5.5."""
     old = auth.issue(member).refresh_token
     answer = auth.refresh(old)
     content = claims(answer.access_token)
@@ -40,14 +40,14 @@ def test_access_token_of_a_refresh_carries_the_id(auth: AuthProcess, member: str
 
 
 def test_description_is_lost(auth: AuthProcess, member: str) -> None:
-    """§4.4."""
+    """Contract §4.4."""
     old = auth.issue(member, description="my phone").refresh_token
     auth.refresh(old)
     assert auth.list_refresh_tokens(member) == [(claims(old)["jti"], "")]
 
 
 def test_role_is_kept_and_verified_comes_from_the_request(auth: AuthProcess, admin: str) -> None:
-    """§5.5: a demoted admin keeps the role claim, because refresh does not ask the relations."""
+    """A demoted admin keeps the role claim, because Refresh does not check the relations (contract §5.5)."""
     old = auth.issue(admin, role=2, verified=True).refresh_token
     auth.write(update("DELETE", admin, "administrator"))
     unverified = auth.refresh(old, verified=False)
@@ -57,45 +57,45 @@ def test_role_is_kept_and_verified_comes_from_the_request(auth: AuthProcess, adm
     assert claims(verified.access_token)["verified"] is True
 
 
-def test_iat_is_of_the_refresh(auth: AuthProcess, member: str) -> None:
-    """The new pair is issued now: `tokens_valid_from` of the Users service compares iat."""
+def test_iat_is_the_time_of_the_refresh(auth: AuthProcess, member: str) -> None:
+    """The Users service compares iat with its `tokens_valid_from`."""
     old = auth.issue(member).refresh_token
     wait_until(lambda: claims(auth.refresh(old).access_token)["iat"] > claims(old)["iat"], "the next second")
 
 
 @pytest.mark.parametrize("kind", ["access", "recovery", "invitation"])
 def test_other_tokens_fail_as_upstream(auth: AuthProcess, member: str, kind: str) -> None:
-    """§9 B13: a token that is not a refresh token is Internal."""
+    """Refresh answers INTERNAL to a token of another type (contract §9 B13)."""
     token = auth.command("token", member, "--type", kind).stdout.strip()
     assert refused(lambda: auth.refresh(token)) is grpc.StatusCode.INTERNAL
 
 
 def test_pat_fails_as_upstream(auth: AuthProcess, member: str) -> None:
-    """§9 B13."""
+    """Contract §9 B13."""
     token = auth.command("pat", member).stdout.strip()
     assert refused(lambda: auth.refresh(token)) is grpc.StatusCode.INTERNAL
 
 
 @pytest.mark.parametrize("token", ["garbage", "a.b.c", "..", "é.é.é", _NESTED])
 def test_garbage_is_unauthenticated(auth: AuthProcess, token: str) -> None:
-    """§5.4."""
+    """Contract §5.4."""
     assert refused(lambda: auth.refresh(token)) is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_no_token_is_malformed(auth: AuthProcess) -> None:
-    """§5.4."""
+    """Contract §5.4."""
     assert refused(lambda: auth.refresh("")) is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_revoked_token_is_unauthenticated(auth: AuthProcess, member: str) -> None:
-    """§4.4: the id must be on record."""
+    """The id must be on record (contract §4.4)."""
     token = auth.issue(member).refresh_token
     auth.revoke(claims(token)["jti"], member)
     assert refused(lambda: auth.refresh(token)) is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_expiry_is_real(start_auth: Starter) -> None:
-    """Short lifetimes end, for the JWT and for the record."""
+    """The lifetime of both JWT and record ends."""
     auth = start_auth(MG_AUTH_REFRESH_TOKEN_DURATION="2s", MG_AUTH_ACCESS_TOKEN_DURATION="2s")  # noqa: S106
     user = new_user()
     auth.grant(user, "member")
@@ -109,14 +109,14 @@ def test_expiry_is_real(start_auth: Starter) -> None:
 
 @pytest.fixture
 def strict_member(strict: AuthProcess) -> str:
-    """A user of the strict service."""
+    """Return a user of the strict service."""
     user = new_user()
     strict.grant(user, "member")
     return user
 
 
 def test_strict_rotates_and_refuses_the_old_token(strict: AuthProcess, strict_member: str) -> None:
-    """AUTH_STRICT=1: a new id, the same end; the old token is refused, the new one works."""
+    """Refresh gives a new id and the same expiry. The old token becomes invalid."""
     old = strict.issue(strict_member).refresh_token
     new = strict.refresh(old)
     assert claims(new.refresh_token)["jti"] != claims(old)["jti"]
@@ -128,7 +128,7 @@ def test_strict_rotates_and_refuses_the_old_token(strict: AuthProcess, strict_me
 
 
 def test_strict_lets_one_of_many_parallel_uses_pass(strict: AuthProcess, strict_member: str) -> None:
-    """AUTH_STRICT=1: a token is used once, also by twenty at the same time."""
+    """Of twenty uses at the same time, one succeeds."""
     old = strict.issue(strict_member).refresh_token
     with ThreadPoolExecutor(20) as callers:
         codes = list(callers.map(lambda _: refused(lambda: strict.refresh(old)), range(20)))

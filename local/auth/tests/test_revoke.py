@@ -1,4 +1,4 @@
-"""TokenService.Revoke and ListUserRefreshTokens (contract §1.6.5, §4.4, §9 S10)."""
+"""TokenService.Revoke and ListUserRefreshTokens (contract §1.6.5, contract §4.4, contract §9 S10)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_anybody_can_revoke_anybodys_token(auth: AuthProcess, member: str) -> None:
-    """§9 S10."""
+    """Contract §9 S10."""
     token = auth.issue(member).refresh_token
     auth.revoke(claims(token)["jti"], new_user())
     assert auth.list_refresh_tokens(member) == []
@@ -22,24 +22,24 @@ def test_anybody_can_revoke_anybodys_token(auth: AuthProcess, member: str) -> No
 
 
 def test_unknown_id_is_fine(auth: AuthProcess, member: str) -> None:
-    """§1.6.4."""
+    """Contract §1.6.4."""
     assert refused(lambda: auth.revoke("no-such-id", member)) is grpc.StatusCode.OK
 
 
 def test_no_id_is_malformed(auth: AuthProcess, member: str) -> None:
-    """§5.4."""
+    """Contract §5.4."""
     assert refused(lambda: auth.revoke("", member)) is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_revoking_one_leaves_the_others(auth: AuthProcess, member: str) -> None:
-    """Only the named token goes."""
+    """Revoke deletes only the record of the named token."""
     first, second = (claims(auth.issue(member).refresh_token)["jti"] for _ in range(2))
     auth.revoke(first, member)
     assert auth.list_refresh_tokens(member) == [(second, "")]
 
 
 def test_list_is_in_the_order_of_expiry_and_only_the_users_own(auth: AuthProcess, member: str) -> None:
-    """§1.6.5: ascending expiry."""
+    """The order is ascending expiry (contract §1.6.5)."""
     for name, duration in (("second", "2h"), ("third", "3h"), ("first", "1h"), ("gone", "-1s")):
         auth.command("token", member, "--type", "refresh", "--description", name, "--expires", duration)
     assert [description for _, description in auth.list_refresh_tokens(member)] == ["first", "second", "third"]
@@ -47,13 +47,13 @@ def test_list_is_in_the_order_of_expiry_and_only_the_users_own(auth: AuthProcess
 
 
 def test_list_without_a_user_is_malformed(auth: AuthProcess) -> None:
-    """§5.4."""
+    """Contract §5.4."""
     assert refused(lambda: auth.list_refresh_tokens("")) is grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize("foreign", [True, False], ids=["foreign", "unknown"])
-def test_strict_does_not_revoke_what_is_not_the_users(strict: AuthProcess, *, foreign: bool) -> None:
-    """AUTH_STRICT=1: a foreign id answers as an unknown one."""
+def test_strict_does_not_revoke_tokens_of_others(strict: AuthProcess, *, foreign: bool) -> None:
+    """The answer to another user's id is that to an unknown id."""
     owner = new_user()
     strict.grant(owner, "member")
     token_id = claims(strict.issue(owner).refresh_token)["jti"]

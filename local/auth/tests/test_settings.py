@@ -1,4 +1,4 @@
-"""The environment: durations, ports, and what is refused with the variable's name."""
+"""Settings: defaults, and wrong values, whose problem contains the variable's name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.auth.settings import Settings, SettingsError, parse_duration
+from local.auth.settings import Settings
+from local.serving.durations import parse_duration
+from local.serving.variables import SettingsUnusable
 
 _ENOUGH = {"MG_AUTH_DB_URL": "postgresql:///x", "MG_AUTH_KEYS_DIR": "keys"}
 
@@ -18,28 +20,28 @@ _ENOUGH = {"MG_AUTH_DB_URL": "postgresql:///x", "MG_AUTH_KEYS_DIR": "keys"}
     [("1h", 3600), ("1h30m", 5400), ("1.5h", 5400), ("500ms", 0.5), ("0", 0), ("0s", 0), ("-2s", -2), ("+.5m", 30)],
 )
 def test_go_durations(text: str, seconds: float) -> None:
-    """As Go's time.ParseDuration reads them."""
+    """The parser reads them as Go's time.ParseDuration."""
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("text", ["", "1", "h", "1d", "1h ", "1h-1m", "--1s", ".s", "9999999h"])
 def test_other_durations_are_refused(text: str) -> None:
-    """Also the ones that look fine."""
+    """Some of them look valid."""
     with pytest.raises(ValueError, match="duration"):
         parse_duration(text)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 59), st.integers(0, 59))
 def test_durations_add_up(hours: int, minutes: int, seconds: int) -> None:
-    """Every h/m/s text that Go prints is read back."""
+    """The parser reads every h/m/s text that Go prints."""
     expected = timedelta(hours=hours, minutes=minutes, seconds=seconds)
     assert parse_duration(f"{hours}h{minutes}m{seconds}s") == expected
 
 
 def test_defaults_are_those_of_upstream() -> None:
-    """Contract §5.5, §8.1; an empty variable counts as unset."""
+    """Contract §5.5 and contract §8.1. An empty variable counts as unset."""
     settings = Settings.from_environment(_ENOUGH | {"MG_AUTH_GRPC_PORT": "", "AUTH_STRICT": ""})
-    assert (settings.grpc_port, settings.http_port, settings.spicedb_port) == (8181, 9001, 50051)
+    assert (settings.grpc.number, settings.http.number, settings.spicedb.number) == (8181, 9001, 50051)
     assert (settings.keys_algorithm, settings.spicedb_key, settings.strict) == ("EdDSA", "12345678", False)
     durations = settings.durations
     assert [durations.access, durations.refresh, durations.recovery, durations.invitation] == [
@@ -65,12 +67,12 @@ def test_defaults_are_those_of_upstream() -> None:
     ],
 )
 def test_bad_values_name_their_variable(name: str, value: str) -> None:
-    """The message says which variable to look at."""
-    with pytest.raises(SettingsError, match=name):
+    """The message contains the variable."""
+    with pytest.raises(SettingsUnusable, match=name):
         Settings.from_environment(_ENOUGH | {name: value})
 
 
 def test_shared_secret_must_be_set() -> None:
-    """A service that signs with an empty secret would be open to all."""
-    with pytest.raises(SettingsError, match="MG_AUTH_SECRET_KEY"):
+    """Anybody can sign with an empty secret."""
+    with pytest.raises(SettingsUnusable, match="MG_AUTH_SECRET_KEY"):
         Settings.from_environment(_ENOUGH | {"MG_AUTH_KEYS_ALGORITHM": "HS512"})

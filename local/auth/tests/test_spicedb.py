@@ -1,4 +1,4 @@
-"""authzed.api.v1.PermissionsService, as far as the Users service uses it (contract §5.8)."""
+"""The calls of authzed.api.v1.PermissionsService that the Users service makes (contract §5.8)."""
 
 from __future__ import annotations
 
@@ -71,21 +71,21 @@ def _calls(auth: AuthProcess) -> list[Callable[[Any], object]]:
     ids=["none", "wrong", "empty", "basic"],
 )
 def test_every_call_needs_the_preshared_key(auth: AuthProcess, admin: str, metadata: Any) -> None:
-    """Without the key nothing is done, not even a delete of everything."""
+    """Without the key, a call has no effect, not even a delete of all relationships."""
     for call in _calls(auth):
         assert refused(lambda call=call: call(metadata)) is grpc.StatusCode.UNAUTHENTICATED  # type: ignore[misc]
     assert _check(auth, admin, "admin")
 
 
 def test_create_refuses_an_existing_relationship_and_writes_nothing(auth: AuthProcess, member: str) -> None:
-    """§5.8: CREATE fails on existing tuples; the whole write is one transaction."""
+    """CREATE fails if the relationship exists, and a write is one transaction (contract §5.8)."""
     code = refused(lambda: auth.grant(member, "administrator", "member"))
     assert code is grpc.StatusCode.ALREADY_EXISTS
     assert not _check(auth, member, "admin")
 
 
 def test_touch_is_idempotent(auth: AuthProcess) -> None:
-    """TOUCH adds unless it is there."""
+    """TOUCH of an existing relationship succeeds."""
     user = new_user()
     for _ in range(2):
         auth.write(update("TOUCH", user, "member"))
@@ -95,14 +95,14 @@ def test_touch_is_idempotent(auth: AuthProcess) -> None:
 
 
 def test_delete_update_is_idempotent(auth: AuthProcess, member: str) -> None:
-    """DELETE of an absent relationship is fine."""
+    """DELETE of an absent relationship succeeds."""
     for _ in range(2):
         auth.write(update("DELETE", member, "member"))
     assert not _check(auth, member, "membership")
 
 
 def test_parallel_creates_let_one_pass(auth: AuthProcess) -> None:
-    """CREATE is exclusive also between connections."""
+    """CREATE is exclusive between connections, too."""
     user = new_user()
     with ThreadPoolExecutor(8) as callers:
         codes = list(callers.map(lambda _: refused(lambda: auth.grant(user, "member")).name, range(8)))
@@ -110,7 +110,7 @@ def test_parallel_creates_let_one_pass(auth: AuthProcess) -> None:
 
 
 def test_delete_by_filter_of_a_demotion(auth: AuthProcess, admin: str) -> None:
-    """§5.8: filter (platform, magistrala, administrator, user:id)."""
+    """The filter is (platform, magistrala, administrator, user:id) (contract §5.8)."""
     demotion: dict[str, Any] = {
         "resource_type": "platform",
         "optional_resource_id": "magistrala",
@@ -124,14 +124,14 @@ def test_delete_by_filter_of_a_demotion(auth: AuthProcess, admin: str) -> None:
 
 
 def test_delete_by_subject_of_a_purge(auth: AuthProcess, admin: str, member: str) -> None:
-    """§5.8: any resource of one subject, by an empty resource type."""
+    """An empty resource type matches any resource of one subject (contract §5.8)."""
     assert _delete(auth, optional_subject_filter=_of(admin)) == 2
     assert not _check(auth, admin, "membership")
     assert _check(auth, member, "membership")
 
 
 def test_empty_filter_is_refused(auth: AuthProcess, member: str) -> None:
-    """Nothing given does not mean everything."""
+    """An empty filter does not match everything."""
     assert refused(lambda: _delete(auth)) is grpc.StatusCode.INVALID_ARGUMENT
     subject = permissions.SubjectFilter(optional_subject_id=member)
     code = refused(lambda: _delete(auth, resource_type="platform", optional_subject_filter=subject))
@@ -140,7 +140,7 @@ def test_empty_filter_is_refused(auth: AuthProcess, member: str) -> None:
 
 
 def test_permissions_of_the_schema(auth: AuthProcess) -> None:
-    """§5.8: admin = administrator; membership = administrator + member."""
+    """The schema is admin = administrator, membership = administrator + member (contract §5.8)."""
     member, administrator, stranger = new_user(), new_user(), new_user()
     auth.grant(member, "member")
     auth.grant(administrator, "administrator")
@@ -152,7 +152,7 @@ def test_permissions_of_the_schema(auth: AuthProcess) -> None:
 
 
 def test_read_lists_what_matches(auth: AuthProcess, admin: str) -> None:
-    """All of a user's relationships, and those of one relation."""
+    """A filter matches all relationships of a user, or those of one relation."""
     every = [f"platform:magistrala#{relation}@{admin}" for relation in ("administrator", "member")]
     assert _read(auth, optional_subject_filter=_of(admin)) == every
     assert (
@@ -162,7 +162,7 @@ def test_read_lists_what_matches(auth: AuthProcess, admin: str) -> None:
 
 
 def test_names_outside_the_schema_are_a_failed_precondition(auth: AuthProcess) -> None:
-    """As SpiceDB answers them; a typing mistake in a client does not go unnoticed."""
+    """SpiceDB answers so, too. It shows a typing mistake in a client."""
     user = new_user()
     assert refused(lambda: auth.grant(user, "owner")) is grpc.StatusCode.FAILED_PRECONDITION
     assert refused(lambda: _check(auth, user, "view")) is grpc.StatusCode.FAILED_PRECONDITION
@@ -171,12 +171,12 @@ def test_names_outside_the_schema_are_a_failed_precondition(auth: AuthProcess) -
 
 @pytest.mark.parametrize("user", ["", "*", "a b", "a\0b", "x" * 1025])
 def test_ids_that_spicedb_does_not_take(auth: AuthProcess, user: str) -> None:
-    """An empty id never becomes everybody."""
+    """An empty id does not match everybody."""
     assert refused(lambda: auth.grant(user, "member")) is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_updates_that_are_refused(auth: AuthProcess) -> None:
-    """No operation, the same relationship twice, a subject of another type."""
+def test_wrong_updates_are_refused(auth: AuthProcess) -> None:
+    """The updates have no operation, the same relationship twice, and a subject of another type."""
     user = new_user()
     bare = core.RelationshipUpdate(relationship=relationship(user, "member"))
     assert refused(lambda: auth.write(bare)) is grpc.StatusCode.INVALID_ARGUMENT
@@ -187,8 +187,8 @@ def test_updates_that_are_refused(auth: AuthProcess) -> None:
     assert refused(lambda: auth.write(other)) is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_what_is_not_offered_is_said(auth: AuthProcess, member: str) -> None:
-    """UNIMPLEMENTED instead of a wrong answer."""
+def test_missing_features_are_unimplemented(auth: AuthProcess, member: str) -> None:
+    """The call fails instead of a wrong answer."""
     conditional = permissions.WriteRelationshipsRequest(
         updates=[update("DELETE", member, "member")], optional_preconditions=[permissions.Precondition()]
     )

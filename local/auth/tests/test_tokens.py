@@ -1,4 +1,4 @@
-"""Reading a JWT: which claims must be there, and no leeway in time (contract §5.5, §5.6)."""
+"""Reading a JWT: required claims, and no leeway in time (contract §5.5 and contract §5.6)."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def _signed(payload: Any) -> str:
     return f"{data}.{base64.urlsafe_b64encode(_SIGNER.sign(data.encode())).rstrip(b'=').decode()}"
 
 
-def test_reads_what_it_wrote() -> None:
-    """All claims survive."""
+def test_claims_survive_writing_and_reading() -> None:
+    """All claims are equal afterwards."""
     written = Claims("u", TokenType.REFRESH, 2, verified=False, issued_at=_NOW, expires_at=_NOW + 1, id="j")
     assert decode(encode(written, _SIGNER), _SIGNER, _NOW) == written
 
 
-def test_is_good_until_the_second_of_its_expiry() -> None:
-    """No leeway."""
+def test_token_is_valid_until_the_second_of_its_expiry() -> None:
+    """There is no leeway."""
     assert decode(_signed(_GOOD), _SIGNER, _NOW + 59.9).subject == "u"
     with pytest.raises(TokenExpired):
         decode(_signed(_GOOD), _SIGNER, _NOW + 60)
 
 
-def test_without_an_end_it_does_not_expire() -> None:
-    """API keys may have none."""
+def test_token_without_expiry_does_not_expire() -> None:
+    """API keys may have no expiry."""
     payload = {name: value for name, value in _GOOD.items() if name != "exp"}
     assert decode(_signed(payload), _SIGNER, _NOW + 10**9).expires_at is None
 
@@ -59,14 +59,14 @@ def test_without_an_end_it_does_not_expire() -> None:
     ],
     ids=str,
 )
-def test_claims_that_are_refused(change: dict[str, Any]) -> None:
-    """§5.6: issuer, iat, type 0..5, role 1..2 and a boolean verified."""
+def test_wrong_claims_are_refused(change: dict[str, Any]) -> None:
+    """Tokens need issuer, iat, type 0..5, role 1..2 and a boolean verified (contract §5.6)."""
     with pytest.raises(Unauthenticated):
         decode(_signed(_GOOD | change), _SIGNER, _NOW)
 
 
 @pytest.mark.parametrize("payload", [[], 1, None, "text"])
 def test_payload_must_be_an_object(payload: Any) -> None:
-    """Even when it is signed."""
+    """A valid signature does not help."""
     with pytest.raises(Unauthenticated):
         decode(_signed(payload), _SIGNER, _NOW)

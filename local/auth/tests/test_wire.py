@@ -1,4 +1,4 @@
-"""The wire: field numbers as bytes, health, reflection, generated files (contract §5.1, §5.2)."""
+"""The wire format: field numbers as bytes, health, reflection, generated files (contract §5.1 and contract §5.2)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 
 def _string(number: int, text: str) -> bytes:
-    """A length-delimited field of up to 127 bytes."""
+    """Return a length-delimited field of up to 127 bytes."""
     return bytes([number << 3 | 2, len(text)]) + text.encode()
 
 
 def _number(number: int, value: int) -> bytes:
-    """A varint field below 128."""
+    """Return a varint field below 128."""
     return bytes([number << 3, value])
 
 
 def _fields(message: bytes) -> dict[int, bytes | int]:
-    """Field numbers and values of a message, the last one of each."""
+    """Return field numbers and values of a message, the last value of each field."""
     fields: dict[int, bytes | int] = {}
     rest = message
     while rest:
@@ -67,7 +67,7 @@ def test_token_service_bytes(auth: AuthProcess, member: str) -> None:
     service = "token.v1.TokenService"
     request = _string(1, member) + _number(2, 1) + _number(3, 0) + _number(4, 1) + _string(5, "label")
     issued = _fields(_raw(auth.channel, f"{service}/Issue", request))
-    assert set(issued) == {1, 2}  # access_type is not there
+    assert set(issued) == {1, 2}  # no access_type
     refresh = issued[2]
     assert isinstance(refresh, bytes)
     listed = _raw(auth.channel, f"{service}/ListUserRefreshTokens", _string(1, member))
@@ -97,7 +97,7 @@ def test_auth_service_bytes(auth: AuthProcess, admin: str) -> None:
 
 
 def test_spicedb_bytes(auth: AuthProcess, member: str) -> None:
-    """WriteRelationshipsRequest{1{1 operation, 2 relationship}}, the way another client's stubs write it."""
+    """WriteRelationshipsRequest{1{1 operation, 2 relationship}}, as other clients' stubs write it."""
     platform, user = _string(1, "platform") + _string(2, "magistrala"), _string(1, "user") + _string(2, member)
     subject = _nested(1, user)
     relationship = _nested(1, platform) + _string(2, "administrator") + _nested(3, subject)
@@ -123,7 +123,7 @@ def _health(channel: grpc.Channel, service: str) -> int:
 
 
 def test_health(auth: AuthProcess) -> None:
-    """§5.1: service "auth" is SERVING, and so is SpiceDB's without a key."""
+    """The service "auth" is SERVING (contract §5.1), and so is SpiceDB's without a key."""
     serving = health_pb2.HealthCheckResponse.SERVING
     assert [_health(auth.channel, name) for name in ("auth", "")] == [serving] * 2
     names = ("authzed.api.v1.PermissionsService", "")
@@ -141,7 +141,7 @@ def _reflect(auth: AuthProcess, **request: str) -> reflection_pb2.ServerReflecti
 
 
 def test_reflection(auth: AuthProcess) -> None:
-    """Every service is listed and described."""
+    """Reflection lists and describes every service."""
     listed = {service.name for service in _reflect(auth, list_services="*").list_services_response.service}
     assert {"token.v1.TokenService", "auth.v1.AuthService", "grpc.health.v1.Health"} <= listed
     for name in listed:
@@ -151,7 +151,7 @@ def test_reflection(auth: AuthProcess) -> None:
 
 
 def test_domains_takes_a_user_out(auth: AuthProcess) -> None:
-    """It says that it did (contract §4.6), unless it is not told whom."""
+    """The answer is `deleted: true` (contract §4.6), except for a request without an id."""
     answer = _raw(auth.channel, f"{wire.DOMAINS_SERVICE}/DeleteUserFromDomains", b"\n\x01u")
     assert answer == b"\x08\x01"
     code = refused(lambda: _raw(auth.channel, f"{wire.DOMAINS_SERVICE}/DeleteUserFromDomains", b""))
@@ -159,13 +159,13 @@ def test_domains_takes_a_user_out(auth: AuthProcess) -> None:
 
 
 def test_unknown_method_is_unimplemented(auth: AuthProcess) -> None:
-    """Nothing else is served."""
+    """The services have no other methods."""
     code = refused(lambda: _raw(auth.channel, "token.v1.TokenService/Nothing", b""))
     assert code is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_generated_files_fit_the_proto_files(tmp_path: Path) -> None:
-    """What `wire` documents was run after the last change of a .proto file."""
+    """Somebody ran the command of `wire` after the last change of a .proto file."""
     protos = ["token/v1/token.proto", "auth/v1/auth.proto", "domains/v1/domains.proto"]
     output = [f"--descriptor_set_out={tmp_path / 'set'}", f"--pyi_out={tmp_path}"]
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{wire.PROTO_DIRECTORY}", *output, *protos]

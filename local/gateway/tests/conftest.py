@@ -1,4 +1,4 @@
-"""Gateways for the tests: one for all that leave it as it was, others as a test wants them."""
+"""Gateways for the tests: a shared one, and others with settings of one test."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ StartGateway = Callable[..., GatewayProcess]
 
 @pytest.fixture(scope="session")
 def gateway() -> Iterator[GatewayProcess]:
-    """A gateway that serves fixtures/template.yaml."""
+    """Return a gateway that serves fixtures/template.yaml. No test may change its state."""
     with closing(GatewayProcess()) as started:
         yield started
 
 
 @pytest.fixture
 def start_gateway() -> Iterator[StartGateway]:
-    """Starts gateways with settings of the test's own."""
+    """Return a function that starts gateways with given settings."""
     started: list[GatewayProcess] = []
 
     def start(**options: str) -> GatewayProcess:
@@ -37,13 +37,13 @@ def start_gateway() -> Iterator[StartGateway]:
 
 @pytest.fixture
 def http(gateway: GatewayProcess) -> Iterator[httpx.Client]:
-    """A client of the shared gateway's HTTP API."""
+    """Return a client of the shared gateway's HTTP API."""
     with gateway.client() as client:
         yield client
 
 
 @pytest.fixture
 def peer() -> Iterator[Peer]:
-    """The other end of `talk` functions."""
+    """Return the other end of `talk` functions."""
     with Peer() as listening:
         yield listening

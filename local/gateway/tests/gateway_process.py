@@ -1,4 +1,4 @@
-"""A gateway that runs as a process of its own, as users run it."""
+"""A gateway in a process of its own, as users run it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEADLINE = 30.0
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Variables for a gateway: free ports, no schedules, none of this process's own settings, `settings` on top."""
+    """Return variables for a gateway: free ports, no schedules, no settings of this process, and `settings`."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_", "POWERTOOLS_"))
     }
@@ -41,12 +41,28 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def command(name: str, *arguments: str, template: str = "template.yaml") -> list[str]:
-    """The command line of the gateway with a template of the fixtures."""
+    """Return the command line of the gateway with a template of the fixtures."""
     return [sys.executable, "-m", "local.gateway", name, *arguments, "--template", str(FIXTURES / template)]
 
 
+def run(
+    name: str, *arguments: str, template: str = "template.yaml", stdin: str = "", **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the gateway to its end."""
+    return subprocess.run(
+        command(name, *arguments, template=template),
+        cwd=ROOT,
+        env=environment(**settings),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
 class GatewayProcess:
-    """A started gateway; `lines` are what it and its functions have written so far."""
+    """A started gateway; `lines` is the output of it and its functions so far."""
 
     def __init__(self, *, template: str = "template.yaml", **settings: str) -> None:
         """Start it and wait until it is ready."""
@@ -62,25 +78,25 @@ class GatewayProcess:
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
         ready = self.wait_for(lambda line: '"ready"' in line)
-        told: dict[str, Any] = json.loads(ready)
-        self.http_port: int = told["http_port"]
-        self.lambda_port: int = told["lambda_port"]
-        self.url = f"{told['scheme']}://127.0.0.1:{self.http_port}"
+        report: dict[str, Any] = json.loads(ready)
+        self.http_port: int = report["http_port"]
+        self.lambda_port: int = report["lambda_port"]
+        self.url = f"{report['scheme']}://127.0.0.1:{self.http_port}"
 
     def wait_for(self, wanted: Callable[[str], bool]) -> str:
-        """The next line that is `wanted`."""
+        """Return the next line that is `wanted`."""
         while True:
             line = self._new_lines.get(timeout=DEADLINE)
             if wanted(line):
                 return line
 
     def client(self, **options: Any) -> httpx.Client:
-        """An HTTP client for its API, with no limit on connections."""
+        """Return an HTTP client for its API, with no limit on connections."""
         limits = httpx.Limits(max_connections=None)
         return httpx.Client(base_url=self.url, timeout=DEADLINE, limits=limits, trust_env=False, **options)
 
     def lambda_client(self) -> Any:
-        """A boto3 client for its Lambda Invoke API."""
+        """Return a boto3 client for its Lambda Invoke API."""
         return boto3.client(
             "lambda",
             endpoint_url=f"http://127.0.0.1:{self.lambda_port}",
@@ -91,7 +107,7 @@ class GatewayProcess:
         )
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send it a signal and wait until it has ended; its exit status."""
+        """Send it a signal and wait until it has ended. Return its exit status."""
         self.process.send_signal(number)
         status = self.process.wait(DEADLINE)
         self._reading.join(DEADLINE)

@@ -13,32 +13,32 @@ DEADLINE = 30.0
 
 
 class Conversation:
-    """One running `talk` function: what it told, and the order it waits for."""
+    """One running `talk` function, which has sent `report` and waits for an order."""
 
     def __init__(self, connection: socket.socket) -> None:
-        """Read what the function tells."""
+        """Read the report."""
         connection.settimeout(DEADLINE)
         self._stream = connection.makefile("rw")
-        connection.close()  # The stream keeps it open.
-        self.told: dict[str, Any] = json.loads(self._stream.readline())
+        connection.close()  # the stream keeps it open
+        self.report: dict[str, Any] = json.loads(self._stream.readline())
 
     def order(self, order: str = "answer") -> None:
-        """Let the function go on: answer, raise or exit."""
+        """Send an order: answer, raise or exit."""
         with self._stream:
             self._stream.write(order + "\n")
 
     def close(self) -> None:
-        """Hang up, if that has not been done."""
+        """Close the connection if it is open."""
         self._stream.close()
 
     def was_left(self) -> bool:
-        """Whether the function ended without waiting for an order."""
+        """Return whether the function ended without waiting for an order."""
         with self._stream:
             return self._stream.read() == ""
 
 
 class Peer:
-    """Listens for `talk` functions, which are told its port."""
+    """Listens for `talk` functions, whose event contains its port."""
 
     def __init__(self) -> None:
         """Listen on a free port of the loopback."""
@@ -48,16 +48,16 @@ class Peer:
         self._conversations: list[Conversation] = []
 
     def __enter__(self) -> Peer:
-        """Itself."""
+        """Return itself."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Stop listening, and hang up on functions that still wait."""
+        """Stop listening, and close the connections to functions that still wait."""
         self._listener.close()
         for conversation in self._conversations:
             conversation.close()
 
     def meet(self) -> Conversation:
-        """The next function that has begun to run."""
+        """Return the conversation with the next function that has begun to run."""
         self._conversations.append(Conversation(self._listener.accept()[0]))
         return self._conversations[-1]

@@ -26,7 +26,7 @@ def clients() -> Iterator[ThreadPoolExecutor]:
 
 
 def test_64_clients(gateway: GatewayProcess, clients: ThreadPoolExecutor) -> None:
-    """No error, and every answer is the asker's own."""
+    """No request fails, and every client gets its own answer."""
 
     def ask(number: int) -> None:
         with gateway.client() as client:
@@ -42,23 +42,23 @@ def test_64_clients(gateway: GatewayProcess, clients: ThreadPoolExecutor) -> Non
 def test_a_free_environment_serves_while_another_is_slow(
     peer: Peer, clients: ThreadPoolExecutor, http: httpx.Client
 ) -> None:
-    """Requests of the same function do not wait for a slow one."""
+    """Requests to a function do not wait for a slow one to the same function."""
     slow = clients.submit(http.get, f"/talk?port={peer.port}")
     slow_one = peer.meet()
     for _ in range(3):
         quick = clients.submit(http.get, f"/talk?port={peer.port}")
         quick_one = peer.meet()
         quick_one.order()
-        assert quick.result().text == str(quick_one.told["pid"]) != str(slow_one.told["pid"])
+        assert quick.result().text == str(quick_one.report["pid"]) != str(slow_one.report["pid"])
     assert not slow.done()
     slow_one.order()
-    assert slow.result().text == str(slow_one.told["pid"])
+    assert slow.result().text == str(slow_one.report["pid"])
 
 
 def test_a_busy_function_does_not_delay_another(
     start_gateway: StartGateway, peer: Peer, clients: ThreadPoolExecutor
 ) -> None:
-    """With every environment of one function busy, the others answer."""
+    """Other functions answer while every environment of one function is busy."""
     gateway = start_gateway(MG_LOCAL_WORKERS="1")
     with gateway.client() as client:
         busy = [clients.submit(client.get, f"/talk?port={peer.port}") for _ in range(5)]
@@ -68,20 +68,20 @@ def test_a_busy_function_does_not_delay_another(
         first.order()
         for _ in range(4):
             next_one = peer.meet()
-            # One environment, one at a time.
-            assert next_one.told["pid"] == first.told["pid"]
+            # The only environment runs one invoke at a time.
+            assert next_one.report["pid"] == first.report["pid"]
             next_one.order()
         assert [each.result().status_code for each in busy] == [200] * 5
 
 
 def test_first_come_first_served(start_gateway: StartGateway, peer: Peer, clients: ThreadPoolExecutor) -> None:
-    """Requests that wait are served in the order in which they came."""
+    """Waiting requests are served in the order of their arrival."""
     gateway = start_gateway(MG_LOCAL_WORKERS="1")
     lambda_client = gateway.lambda_client()
     with gateway.client() as client:
         first = clients.submit(client.get, f"/talk?port={peer.port}")
         conversation = peer.meet()
-        # An asynchronous invoke is in the queue when its 202 is there.
+        # An asynchronous invoke is in the queue when the client has its 202.
         for number in range(5):
             payload = f'{{"port": {peer.port}, "number": {number}}}'
             lambda_client.invoke(FunctionName="TalkFunction", InvocationType="Event", Payload=payload)
@@ -89,7 +89,7 @@ def test_first_come_first_served(start_gateway: StartGateway, peer: Peer, client
         for _ in range(5):
             conversation.order()
             conversation = peer.meet()
-            order.append(conversation.told["event"]["number"])
+            order.append(conversation.report["event"]["number"])
         conversation.order()
         assert order == [0, 1, 2, 3, 4]
         assert first.result().status_code == 200
@@ -98,16 +98,16 @@ def test_first_come_first_served(start_gateway: StartGateway, peer: Peer, client
 def test_a_waiting_request_takes_the_environment_that_becomes_free(
     start_gateway: StartGateway, peer: Peer, clients: ThreadPoolExecutor
 ) -> None:
-    """The limit holds: no more environments than MG_LOCAL_WORKERS, whatever waits."""
+    """However many requests wait, there are no more environments than MG_LOCAL_WORKERS."""
     gateway = start_gateway(MG_LOCAL_WORKERS="2")
     with gateway.client() as client:
         requests = [clients.submit(client.get, f"/talk?port={peer.port}") for _ in range(8)]
         running = [peer.meet(), peer.meet()]
-        pids = {each.told["pid"] for each in running}
+        pids = {each.report["pid"] for each in running}
         for _ in range(6):
             running.pop(0).order()
             running.append(peer.meet())
-            pids.add(running[-1].told["pid"])
+            pids.add(running[-1].report["pid"])
         for each in running:
             each.order()
         assert {response.result().status_code for response in requests} == {200}
@@ -115,7 +115,7 @@ def test_a_waiting_request_takes_the_environment_that_becomes_free(
 
 
 def test_a_crash_is_of_one_request(peer: Peer, clients: ThreadPoolExecutor, http: httpx.Client) -> None:
-    """The others, and the next, are served."""
+    """Other requests, and the next one, are served."""
     crashing = clients.submit(http.get, f"/talk?port={peer.port}")
     crashing_one = peer.meet()
     other = clients.submit(http.get, f"/talk?port={peer.port}")
@@ -130,7 +130,7 @@ def test_a_crash_is_of_one_request(peer: Peer, clients: ThreadPoolExecutor, http
 
 
 def test_integration_timeout(peer: Peer, clients: ThreadPoolExecutor, http: httpx.Client) -> None:
-    """The client is told 503, the function runs on."""
+    """The client gets 503, and the function runs on."""
     request = clients.submit(http.get, f"/impatient?port={peer.port}")
     conversation = peer.meet()
     response = request.result()
@@ -139,20 +139,20 @@ def test_integration_timeout(peer: Peer, clients: ThreadPoolExecutor, http: http
     later = clients.submit(http.get, f"/impatient?port={peer.port}")
     same_one = peer.meet()
     same_one.order()
-    assert same_one.told["pid"] == conversation.told["pid"]
+    assert same_one.report["pid"] == conversation.report["pid"]
     assert later.result().status_code in (200, 503)
 
 
 def test_a_client_that_goes_away_ends_nothing(
     gateway: GatewayProcess, peer: Peer, clients: ThreadPoolExecutor, http: httpx.Client
 ) -> None:
-    """The function finishes, and its environment serves the next."""
+    """The function finishes, and its environment serves the next request."""
     with socket.create_connection(("127.0.0.1", gateway.http_port)) as leaving:
         leaving.sendall(f"GET /talk?port={peer.port} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         conversation = peer.meet()
     again = clients.submit(http.get, f"/talk?port={peer.port}")
     other_one = peer.meet()
-    assert other_one.told["pid"] != conversation.told["pid"]
+    assert other_one.report["pid"] != conversation.report["pid"]
     conversation.order()
     other_one.order()
     assert again.result().status_code == 200

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from local.gateway.asgi import Response
-from local.gateway.cors import preflight, with_cors
+from local.gateway.http.asgi import Response
+from local.gateway.http.cors import preflight, with_cors
 from local.gateway.stack import Cors
 
 _CORS = Cors(
@@ -21,7 +21,7 @@ _ASKED = {"access-control-request-method": "POST", "access-control-request-heade
 
 
 def test_preflight() -> None:
-    """The answer that a browser waits for."""
+    """The answer has the headers that a browser needs."""
     response = preflight(_CORS, _ORIGIN | _ASKED)
     assert response.status == 204
     assert dict(response.headers) == {
@@ -43,7 +43,7 @@ def test_preflight() -> None:
     ],
 )
 def test_refused_preflight(headers: dict[str, str]) -> None:
-    """No CORS headers for an origin, method or header that is not allowed."""
+    """There are no CORS headers for an origin, method or header that is not allowed."""
     assert preflight(_CORS, headers) == Response(204)
 
 
@@ -59,7 +59,7 @@ def test_response() -> None:
 
 
 def test_other_origin() -> None:
-    """No headers for an origin that is not allowed; `*` and `https://*` allow more."""
+    """There are no headers for an origin that is not allowed. `*` and `https://*` allow more."""
     assert with_cors(_CORS, {"origin": "https://evil.example.com"}, Response(200)).headers == []
     anyone = with_cors(Cors(allow_origins=("*",)), {"origin": "http://a"}, Response(200))
     assert anyone.headers == [("access-control-allow-origin", "*")]
@@ -84,7 +84,7 @@ def test_other_origin() -> None:
     ],
 )
 def test_any_port(origin: str, allowed: bool) -> None:
-    """An origin that is listed with `*` for its port."""
+    """An origin with `*` for its port allows any port."""
     cors = Cors(allow_origins=("http://localhost:*", "http://[::1]:*"))
     added = [("access-control-allow-origin", origin)] if allowed else []
     assert with_cors(cors, {"origin": origin}, Response(200)).headers == added

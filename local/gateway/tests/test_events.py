@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from local.gateway.events import ApiIdentity, HttpRequest, MalformedPathError, build_event, decode_path
-from local.gateway.routing import Match
+from local.gateway.http.events import ApiIdentity, HttpRequest, MalformedPath, build_event, decode_path
+from local.gateway.http.routing import Match
 from local.gateway.stack import Route
 from local.gateway.tests.gateway_process import FIXTURES
 
 _DOCUMENTED: dict[str, Any] = json.loads((FIXTURES / "documented_event.json").read_text(encoding="utf-8"))
 
-# Of features that are not configured here: mutual TLS, authorizers, stage variables.
+# Keys of features that are not configured here: mutual TLS, authorizers, stage variables.
 _OPTIONAL = {"stageVariables"}
 _OPTIONAL_IN_CONTEXT = {"authentication", "authorizer"}
 
-# Of the moment and of the API, not of the request.
+# Keys that depend on the moment and the API, and not on the request.
 _VARYING = {"apiId", "requestId", "time", "timeEpoch"}
 
 _REQUEST = HttpRequest(
@@ -55,7 +55,7 @@ def _with_headers(*headers: tuple[str, str], body: bytes = b"") -> HttpRequest:
 
 
 def test_documented_example() -> None:
-    """The request of AWS's example gives AWS's example, but for what the moment and the network add."""
+    """The request of AWS' example becomes AWS' event, except for values of the moment and the network."""
     event = _event(match=Match(_DEFAULT.route, {"parameter1": "value1"}))
     expected = {key: value for key, value in _DOCUMENTED.items() if key not in _OPTIONAL}
     assert event.keys() == expected.keys()
@@ -78,7 +78,7 @@ def test_of_the_moment() -> None:
 
 
 def test_added_headers() -> None:
-    """What API Gateway adds to the headers, as in the recorded events of AWS's documentation."""
+    """The event has the headers that API Gateway adds, as in the recorded events of AWS' documentation."""
     headers = _event()["headers"]
     assert headers["x-forwarded-for"] == "192.0.2.1"
     assert headers["x-forwarded-port"] == "443"
@@ -88,7 +88,7 @@ def test_added_headers() -> None:
 
 
 def test_absent_keys() -> None:
-    """What is empty is left out, not empty."""
+    """Keys without a value are left out."""
     event = _event(replace(_with_headers(("host", "localhost:9002")), query=""))
     assert not event.keys() & {"cookies", "queryStringParameters", "pathParameters", "body", "stageVariables"}
     assert event["rawQueryString"] == ""
@@ -99,7 +99,7 @@ def test_absent_keys() -> None:
 
 
 def test_source_ip_is_not_what_a_client_claims() -> None:
-    """X-Forwarded-For shows the claim and the truth, sourceIp only the truth."""
+    """X-Forwarded-For contains the client's own entry and the real address, sourceIp only the real address."""
     event = _event(_with_headers(("x-forwarded-for", "203.0.113.9"), ("x-forwarded-proto", "gopher")))
     assert event["requestContext"]["http"]["sourceIp"] == "192.0.2.1"
     assert event["headers"]["x-forwarded-for"] == "203.0.113.9, 192.0.2.1"
@@ -107,7 +107,7 @@ def test_source_ip_is_not_what_a_client_claims() -> None:
 
 
 def test_cookies() -> None:
-    """One list entry for each cookie of each header, and no cookie header."""
+    """The list has an entry for each cookie of each header. There is no cookie header."""
     event = _event(_with_headers(("cookie", "a=1; b=2"), ("cookie", "c=3;"), ("connection", "close")))
     assert event["cookies"] == ["a=1", "b=2", "c=3"]
     assert not event["headers"].keys() & {"cookie", "connection"}
@@ -127,13 +127,13 @@ def test_cookies() -> None:
     ],
 )  # fmt: skip
 def test_query(query: str, parameters: dict[str, str]) -> None:
-    """Parameters are decoded, repeats joined; rawQueryString is as sent."""
+    """Parameters are decoded and repeated ones joined. rawQueryString is as it was sent."""
     event = _event(replace(_REQUEST, query=query))
     assert event["queryStringParameters"] == parameters
     assert event["rawQueryString"] == query
 
 
-# As recorded on the service (see the docstring of events.py).
+# As recorded on the service (see http/events.py).
 @pytest.mark.parametrize(
     ("sent", "raw_path"),
     [
@@ -149,19 +149,19 @@ def test_query(query: str, parameters: dict[str, str]) -> None:
     ],
 )
 def test_path(sent: str, raw_path: str) -> None:
-    """RawPath is not raw at an HTTP API."""
+    """An HTTP API decodes rawPath."""
     event = _event(replace(_REQUEST, path=sent))
     assert event["rawPath"] == event["requestContext"]["http"]["path"] == raw_path
 
 
 @pytest.mark.parametrize("sent", ["/users/100%25", "/users/a%25zz", "/users/%", "/users/%4"])
 def test_malformed_path(sent: str) -> None:
-    """An escape that is none, also after the first decoding."""
-    with pytest.raises(MalformedPathError):
+    """A malformed escape is refused, also one that appears at the first decoding."""
+    with pytest.raises(MalformedPath):
         decode_path(sent)
 
 
-# As recorded on the service (see the docstring of events.py).
+# As recorded on the service (see http/events.py).
 @pytest.mark.parametrize(
     ("content_type", "is_text"),
     [
@@ -181,7 +181,7 @@ def test_malformed_path(sent: str) -> None:
     ],
 )
 def test_body(content_type: str, *, is_text: bool) -> None:
-    """Text as it is, the rest in base64."""
+    """Text is passed as it is, and any other body in base64."""
     headers = [("content-type", content_type)] if content_type else []
     event = _event(_with_headers(*headers, body="grüße=1".encode()))
     assert event["isBase64Encoded"] is not is_text
@@ -189,7 +189,7 @@ def test_body(content_type: str, *, is_text: bool) -> None:
 
 
 def test_body_that_is_not_what_its_type_says() -> None:
-    """Bytes that are no UTF-8 reach the function unharmed."""
+    """Bytes that are no UTF-8 reach the function unchanged."""
     event = _event(_with_headers(("content-type", "application/json"), body=b'{"a": "\xff\x00"}'))
     assert event["isBase64Encoded"] is True
     assert base64.b64decode(event["body"]) == b'{"a": "\xff\x00"}'

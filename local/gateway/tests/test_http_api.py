@@ -19,7 +19,7 @@ _MEGABYTE = 1024 * 1024
 
 
 def _raw(gateway: GatewayProcess, request: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
-    """Send bytes as they are (clients normalise what they send); status, headers and body of the answer."""
+    """Send bytes unchanged, as HTTP clients would not. Return status, headers and body of the answer."""
     with socket.create_connection(("127.0.0.1", gateway.http_port), timeout=30) as connection:
         connection.sendall(request)
         response = http.client.HTTPResponse(connection)
@@ -35,7 +35,7 @@ def _event_of(gateway: GatewayProcess, request: bytes) -> dict[str, Any]:
 
 
 def test_event(gateway: GatewayProcess) -> None:
-    """The whole way of a request into a function, from bytes to event."""
+    """The bytes of a request become an event in a function."""
     event = _event_of(
         gateway,
         b"GET /users/a%2Fb%20c?tag=x&tag=y%2Cz&empty= HTTP/1.1\r\nHost: api.example.com:9002\r\nUser-Agent: probe/1\r\n"
@@ -64,7 +64,7 @@ def test_event(gateway: GatewayProcess) -> None:
 
 
 def test_absolute_target(gateway: GatewayProcess) -> None:
-    """A request as a proxy would send it."""
+    """A proxy may send the target in absolute form."""
     event = _event_of(gateway, b"GET http://localhost/users/profile HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert event["routeKey"] == "GET /users/profile"
 
@@ -94,7 +94,7 @@ def test_text_body(http: httpx.Client) -> None:
 
 
 def test_any_method(http: httpx.Client) -> None:
-    """ANY and a greedy variable."""
+    """A route may have ANY and a greedy variable."""
     event = http.request("PROPFIND", "/any/a/b").json()
     assert event["routeKey"] == "ANY /any/{proxy+}"
     assert event["pathParameters"] == {"proxy": "a/b"}
@@ -106,7 +106,7 @@ def test_any_method(http: httpx.Client) -> None:
     [("GET", "/nowhere"), ("DELETE", "/users"), ("HEAD", "/users/profile"), ("OPTIONS", "/users"), ("GET", "/")],
 )
 def test_not_found(http: httpx.Client, method: str, path: str) -> None:
-    """Unknown path and wrong method are the same 404."""
+    """An unknown path and a wrong method get the same 404."""
     response = http.request(method, path)
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/json"
@@ -115,7 +115,7 @@ def test_not_found(http: httpx.Client, method: str, path: str) -> None:
 
 
 def test_head(http: httpx.Client) -> None:
-    """HEAD is a method like any other; its answer has headers only."""
+    """HEAD is a method like any other. Its answer has headers only."""
     response = http.head("/headed")
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
@@ -123,13 +123,13 @@ def test_head(http: httpx.Client) -> None:
 
 
 def test_malformed_path(gateway: GatewayProcess) -> None:
-    """A per cent sign that stays one after decoding."""
+    """A per cent sign that is left after decoding is refused."""
     status, _, body = _raw(gateway, b"GET /users/100%25 HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert (status, body) == (400, b'{"message":"Bad Request"}')
 
 
 def test_answer(http: httpx.Client) -> None:
-    """Status, headers, cookies and binary body of a function's answer."""
+    """The response has status, headers, cookies and binary body of the function's answer."""
     wanted = {
         "statusCode": 418,
         "headers": {"Content-Type": "image/png", "X-Own": "ü"},
@@ -148,14 +148,14 @@ def test_answer(http: httpx.Client) -> None:
 
 
 def test_answer_without_status(http: httpx.Client) -> None:
-    """A function may return just its JSON."""
+    """A function may return JSON without a status."""
     response = http.post("/answer", content=b'{"a": 1}', headers={"content-type": "text/plain"})
     assert (response.status_code, response.json()) == (200, {"a": 1})
     assert response.headers["content-type"] == "application/json"
 
 
 def test_no_content(http: httpx.Client) -> None:
-    """204 has neither body nor length."""
+    """A 204 has neither body nor length."""
     response = http.post("/answer", content=b'{"statusCode": 204, "body": "x"}', headers={"content-type": "text/plain"})
     assert (response.status_code, response.content) == (204, b"")
     assert "content-length" not in response.headers
@@ -163,40 +163,40 @@ def test_no_content(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("path", ["/raises", "/unloadable", "/unserializable", "/large", "/hangs"])
 def test_function_error(http: httpx.Client, path: str) -> None:
-    """Whatever goes wrong in the function, the client learns no more than that."""
+    """The client gets the same answer for every failure of a function."""
     response = http.get(path)
     assert (response.status_code, response.content) == (500, b'{"message":"Internal Server Error"}')
 
 
 def test_invalid_answer(http: httpx.Client) -> None:
-    """An answer that is no response."""
+    """An answer that is no response becomes a 500."""
     response = http.post("/answer", content=b'{"statusCode": "x"}', headers={"content-type": "text/plain"})
     assert (response.status_code, response.content) == (500, b'{"message":"Internal Server Error"}')
 
 
 @pytest.mark.parametrize("size", [7 * _MEGABYTE, 10 * _MEGABYTE + 1])
 def test_too_large(http: httpx.Client, size: int) -> None:
-    """Above what API Gateway takes, and above what Lambda takes; the connection goes on."""
+    """Bodies above the limit of API Gateway, and of Lambda, get 413. The connection stays open."""
     response = http.post("/users", content=b"x" * size, headers={"content-type": "text/plain"})
     assert (response.status_code, response.content) == (413, b'{"message":"Request Entity Too Large"}')
     assert http.get("/users/profile").status_code == 200
 
 
 def test_large(http: httpx.Client) -> None:
-    """Below it, the body arrives and comes back."""
+    """A body below the limit arrives and is returned."""
     body = "x" * (2 * _MEGABYTE)
     assert http.post("/users", content=body, headers={"content-type": "text/plain"}).json()["body"] == body
 
 
 def test_slow_body(start_gateway: StartGateway) -> None:
-    """A body that does not come is not waited for longer than READ_TIMEOUT."""
+    """The gateway waits for a body no longer than READ_TIMEOUT."""
     gateway = start_gateway(MG_USERS_HTTP_SERVER_READ_TIMEOUT="100ms")
     status, _, body = _raw(gateway, b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab")
     assert (status, body) == (408, b'{"message":"Request Timeout"}')
 
 
 def test_catch_all_with_cors(start_gateway: StartGateway) -> None:
-    """$default serves everything but preflight requests, which the API answers itself."""
+    """$default serves all requests except preflight requests, which the API answers itself."""
     origin = {"origin": "https://app.example.com"}
     with start_gateway(template="catch_all.yaml").client() as client:
         response = client.put("/any/path", headers=origin)

@@ -19,7 +19,7 @@ _ARN = "arn:aws:lambda:eu-central-1:123456789012:function:"
 
 @pytest.fixture
 def client(gateway: GatewayProcess) -> Any:
-    """A boto3 Lambda client."""
+    """Return a boto3 Lambda client."""
     return gateway.lambda_client()
 
 
@@ -39,7 +39,7 @@ def _payload(answer: dict[str, Any]) -> Any:
     ],
 )
 def test_invoke(client: Any, name: str) -> None:
-    """By name, partial and full ARN, with and without qualifier."""
+    """A function is found by name, partial and full ARN, with and without qualifier."""
     answer = client.invoke(FunctionName=name, Payload=b'{"a": [1, "\xc3\xa9"]}')
     assert (answer["StatusCode"], answer["ExecutedVersion"]) == (200, "$LATEST")
     assert "FunctionError" not in answer
@@ -47,13 +47,13 @@ def test_invoke(client: Any, name: str) -> None:
 
 
 def test_qualifier(client: Any) -> None:
-    """An alias, a version."""
+    """An alias and a version are found."""
     for qualifier in ("live", "1", "$LATEST"):
         assert client.invoke(FunctionName="DescribeFunction", Qualifier=qualifier)["StatusCode"] == 200
 
 
 def test_context(client: Any, gateway: GatewayProcess) -> None:
-    """What the function knows of itself is as on Lambda; its output is in the gateway's."""
+    """The context object is as on Lambda. The gateway's output contains the function's."""
     context = base64.b64encode(b'{"custom": {"k": "v"}}').decode()
     answer = client.invoke(FunctionName="DescribeFunction", ClientContext=context)
     seen = _payload(answer)
@@ -72,7 +72,7 @@ def test_context(client: Any, gateway: GatewayProcess) -> None:
 
 
 def test_function_error(client: Any) -> None:
-    """An exception of the handler."""
+    """An exception of the handler becomes the error object."""
     answer = client.invoke(FunctionName="RaisesFunction")
     assert (answer["StatusCode"], answer["FunctionError"]) == (200, "Unhandled")
     error = _payload(answer)
@@ -91,7 +91,7 @@ def test_function_error(client: Any) -> None:
     ],
 )
 def test_runtime_error(client: Any, name: str, error_type: str, message: str) -> None:
-    """What Lambda itself says when a function cannot answer."""
+    """The error object is Lambda's own when a function cannot answer."""
     answer = client.invoke(FunctionName=name)
     error = _payload(answer)
     assert (answer["FunctionError"], error["errorType"]) == ("Unhandled", error_type)
@@ -99,25 +99,25 @@ def test_runtime_error(client: Any, name: str, error_type: str, message: str) ->
 
 
 def test_crash(client: Any, peer: Peer) -> None:
-    """A process that ends in the middle: an error for that invoke, a new process for the next."""
+    """When a process ends during an invoke, that invoke fails, and the next one gets a new process."""
     payload = json.dumps({"port": peer.port})
     client.invoke(FunctionName="TalkFunction", InvocationType="Event", Payload=payload)
     first = peer.meet()
     first.order("exit")
-    second = peer.meet()  # The retry.
-    assert second.told["request_id"] == first.told["request_id"]
-    assert second.told["pid"] != first.told["pid"]
+    second = peer.meet()  # the retry
+    assert second.report["request_id"] == first.report["request_id"]
+    assert second.report["pid"] != first.report["pid"]
     second.order()
 
 
 def test_dry_run(client: Any) -> None:
-    """Nothing runs."""
+    """A DryRun runs no function."""
     assert client.invoke(FunctionName="RaisesFunction", InvocationType="DryRun")["StatusCode"] == 204
 
 
 @pytest.mark.parametrize("name", ["Nobody", _ARN + "Nobody", "DescribeFunction:nolabel"])
 def test_unknown_function(client: Any, name: str) -> None:
-    """The error that SDKs know."""
+    """SDKs recognize the error."""
     with pytest.raises(client.exceptions.ResourceNotFoundException, match="Function not found: arn:aws:lambda"):
         client.invoke(FunctionName=name)
 
@@ -132,43 +132,43 @@ def test_unknown_function(client: Any, name: str) -> None:
     ],
 )
 def test_refused(client: Any, payload: bytes, kind: str, error: str) -> None:
-    """Payloads that Lambda does not take."""
+    """Payloads that Lambda refuses are refused."""
     with pytest.raises(ClientError) as refused:
         client.invoke(FunctionName="DescribeFunction", InvocationType=kind, Payload=payload)
     assert refused.value.response["Error"]["Code"] == error
 
 
 def test_event(client: Any, peer: Peer) -> None:
-    """Answered at once, runs later."""
+    """The answer comes at once, and the function runs later."""
     answer = client.invoke(FunctionName="TalkFunction", InvocationType="Event", Payload=json.dumps({"port": peer.port}))
     assert answer["StatusCode"] == 202
     assert answer["Payload"].read() == b""
     conversation = peer.meet()
-    assert conversation.told["request_id"] == answer["ResponseMetadata"]["RequestId"]
+    assert conversation.report["request_id"] == answer["ResponseMetadata"]["RequestId"]
     conversation.order()
 
 
 def test_event_is_retried_twice(client: Any, peer: Peer, gateway: GatewayProcess) -> None:
-    """Three attempts with the same request id, then the log says so."""
+    """After three attempts with the same request id, the log reports the end."""
     client.invoke(FunctionName="TalkFunction", InvocationType="Event", Payload=json.dumps({"port": peer.port}))
     seen = []
     for _ in range(3):
         conversation = peer.meet()
-        seen.append(conversation.told["request_id"])
+        seen.append(conversation.report["request_id"])
         conversation.order("raise")
     assert len(set(seen)) == 1
     assert gateway.wait_for(lambda line: "given up" in line and seen[0] in line)
 
 
 def test_event_without_retries(client: Any, peer: Peer, gateway: GatewayProcess) -> None:
-    """MaximumRetryAttempts of the template."""
+    """The template's MaximumRetryAttempts is the number of retries."""
     client.invoke(FunctionName="OnceFunction", InvocationType="Event", Payload=json.dumps({"port": peer.port}))
     conversation = peer.meet()
     conversation.order("raise")
-    assert gateway.wait_for(lambda line: "given up" in line and conversation.told["request_id"] in line)
+    assert gateway.wait_for(lambda line: "given up" in line and conversation.report["request_id"] in line)
 
 
 def test_other_operations(gateway: GatewayProcess) -> None:
-    """Only Invoke is there."""
+    """The API has only Invoke."""
     response = httpx.get(f"http://127.0.0.1:{gateway.lambda_port}/2015-03-31/functions/", trust_env=False)
     assert response.status_code == 404

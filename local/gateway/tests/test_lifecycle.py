@@ -7,7 +7,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ import httpx
 import psutil  # type: ignore[import-untyped, unused-ignore]
 import pytest
 
-from local.gateway.tests.gateway_process import DEADLINE, FIXTURES, ROOT, command, environment
+from local.gateway.tests.gateway_process import DEADLINE, run
 
 if TYPE_CHECKING:
     from local.gateway.tests.conftest import StartGateway
@@ -24,24 +23,12 @@ if TYPE_CHECKING:
     from local.gateway.tests.peer import Peer
 
 
-def _run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments),
-        cwd=ROOT,
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
-
-
 def _children(gateway: GatewayProcess) -> list[psutil.Process]:
     return list(psutil.Process(gateway.process.pid).children(recursive=True))
 
 
 def _workers(gateway: GatewayProcess) -> list[psutil.Process]:
-    """The processes of functions: all but the fork server."""
+    """Return the processes of functions, without the fork server."""
     return [process for process in _children(gateway) if process.ppid() != gateway.process.pid]
 
 
@@ -51,7 +38,7 @@ def _workers(gateway: GatewayProcess) -> list[psutil.Process]:
 @pytest.mark.long
 @pytest.mark.parametrize("busy", [False, True])
 def test_kill_leaves_no_worker(start_gateway: StartGateway, peer: Peer, *, busy: bool) -> None:
-    """Not even when it is kill -9ed while handlers run."""
+    """No worker is left after kill -9, even while handlers run."""
     gateway = start_gateway()
     with gateway.client() as client, ThreadPoolExecutor() as threads:
         for _ in range(3):
@@ -72,7 +59,7 @@ def test_kill_leaves_no_worker(start_gateway: StartGateway, peer: Peer, *, busy:
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_requests_finish_before_the_end(start_gateway: StartGateway, peer: Peer, number: signal.Signals) -> None:
-    """What runs is answered, workers end, the status is 0."""
+    """Running requests are answered, the workers end, and the exit status is 0."""
     gateway = start_gateway()
     with gateway.client() as client, ThreadPoolExecutor() as threads:
         request = threads.submit(client.get, f"/talk?port={peer.port}")
@@ -89,7 +76,7 @@ def test_requests_finish_before_the_end(start_gateway: StartGateway, peer: Peer,
 
 @pytest.mark.long
 def test_the_end_does_not_wait_for_ever(start_gateway: StartGateway, peer: Peer) -> None:
-    """A handler that goes on is ended after the grace of 5 s."""
+    """A handler that runs on is ended after 5 s."""
     gateway = start_gateway()
     with gateway.client() as client, ThreadPoolExecutor() as threads:
         request = threads.submit(client.get, f"/talk?port={peer.port}")
@@ -111,7 +98,7 @@ def _wait_until_refused(port: int) -> None:
 
 @pytest.mark.long
 def test_idle_environments_are_stopped(start_gateway: StartGateway) -> None:
-    """After MG_LOCAL_IDLE_SECONDS; the next request starts another."""
+    """They stop after MG_LOCAL_IDLE_SECONDS. The next request starts another one."""
     gateway = start_gateway(MG_LOCAL_IDLE_SECONDS="1")
     with gateway.client() as client:
         assert client.get("/users/profile").status_code == 200
@@ -123,7 +110,7 @@ def test_idle_environments_are_stopped(start_gateway: StartGateway) -> None:
 
 @pytest.mark.long
 def test_what_a_burst_leaves_is_stopped_sooner(start_gateway: StartGateway, peer: Peer) -> None:
-    """One environment stays."""
+    """After a burst, all idle environments but one stop before MG_LOCAL_IDLE_SECONDS."""
     gateway = start_gateway()
     with gateway.client() as client, ThreadPoolExecutor() as threads:
         requests = [threads.submit(client.get, f"/talk?port={peer.port}") for _ in range(3)]
@@ -141,7 +128,7 @@ def test_what_a_burst_leaves_is_stopped_sooner(start_gateway: StartGateway, peer
 
 @pytest.mark.long
 def test_an_environment_that_died_unseen_is_replaced(start_gateway: StartGateway) -> None:
-    """The request that finds it dead is served by another."""
+    """Another environment serves the request that finds it dead."""
     gateway = start_gateway(MG_LOCAL_WORKERS="1")
     with gateway.client() as client:
         assert client.get("/users/profile").status_code == 200
@@ -157,10 +144,10 @@ def test_an_environment_that_died_unseen_is_replaced(start_gateway: StartGateway
 @pytest.mark.long
 @pytest.mark.parametrize("variable", ["MG_USERS_HTTP_PORT", "MG_LOCAL_LAMBDA_PORT"])
 def test_taken_port(variable: str) -> None:
-    """Named, with the variable that changes it."""
+    """The gateway names the port and its variable."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        result = _run("serve", **{variable: port})
+        result = run("serve", **{variable: port})
     assert result.returncode == 1
     assert port in result.stderr
     assert variable in result.stderr
@@ -180,7 +167,7 @@ def test_localhost_is_both_families(start_gateway: StartGateway) -> None:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with cert.pem and key.pem for 127.0.0.1."""
+    """Return a folder with cert.pem and key.pem for 127.0.0.1."""
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
         [
@@ -198,7 +185,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.long
 @pytest.mark.parametrize("inline", [False, True])
 def test_tls(start_gateway: StartGateway, certificate: Path, *, inline: bool) -> None:
-    """Certificate and key as paths, and as PEM text."""
+    """Certificate and key may be paths, or PEM text."""
     files = [certificate / "cert.pem", certificate / "key.pem"]
     cert, key = [file.read_text() if inline else str(file) for file in files]
     gateway = start_gateway(MG_USERS_HTTP_SERVER_CERT=cert, MG_USERS_HTTP_SERVER_KEY=key)
@@ -212,7 +199,7 @@ def test_tls(start_gateway: StartGateway, certificate: Path, *, inline: bool) ->
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "expected"),
     [
         ({"MG_USERS_HTTP_SERVER_CERT": "/nowhere/cert.pem", "MG_USERS_HTTP_SERVER_KEY": "x"}, "/nowhere/cert.pem"),
         ({"MG_USERS_HTTP_SERVER_CERT": "-----BEGIN X", "MG_USERS_HTTP_SERVER_KEY": "-----BEGIN Y"}, "cannot be used"),
@@ -226,17 +213,17 @@ def test_tls(start_gateway: StartGateway, certificate: Path, *, inline: bool) ->
         ({"MG_LOCAL_PARAMETERS": "[]"}, "MG_LOCAL_PARAMETERS"),
     ],
 )
-def test_bad_settings(settings: dict[str, str], told: str) -> None:
-    """Said in one line, with the variable."""
-    result = _run("serve", **settings)
+def test_bad_settings(settings: dict[str, str], expected: str) -> None:
+    """The gateway names the variable, without a traceback."""
+    result = run("serve", **settings)
     assert result.returncode == 1
-    assert told in result.stderr
+    assert expected in result.stderr
     assert "Traceback" not in result.stderr
 
 
 @pytest.mark.long
 def test_settings_reach_functions(start_gateway: StartGateway) -> None:
-    """MG_*, AWS_* and POWERTOOLS_* overlay the template; nothing else of the gateway's environment is seen."""
+    """MG_*, AWS_* and POWERTOOLS_* replace the template's. Functions see no other variables of the gateway."""
     gateway = start_gateway(
         MG_PROBE="operator", AWS_ENDPOINT_URL_SESV2="http://127.0.0.1:1", POWERTOOLS_LOG_LEVEL="DEBUG", STAGE="outside"
     )
@@ -261,10 +248,10 @@ def test_parameters(start_gateway: StartGateway) -> None:
 
 
 def test_invoke(tmp_path: Path) -> None:
-    """The answer alone on stdout; what the function writes on stderr."""
+    """stdout has the answer only. stderr has the output of the function."""
     event = tmp_path / "event.json"
     event.write_text('{"a": 1}')
-    result = _run("invoke", "DescribeFunction", "-e", str(event))
+    result = run("invoke", "DescribeFunction", "-e", str(event))
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["event"] == {"a": 1}
     assert "describe was here" in result.stderr
@@ -272,53 +259,37 @@ def test_invoke(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_invoke_from_stdin() -> None:
-    """`-e -`, and a FunctionName instead of the logical id."""
-    result = subprocess.run(
-        command("invoke", "described", "-e", "-"),
-        cwd=ROOT,
-        env=environment(),
-        input='{"b": 2}',
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=True,
-    )
+    """`-e -` reads stdin. A FunctionName may replace the logical id."""
+    result = run("invoke", "described", "-e", "-", stdin='{"b": 2}')
+    assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["event"] == {"b": 2}
 
 
 @pytest.mark.long
 def test_invoke_of_a_function_that_fails() -> None:
-    """Status 1, and the error object."""
-    result = _run("invoke", "RaisesFunction")
+    """The exit status is 1, and stdout has the error object."""
+    result = run("invoke", "RaisesFunction")
     assert result.returncode == 1
     assert json.loads(result.stdout)["errorType"] == "ValueError"
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [(["Nobody"], "no function Nobody"), (["EchoFunction", "-e", "/nowhere.json"], "/nowhere.json")],
 )
-def test_invoke_of_nothing(arguments: list[str], told: str) -> None:
-    """Said in one line."""
-    result = _run("invoke", *arguments)
+def test_invoke_of_nothing(arguments: list[str], expected: str) -> None:
+    """The gateway names what is missing."""
+    result = run("invoke", *arguments)
     assert result.returncode == 1
-    assert told in result.stderr
+    assert expected in result.stderr
     assert result.stdout == ""
 
 
 @pytest.mark.long
 def test_missing_template() -> None:
-    """Said in one line."""
-    result = subprocess.run(
-        [sys.executable, "-m", "local.gateway", "serve", "--template", str(FIXTURES / "nowhere.yaml")],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    """The gateway names what is missing."""
+    result = run("serve", template="nowhere.yaml")
     assert result.returncode == 1
     assert "nowhere.yaml" in result.stderr
     assert "Traceback" not in result.stderr

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.gateway.responses import InvalidResponseError, error_response, to_response
+from local.gateway.http.responses import InvalidResponse, error_response, to_response
 
 _JSON = [("content-type", "application/json")]
 _TEXT = [("content-type", "text/plain;charset=UTF-8")]
@@ -16,14 +16,14 @@ _TEXT = [("content-type", "text/plain;charset=UTF-8")]
 @pytest.mark.parametrize(
     ("answer", "status", "headers", "body"),
     [
-        # AWS, "Lambda function response for format 2.0": the two examples without statusCode, and its kin.
+        # AWS, "Lambda function response for format 2.0": the two examples without statusCode, and similar ones
         ("Hello from Lambda!", 200, _JSON, b"Hello from Lambda!"),
         ({"message": "Hello from Lambda!"}, 200, _JSON, b'{"message": "Hello from Lambda!"}'),
         ([1, 2], 200, _JSON, b"[1, 2]"),
         (None, 200, _JSON, b"null"),
         ({}, 200, _JSON, b"{}"),
         ({"body": "no status"}, 200, _JSON, b'{"body": "no status"}'),
-        # ... and with it.
+        # Answers with statusCode.
         (
             {"statusCode": 201, "headers": {"Content-Type": "application/json", "X-A": "1"}, "body": "{}"},
             201,
@@ -50,7 +50,7 @@ _TEXT = [("content-type", "text/plain;charset=UTF-8")]
     ],
 )
 def test_answer(answer: Any, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-    """What the documentation says."""
+    """Responses are as documented."""
     response = to_response(json.dumps(answer).encode())
     assert (response.status, response.headers, response.body) == (status, headers, body)
 
@@ -76,18 +76,18 @@ def test_answer(answer: Any, status: int, headers: list[tuple[str, str]], body: 
     ],
 )
 def test_invalid_answer(answer: Any) -> None:
-    """What is no response."""
-    with pytest.raises(InvalidResponseError):
+    """An answer that is no response is refused."""
+    with pytest.raises(InvalidResponse):
         to_response(json.dumps(answer).encode())
 
 
 def test_answer_that_is_not_json() -> None:
-    """Bytes that a function returned."""
-    with pytest.raises(InvalidResponseError):
+    """A body in base64 becomes bytes."""
+    with pytest.raises(InvalidResponse):
         to_response(b"\xff")
 
 
 def test_own_error() -> None:
-    """API Gateway's own bodies have no spaces."""
+    """Bodies of API Gateway itself have no spaces."""
     response = error_response(404, "Not Found")
     assert (response.status, response.headers, response.body) == (404, _JSON, b'{"message":"Not Found"}')

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped, unused-ignore]
 import pytest
 
-from local.gateway.settings import find_emulator
-from local.gateway.tests.gateway_process import DEADLINE, ROOT, GatewayProcess, command, environment
+from local.gateway.environments.emulator import find_emulator
+from local.gateway.tests.gateway_process import DEADLINE, GatewayProcess, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +42,7 @@ def rie_gateway() -> Iterator[GatewayProcess]:
 
 
 def test_event_and_environment(rie_gateway: GatewayProcess) -> None:
-    """The function sees the same."""
+    """The function sees the same as in a worker process."""
     answer = rie_gateway.lambda_client().invoke(FunctionName="DescribeFunction", Payload='{"a": "é"}')
     seen = json.loads(answer["Payload"].read())
     assert seen["event"] == {"a": "é"}
@@ -54,7 +53,7 @@ def test_event_and_environment(rie_gateway: GatewayProcess) -> None:
 
 
 def test_http(rie_gateway: GatewayProcess) -> None:
-    """A request and its answer."""
+    """A request reaches the function as an event."""
     with rie_gateway.client() as client:
         event = client.get("/users/a%2Fb?x=1&x=2").json()
     assert event["pathParameters"] == {"id": "a/b"}
@@ -63,7 +62,7 @@ def test_http(rie_gateway: GatewayProcess) -> None:
 
 @pytest.mark.parametrize("path", ["/raises", "/hangs", "/unloadable", "/unserializable", "/large"])
 def test_function_error(rie_gateway: GatewayProcess, path: str) -> None:
-    """Every kind of failure is the same 500, and the next request is served."""
+    """Every kind of failure becomes the same 500, and the next request is served."""
     with rie_gateway.client() as client:
         response = client.get(path)
         assert (response.status_code, response.content) == (500, b'{"message":"Internal Server Error"}')
@@ -73,15 +72,15 @@ def test_function_error(rie_gateway: GatewayProcess, path: str) -> None:
 @pytest.mark.parametrize(
     ("name", "error_type"), [("RaisesFunction", "ValueError"), ("HangsFunction", "Sandbox.Timedout")]
 )
-def test_errors_told_by_invoke(rie_gateway: GatewayProcess, name: str, error_type: str) -> None:
-    """With X-Amz-Function-Error, which the emulator does not send."""
+def test_errors_in_answers_of_invoke(rie_gateway: GatewayProcess, name: str, error_type: str) -> None:
+    """The answer has X-Amz-Function-Error, which the emulator does not send."""
     answer = rie_gateway.lambda_client().invoke(FunctionName=name)
     assert answer["FunctionError"] == "Unhandled"
     assert json.loads(answer["Payload"].read())["errorType"] == error_type
 
 
 def test_crash(rie_gateway: GatewayProcess, peer: Peer) -> None:
-    """Of one request."""
+    """Only one request fails."""
     with rie_gateway.client() as client, ThreadPoolExecutor() as threads:
         crashing = threads.submit(client.get, f"/talk?port={peer.port}")
         peer.meet().order("exit")
@@ -92,7 +91,7 @@ def test_crash(rie_gateway: GatewayProcess, peer: Peer) -> None:
 
 
 def test_many_clients(rie_gateway: GatewayProcess) -> None:
-    """Never two invokes in one emulator, which would crash it."""
+    """No emulator gets two invokes at once, which would crash it."""
 
     def ask(number: int) -> int:
         with rie_gateway.client() as client:
@@ -103,23 +102,16 @@ def test_many_clients(rie_gateway: GatewayProcess) -> None:
 
 
 def test_invoke_command() -> None:
-    """`invoke` with RUNTIME=rie: the answer alone on stdout."""
-    result = subprocess.run(
-        command("invoke", "DescribeFunction"),
-        cwd=ROOT,
-        env=environment(**_SETTINGS),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=True,
-    )
+    """With RUNTIME=rie too, stdout has the answer of `invoke` only."""
+    result = run("invoke", "DescribeFunction", **_SETTINGS)
+    assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["event"] == {}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("busy", [False, True])
 def test_nothing_is_left(start_gateway: StartGateway, peer: Peer, number: signal.Signals, *, busy: bool) -> None:
-    """Neither emulators nor their children, however the gateway ends."""
+    """No emulator and no child of one is left, however the gateway ends."""
     gateway = start_gateway(**_SETTINGS)
     with gateway.client() as client, ThreadPoolExecutor() as threads:
         request = threads.submit(client.get, f"/talk?port={peer.port}")

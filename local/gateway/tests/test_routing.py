@@ -1,10 +1,10 @@
-"""Which route serves a request."""
+"""The selection of a route."""
 
 from __future__ import annotations
 
 import pytest
 
-from local.gateway.routing import RouteTable
+from local.gateway.http.routing import RouteTable
 from local.gateway.stack import Route
 
 
@@ -45,7 +45,7 @@ _USERS = _table(
     ],
 )
 def test_priority(method: str, path: str, key: str) -> None:
-    """Full match, then greedy, then $default; an exact method before ANY; literals before variables."""
+    """The order is: full match, greedy, $default. An exact method precedes ANY, and literals precede variables."""
     match = _ROUTES.match(method, path)
     assert match is not None
     assert match.route.key == key
@@ -65,7 +65,7 @@ def test_priority(method: str, path: str, key: str) -> None:
     ],
 )
 def test_variables(method: str, path: str, key: str, parameters: dict[str, str]) -> None:
-    """A variable is one segment as sent, decoded."""
+    """A variable is one segment as it was sent, decoded."""
     match = _USERS.match(method, path)
     assert match is not None
     assert (match.route.key, match.path_parameters) == (key, parameters)
@@ -87,12 +87,12 @@ def test_variables(method: str, path: str, key: str, parameters: dict[str, str])
     ],
 )
 def test_no_route(method: str, path: str) -> None:
-    """Neither a wrong method, nor a slash too many, nor an empty variable."""
+    """A wrong method, a slash too many and an empty variable match no route."""
     assert _USERS.match(method, path) is None
 
 
 def test_greedy_variable() -> None:
-    """It takes all that is left, which must be something."""
+    """It matches the rest of the path, which must not be empty."""
     match = _ROUTES.match("GET", "/pets/a%2Fb/c/")
     assert match is not None
     assert match.path_parameters == {"proxy": "a/b/c/"}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local.gateway.schedules import UnsupportedScheduleError, parse_rate, run_schedule, scheduled_event
+from local.gateway.schedules import UnsupportedSchedule, parse_rate, run_schedule, scheduled_event
 from local.gateway.stack import Schedule, Stack
 
 _STACK = Stack(region="eu-west-1", account_id="123456789012", functions={})
@@ -30,19 +30,19 @@ def _schedule(source: str = "aws.scheduler", payload: str | None = None) -> Sche
     ],
 )
 def test_rate(expression: str, seconds: int) -> None:
-    """Minutes, hours and days; and seconds, for intervals that only a local system has."""
+    """Rates have minutes, hours or days, and also seconds, which only a local system has."""
     assert parse_rate(expression) == seconds
 
 
 @pytest.mark.parametrize("expression", ["cron(0 3 * * ? *)", "at(2026-01-01T00:00:00)", "rate(0 minutes)", "rate(1 s)"])
 def test_other_expressions(expression: str) -> None:
-    """Refused with the expression in the text."""
-    with pytest.raises(UnsupportedScheduleError, match="is not a rate"):
+    """The text of the error contains the expression."""
+    with pytest.raises(UnsupportedSchedule, match="is not a rate"):
         parse_rate(expression)
 
 
 def test_input() -> None:
-    """The schedule's Input, with EventBridge Scheduler's context attributes."""
+    """The event is the schedule's Input, with the context attributes of EventBridge Scheduler."""
     payload = '{"at": "<aws.scheduler.scheduled-time>", "by": "<aws.scheduler.schedule-arn>"}'
     assert json.loads(scheduled_event(_schedule(payload=payload), _STACK, _NOW)) == {
         "at": "2026-01-02T03:04:05Z",
@@ -58,14 +58,14 @@ def test_input() -> None:
     ],
 )
 def test_default_event(source: str, arn: str) -> None:
-    """Without Input, the Scheduled Event of EventBridge."""
+    """Without Input, the event is the Scheduled Event of EventBridge."""
     event = json.loads(scheduled_event(_schedule(source), _STACK, _NOW))
     assert event["detail-type"] == "Scheduled Event"
     assert (event["source"], event["resources"], event["time"]) == (source, [arn], "2026-01-02T03:04:05Z")
 
 
 def test_fires_after_every_period() -> None:
-    """The first time after one period, then on."""
+    """The function runs at the end of every period."""
 
     async def three_times() -> list[tuple[str, float]]:
         loop, fired, enough = asyncio.get_running_loop(), [], asyncio.Event()

@@ -1,4 +1,4 @@
-"""What is read out of a SAM template."""
+"""The Stack of a SAM template."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local.gateway.stack import Route, Stack
-from local.gateway.template import TemplateError, read_stack
+from local.gateway.template import TemplateUnusable, read_stack
 from local.gateway.tests.gateway_process import FIXTURES
 
 _MINIMAL = """
@@ -27,7 +27,7 @@ Resources:
 
 @pytest.fixture(scope="module")
 def stack() -> Stack:
-    """fixtures/template.yaml with its defaults."""
+    """Return the Stack of fixtures/template.yaml with its defaults."""
     return read_stack(FIXTURES / "template.yaml", region="eu-west-1")
 
 
@@ -54,7 +54,7 @@ def test_default_route() -> None:
 
 
 def test_functions(stack: Stack) -> None:
-    """Globals and own properties, code and layer folders, names."""
+    """A function has Globals and its own properties, folders of code and layers, and names."""
     function = stack.functions["DescribeFunction"]
     assert function.code_dir == FIXTURES / "functions/probe"
     assert function.layer_dirs == (FIXTURES / "layer",)
@@ -68,7 +68,7 @@ def test_functions(stack: Stack) -> None:
 
 @pytest.mark.parametrize(("wanted", "layers"), [("no", ()), ("yes", (Path("layer"),))])
 def test_a_layer_under_a_condition(tmp_path: Path, wanted: str, layers: tuple[Path, ...]) -> None:
-    """What Fn::If chooses; AWS::NoValue is no layer."""
+    """Fn::If chooses the layer, and AWS::NoValue is no layer."""
     code, layer = FIXTURES / "functions/probe", FIXTURES / "layer"
     text = f"""{_MINIMAL.format(code=code, more="")}
       Layers: [!If [Wanted, !Ref Extra, !Ref AWS::NoValue]]
@@ -84,7 +84,7 @@ Conditions:
 
 
 def test_variables(stack: Stack) -> None:
-    """Intrinsic functions are resolved; what only a deployment knows is left out, and told once."""
+    """Intrinsic functions are resolved. A value that only a deployment has is left out and reported once."""
     variables = stack.functions["DescribeFunction"].variables
     assert variables == {
         "STAGE": "dev",
@@ -104,7 +104,7 @@ def test_variables(stack: Stack) -> None:
 
 
 def test_parameters_and_conditions() -> None:
-    """Parameters change values and switch resources on and off."""
+    """Parameters change values, and decide which resources exist."""
     stack = read_stack(FIXTURES / "template.yaml", region="eu-west-1", parameters={"Stage": "prod", "Stored": "v"})
     variables = stack.functions["ProductionFunction"].variables
     assert (variables["COLOUR"], variables["KIND"], variables["FROM_STORE"]) == ("red", "production", "v")
@@ -112,13 +112,13 @@ def test_parameters_and_conditions() -> None:
 
 
 def test_false_conditions(stack: Stack) -> None:
-    """Functions and routes whose condition does not hold are not there."""
+    """Functions and routes whose condition does not hold do not exist."""
     assert "ProductionFunction" not in stack.functions
     assert "/production" not in {route.path for route in stack.routes}
 
 
 def test_schedules(stack: Stack) -> None:
-    """Rates become schedules, disabled ones do not, others are told."""
+    """Rates become schedules, except disabled ones. Other expressions become warnings."""
     schedules = {schedule.name: schedule for schedule in stack.schedules}
     minutely, hourly = schedules["DescribeFunctionMinutely"], schedules["DescribeFunctionHourly"]
     assert (minutely.function, minutely.period, minutely.payload) == (
@@ -139,7 +139,7 @@ def test_cors() -> None:
 
 
 def test_a_function_added_is_served(tmp_path: Path) -> None:
-    """Nothing but the template is needed."""
+    """It needs an entry in the template, and nothing else."""
     (tmp_path / "hello").mkdir()
     stack = _read(tmp_path, _MINIMAL.format(code="./hello/", more=""))
     assert stack.routes == (Route("GET", "/hello", "Hello"),)
@@ -147,7 +147,7 @@ def test_a_function_added_is_served(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("Resources: [", "template.yaml"),
         ("Description: nothing", "no Resources"),
@@ -159,9 +159,9 @@ def test_a_function_added_is_served(tmp_path: Path) -> None:
         (_MINIMAL.format(code=".", more="").replace("Path: /hello", "Path: /hello/"), "must not end in a slash"),
     ],
 )
-def test_what_cannot_be_served_is_named(tmp_path: Path, text: str, told: str) -> None:
-    """A TemplateError says what is wrong."""
-    with pytest.raises(TemplateError, match=told):
+def test_what_cannot_be_served_is_named(tmp_path: Path, text: str, expected: str) -> None:
+    """The text of TemplateUnusable names the problem."""
+    with pytest.raises(TemplateUnusable, match=expected):
         _read(tmp_path, text)
 
 
@@ -178,12 +178,12 @@ def test_an_authorizer_is_not_ignored(tmp_path: Path) -> None:
             IdentitySource: $request.header.Authorization
             JwtConfiguration: {issuer: 'https://issuer.example.com', audience: [me]}
 """
-    with pytest.raises(TemplateError, match="authorizers cannot"):
+    with pytest.raises(TemplateUnusable, match="authorizers cannot"):
         _read(tmp_path, _MINIMAL.format(code=".", more=", ApiId: !Ref Api") + authorizer)
 
 
 def test_settings_need_their_route(tmp_path: Path) -> None:
-    """A stage with settings of a route that the API does not have cannot be made."""
+    """CloudFormation cannot make a stage with settings of a route that the API does not have."""
     api = """
   Api:
     Type: AWS::Serverless::HttpApi
@@ -193,17 +193,17 @@ def test_settings_need_their_route(tmp_path: Path) -> None:
 """
     text = _MINIMAL.format(code=".", more=", ApiId: !Ref Api") + api
     assert _read(tmp_path, text).routes[0].key == "GET /hello"
-    with pytest.raises(TemplateError, match="RouteSettings of POST /hello: the API has no such route"):
+    with pytest.raises(TemplateUnusable, match="RouteSettings of POST /hello: the API has no such route"):
         _read(tmp_path, text.replace("GET /hello:", "POST /hello:"))
 
 
 def test_no_template(tmp_path: Path) -> None:
     """A missing file is named."""
-    with pytest.raises(TemplateError, match="nowhere"):
+    with pytest.raises(TemplateUnusable, match="nowhere"):
         read_stack(tmp_path / "nowhere.yaml", region="eu-west-1")
 
 
 def test_unknown_parameter() -> None:
-    """A misspelt override does not go unnoticed."""
-    with pytest.raises(TemplateError, match="Stagee"):
+    """A misspelt parameter is refused."""
+    with pytest.raises(TemplateUnusable, match="Stagee"):
         read_stack(FIXTURES / "template.yaml", region="eu-west-1", parameters={"Stagee": "prod"})

@@ -1,4 +1,4 @@
-"""Where workers come from: one process that has imported what functions share, and is nothing that a function sees."""
+"""Workers are forks of one process, which has imported the shared modules. No function notices that process."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ LAYER = FIXTURES / "layer" / "python" / "probe_layer.py"
 
 def _described(gateway: GatewayProcess) -> dict[str, Any]:
     answer = gateway.lambda_client().invoke(FunctionName="DescribeFunction")
-    told: dict[str, Any] = json.loads(answer["Payload"].read())
-    return told
+    seen: dict[str, Any] = json.loads(answer["Payload"].read())
+    return seen
 
 
 def _fork_server(gateway: GatewayProcess) -> psutil.Process:
@@ -41,48 +41,48 @@ def project(tmp_path: Path) -> Path:
 
 
 def _rewrite(file: Path, text: str) -> None:
-    """Write a file so that its time of change is another, however fast this is."""
+    """Write a file, and change its time even if this test is faster than the clock of the file system."""
     before = file.stat().st_mtime_ns
     file.write_text(text)
     os.utime(file, ns=(before + 1_000_000_000, before + 1_000_000_000))
 
 
 def test_modules_are_imported_before_the_fork(gateway: GatewayProcess) -> None:
-    """Those of the layers that all functions have, the late ones too; by the fork server, for every worker."""
-    told = _described(gateway)
+    """The fork server imports the modules of shared layers for all workers, also late imports in functions."""
+    seen = _described(gateway)
     fork_server = _fork_server(gateway)
-    assert told["imported_by"] == [fork_server.pid, fork_server.pid]
-    assert told["pid"] != fork_server.pid
-    # A thread would not be there in a worker, and what it held would stay locked.
+    assert seen["imported_by"] == [fork_server.pid, fork_server.pid]
+    assert seen["pid"] != fork_server.pid
+    # A worker would have no copy of a thread, and a lock of that thread would stay locked.
     assert fork_server.num_threads() == 1
 
 
 def test_a_worker_is_a_process_of_its_function(gateway: GatewayProcess, http: Any) -> None:
-    """Its own variables, folder, path, session and name; nothing of the function that ran before it."""
+    """It has its own variables, folder, path, session and name, and nothing of a function that ran before."""
     assert http.get("/users/profile").status_code == 200
-    told = _described(gateway)
+    seen = _described(gateway)
     folder = str(FIXTURES / "functions" / "probe")
     own = {"_HANDLER": "app.describe", "AWS_LAMBDA_FUNCTION_NAME": "DescribeFunction", "OWN": "one"}
-    assert own.items() <= told["environment"].items()
-    assert told["cwd"] == told["environment"]["LAMBDA_TASK_ROOT"] == folder
-    assert told["path"][:2] == [folder, str(LAYER.parent)]
-    assert told["path"] == list(dict.fromkeys(told["path"]))
-    assert told["session"] == told["pid"]
-    assert psutil.Process(told["pid"]).name() == "DescribeFunctio"
-    assert told["modules"] == []
+    assert own.items() <= seen["environment"].items()
+    assert seen["cwd"] == seen["environment"]["LAMBDA_TASK_ROOT"] == folder
+    assert seen["path"][:2] == [folder, str(LAYER.parent)]
+    assert seen["path"] == list(dict.fromkeys(seen["path"]))
+    assert seen["session"] == seen["pid"]
+    assert psutil.Process(seen["pid"]).name() == "DescribeFunctio"
+    assert seen["modules"] == []
 
 
 def test_a_worker_has_no_descriptor_of_the_fork_server(gateway: GatewayProcess) -> None:
-    """Only its own socket beside stdin, stdout and stderr: else it would keep others' from ending."""
-    told = _described(gateway)
-    descriptors = Path(f"/proc/{told['pid']}/fd")
+    """It has no socket but its own. Otherwise sockets of other workers would stay open while it runs."""
+    seen = _described(gateway)
+    descriptors = Path(f"/proc/{seen['pid']}/fd")
     sockets = [link for each in descriptors.iterdir() if (link := str(each.readlink())).startswith("socket:")]
     assert len(sockets) == 1
 
 
 @pytest.mark.long
 def test_a_killed_fork_server_is_replaced(start_gateway: StartGateway, peer: Peer) -> None:
-    """Its workers end with it, whatever they do; the next request is served by those of another."""
+    """Its workers end with it, also busy ones. Another fork server serves the next request."""
     gateway = start_gateway()
     with gateway.client() as client, ThreadPoolExecutor() as threads:
         running = threads.submit(client.get, f"/talk?port={peer.port}")
@@ -102,7 +102,7 @@ def test_a_killed_fork_server_is_replaced(start_gateway: StartGateway, peer: Pee
 
 @pytest.mark.long
 def test_a_changed_shared_module_is_seen(start_gateway: StartGateway, project: Path) -> None:
-    """By environments that start after the change; those of before go on, as they did."""
+    """Environments that start after the change have the new module. Older ones run on with the old one."""
     layer = project / "layer" / "python" / "probe_layer.py"
     gateway = start_gateway(template=str(project / "template.yaml"))
     with gateway.client() as client:
@@ -113,19 +113,19 @@ def test_a_changed_shared_module_is_seen(start_gateway: StartGateway, project: P
         assert _described(gateway)["layer"] == "from the changed layer"
         assert before.is_running()
         before.kill()
-        # Nothing runs any more of what was forked before the change.
+        # No process from before the change runs any more.
         assert not psutil.wait_procs([first, before], timeout=DEADLINE)[1]
         assert client.get("/users/profile").status_code == 200
 
 
 @pytest.mark.long
 def test_a_broken_shared_module_is_its_functions_fault(start_gateway: StartGateway, project: Path) -> None:
-    """Functions that import it say why they cannot; once it is mended they run, without a new start."""
+    """A function that imports it reports the error. After a repair it runs, without a restart of the gateway."""
     layer = project / "layer" / "python" / "probe_layer.py"
     _rewrite(layer, "raise RuntimeError('not today')\n")
     gateway = start_gateway(template=str(project / "template.yaml"))
     answer = gateway.lambda_client().invoke(FunctionName="DescribeFunction")
-    told = json.loads(answer["Payload"].read())
-    assert (told["errorType"], told["errorMessage"]) == ("RuntimeError", "not today")
+    error = json.loads(answer["Payload"].read())
+    assert (error["errorType"], error["errorMessage"]) == ("RuntimeError", "not today")
     _rewrite(layer, LAYER.read_text())
     assert _described(gateway)["layer"] == "from the layer"

@@ -1,4 +1,4 @@
-// Graphviz, in WebAssembly: node draw.mjs <graph.dot >picture.svg
+// Runs Graphviz in WebAssembly: node draw.mjs <graph.dot >picture.svg
 import { readFileSync } from "node:fs";
 import { instance } from "@viz-js/viz";
 

@@ -1,4 +1,4 @@
-// python -m compileall, by CPython in WebAssembly: node compileall.mjs [option ...] FOLDER
+// Runs python -m compileall by CPython in WebAssembly: node compileall.mjs [option ...] FOLDER
 import { realpathSync } from "node:fs";
 import { loadPyodide } from "pyodide";
 

@@ -1,7 +1,7 @@
 """Who may call an operation: what it declares, what the token says, and what the caller's row says.
 
 An operation declares an ``Access``; ``authentication`` makes the ``Session`` from the bearer token; the operation's
-own query brings the caller's ``Account`` row (decisions.md 15). ``admit`` holds the three against each other.
+own query brings the caller's ``Account`` row (decisions 15). ``admit`` holds the three against each other.
 """
 
 from dataclasses import dataclass
@@ -33,10 +33,10 @@ PROGRAM_TOKENS = frozenset({TokenType.API_KEY, TokenType.PERSONAL_ACCESS_TOKEN})
 class Access:
     """What an operation asks of its caller.
 
-    ``tokens``: the kinds of token that are good here (decisions.md 14), none for an operation that anybody may call;
+    ``tokens``: the kinds of token that are good here (decisions 14), none for an operation that anybody may call;
     ``verified``: the e-mail address must be verified (administrators are exempt, contract §1.3);
     ``administrator``: the account's role must be admin;
-    ``own_profile``: the operation changes a profile, and a program's token may change its owner's (security.md S51).
+    ``own_profile``: the operation changes a profile, and a program's token may change its owner's (S51).
     """
 
     tokens: frozenset[TokenType] = ORDINARY_TOKENS
@@ -53,7 +53,7 @@ SIGNED_IN = Access()
 SIGNED_IN_UNVERIFIED = Access(verified=False)
 CHANGING_PROFILE = Access(own_profile=True)
 ADMINISTRATOR = Access(administrator=True)
-# For password, e-mail, role, token and deletion operations: no PAT, no API key (decisions.md 14).
+# For password, e-mail, role, token and deletion operations: no PAT, no API key (decisions 14).
 IN_PERSON = Access(tokens=ACCESS_TOKENS)
 IN_PERSON_UNVERIFIED = Access(tokens=ACCESS_TOKENS, verified=False)
 ADMINISTRATOR_IN_PERSON = Access(tokens=ACCESS_TOKENS, administrator=True)
@@ -97,7 +97,7 @@ class Account:
 
     @property
     def is_admin(self) -> bool:
-        """Whether the stored role is admin; no claim of a token counts (decisions.md 15)."""
+        """Whether the stored role is admin; no claim of a token counts (decisions 15)."""
         return self.role == Role.ADMIN
 
 
@@ -105,7 +105,7 @@ def admit(session: Session, account: Account | None, access: Access) -> Account:
     """Let the caller in, or raise: 401 for a dead account or token, 401 for an unverified one, 403 for a role missing.
 
     ``account`` is the row of ``session.user_id`` as it is now, None when there is none. A token is good when it is
-    not older than the account's last security change: ``iat >= tokens_valid_from`` (decisions.md 15).
+    not older than the account's last security change: ``iat >= tokens_valid_from`` (decisions 15).
     """
     if account is None or account.status != Status.ENABLED:
         raise Unauthenticated

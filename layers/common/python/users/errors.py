@@ -12,7 +12,7 @@
     └── Unavailable            503, with Retry-After
 
 Every error carries a stable snake_case ``code`` (the body's ``error``) and a ``message`` (contract §2.3 and the table
-of decisions.md "Statuses"). Neither ever holds a secret, a token or what a caller sent; nor does a ``Detail``.
+of differences.md#statuses). Neither ever holds a secret, a token or what a caller sent; nor does a ``Detail``.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from typing import ClassVar, NamedTuple
 
 
 class Detail(NamedTuple):
-    """One broken rule, as an entry of the body's ``details`` (decisions.md 44).
+    """One broken rule, as an entry of the body's ``details`` (decisions 44).
 
     ``field`` is the field's name in the request, empty where the rule belongs to none.
     """

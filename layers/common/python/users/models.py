@@ -64,7 +64,7 @@ class User:
         return cls(**{name: row[name] for name in cls.__slots__ if row.get(name) is not None})
 
     def as_json(self) -> dict[str, Any]:
-        """The User object of the contract, §1.5: its keys, its order, and which of them are left out when empty."""
+        """The User object (contract §1.5): its keys, its order, and which of them are left out when empty."""
         shown = {
             "id": self.id,
             "first_name": self.first_name,
@@ -97,7 +97,7 @@ def _name(kind: type[IntEnum], value: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A page of accounts. ``total_is_estimate`` and ``next_cursor`` as in decisions.md 23 and 24."""
+    """A page of accounts. ``total_is_estimate`` and ``next_cursor`` as in decisions 23 and 24."""
 
     users: list[User]
     offset: int
@@ -107,7 +107,7 @@ class Page:
     next_cursor: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The envelope of the contract, §3.2: ``limit`` and ``offset`` are left out when they are 0."""
+        """The envelope (contract §3.2): ``limit`` and ``offset`` are left out when they are 0."""
         optional = {"limit": self.limit, "offset": self.offset}
         extra = {"total_is_estimate": self.total_is_estimate, "next_cursor": self.next_cursor}
         return {

@@ -1,6 +1,6 @@
 """The service's configuration: every ``MG_*`` variable, read once into a typed, immutable value.
 
-Names, meanings and defaults are those of the contract's §8 where decisions.md (number 4) does not say otherwise.
+Names, meanings and defaults are those of contract §8 where decisions 4 does not say otherwise.
 The table in docs/configuration.md is made of the fields of ``Settings`` (`make generate`).
 """
 
@@ -40,7 +40,7 @@ class SettingsError(Exception):
     """Variables hold what cannot be used. Each line of the message names one and what it may be, never its value."""
 
 
-# Read where the first is unset (decisions.md 4).
+# Read where the first is unset (decisions 4).
 _OTHER_NAMES = {"MG_USERS_ES_URL": "MG_ES_URL"}
 
 

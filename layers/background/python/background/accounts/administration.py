@@ -66,7 +66,7 @@ _STORE_LINK = f"""
 class AccountState:
     """An account with what only an operator sees. ``secret_hash`` is None where it has no password.
 
-    Since ``restricted_at`` it takes its password from known addresses only (security.md S47).
+    Since ``restricted_at`` it takes its password from known addresses only (S47).
     """
 
     user: User
@@ -124,7 +124,7 @@ def disable(user: User) -> bool:
 def enable(user: User) -> bool:
     """Enable, or restore what was deleted. Conflict when its removal has begun.
 
-    Also ends the restriction of an account that takes its password from known addresses only (security.md S47).
+    Also ends the restriction of an account that takes its password from known addresses only (S47).
     False when the account is enabled already and not restricted.
     """
     if user.status == Status.ENABLED:

@@ -1,4 +1,4 @@
-"""Making an event fit its destination (decisions.md 32; security.md S50).
+"""Making an event fit its destination (decisions 32; S50).
 
 What this service takes fits everywhere. An account of a database that was taken over may have larger values, and its
 events must neither be lost nor hold up those behind them.

@@ -1,4 +1,4 @@
-"""Looking at the outbox, and freeing what is parked in it (architecture.md, "The outbox").
+"""Looking at the outbox, and freeing what is parked in it (decisions 28).
 
 A parked row blocks its own account's channel: it is tried again from the start, or given up.
 """

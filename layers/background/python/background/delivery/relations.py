@@ -1,4 +1,4 @@
-"""Relations that a request could not write (architecture.md, "Policies")."""
+"""Relations that a request could not write (decisions 28)."""
 
 from collections.abc import Iterator
 

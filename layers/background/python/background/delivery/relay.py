@@ -1,4 +1,4 @@
-"""Delivering the outbox (architecture.md, "The outbox"): claim, deliver, settle, until nothing is due.
+"""Delivering the outbox (decisions 28): claim, deliver, settle, until nothing is due.
 
 A claim is a lease in the row, so that no transaction is open while a mail is sent, and a relay that is killed leaves
 rows that become due again: delivery is at least once, and a receiver deduplicates by the row's id. A relay that

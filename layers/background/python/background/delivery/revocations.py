@@ -1,4 +1,4 @@
-"""Having Auth forget refresh tokens whose account changed under them (decisions.md 15)."""
+"""Having Auth forget refresh tokens whose account changed under them (decisions 15)."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Sending the outbox's mails: by SMTP where ``MG_EMAIL_HOST`` is set, else by SES (decisions.md 4, 28)."""
+"""Sending the outbox's mails: by SMTP where ``MG_EMAIL_HOST`` is set, else by SES (decisions 4, 28)."""
 
 from collections.abc import Iterator
 

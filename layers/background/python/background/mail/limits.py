@@ -1,4 +1,4 @@
-"""How many mails of a kind a mailbox gets, counted as they are sent (decisions.md 34; security.md S53).
+"""How many mails of a kind a mailbox gets, counted as they are sent (decisions 34; S53).
 
 What asks for a mail has limits of its own, but many accounts and many ways of asking may lead to one mailbox. A mail is
 counted once, however often it is tried. Each kind has its own count, so that a flood of one kind hides none of another.

@@ -1,4 +1,4 @@
-"""Making the mail of an outbox row: whom it goes to now, in which language, with which link (decisions.md 14)."""
+"""Making the mail of an outbox row: whom it goes to now, in which language, with which link (decisions 14)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ _ADDRESSEE = "COALESCE(NULLIF(first_name, ''), username, '') AS name, metadata->
 # The account that a link is for, as long as the mail still makes sense: it is enabled; a verification is for the
 # address it still has, unverified; an invitation is for an unverified account, and for the address that it names, if
 # any; a reset was asked for after the last change of the password. With it the token is stored, at the first sending,
-# which is when its time begins (decisions.md 14). An address that gets no mails changes nothing.
+# which is when its time begins (decisions 14). An address that gets no mails changes nothing.
 _PREPARE_LINK = f"""
     WITH account AS (
         SELECT *, {is_suppressed("email")} AS is_suppressed FROM users
@@ -39,7 +39,7 @@ _PREPARE_LINK = f"""
     )
     SELECT {_ADDRESSEE}, email, username, created_at AT TIME ZONE 'UTC' AS registered_at, is_suppressed FROM account"""
 
-# A new token of a reset or an invitation ends the older ones (decisions.md 14).
+# A new token of a reset or an invitation ends the older ones (decisions 14).
 _END_OLDER = """
     UPDATE users_one_time_tokens older SET used_at = now() FROM users_one_time_tokens sent
     WHERE sent.digest = %(digest)s AND older.user_id = sent.user_id AND older.purpose = sent.purpose

@@ -1,4 +1,4 @@
-"""Turning a wish for a reset mail into the mail, where an enabled account has the address (security.md S4).
+"""Turning a wish for a reset mail into the mail, where an enabled account has the address (S4).
 
 Whoever was invited and has no password yet gets the invitation again, which is good for longer than a reset (S62).
 """
@@ -27,7 +27,7 @@ class ResetRequestChannel:
         """Done with as well: an address that no enabled account has, or that just got such a mail.
 
         The exact spelling of an address wins over the folded one, and that over the canonical one, by which mails are
-        counted: all spellings of a domain are one mailbox (security.md S54).
+        counted: all spellings of a domain are one mailbox (S54).
         """
         statement = f"""
             WITH done AS (

@@ -1,6 +1,6 @@
 """Which accounts are to be removed.
 
-These are accounts that were deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions.md 18), and
+These are accounts that were deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions 18), and
 accounts that registered themselves and were never verified (background.removal.unverified_accounts).
 """
 
@@ -13,7 +13,7 @@ from users.settings import settings
 
 # Why an account is to go; with its status, and the column that says since when. Each has an index on that column.
 KINDS = {"deleted": (2, "deleted_at"), "disabled": (1, "disabled_at")}
-# Self-registered accounts that nobody ever verified (decisions.md 35), by the parameter ``unverified`` in seconds. The
+# Self-registered accounts that nobody ever verified (decisions 35), by the parameter ``unverified`` in seconds. The
 # condition of the index users_never_verified comes first. An account stays while its reminder waits to be sent, unless
 # the reminder waits behind a parked mail: else an account whose mails cannot be sent would hold its address for ever.
 # The reminder is looked up for each account. The outbox's statistics are always stale, and a plan that trusts them

@@ -1,4 +1,4 @@
-"""Forgetting what is of no use any more about accounts that stay (security.md S56)."""
+"""Forgetting what is of no use any more about accounts that stay (S56)."""
 
 from collections.abc import Callable
 

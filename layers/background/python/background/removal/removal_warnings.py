@@ -1,4 +1,4 @@
-"""Warning the owners of deleted and disabled accounts before the sweep removes them (decisions.md 18).
+"""Warning the owners of deleted and disabled accounts before the sweep removes them (decisions 18).
 
 Once per deletion: seven days before the end, or at half of a shorter grace period. The end stays where it is: a run
 that comes late warns late, and an account that no run saw in the time between is removed without a warning.

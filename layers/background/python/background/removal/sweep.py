@@ -1,4 +1,4 @@
-"""Removing accounts that were deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions.md 18).
+"""Removing accounts that were deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions 18).
 
 Accounts that nobody ever verified go as well (background.removal.unverified_accounts).
 

@@ -1,4 +1,4 @@
-"""Self-registered accounts that nobody ever verified: reminding them half-way, and removing them (decisions.md 35).
+"""Self-registered accounts that nobody ever verified: reminding them half-way, and removing them (decisions 35).
 
 Such an account is removed when ``MG_USERS_UNVERIFIED_AFTER`` has passed since its registration, and half of that time
 since its reminder. So each account gets a reminder first, also where unverified accounts were allowed until now.

@@ -1,4 +1,4 @@
-"""The first administrator (contract §4.9; decisions.md; security.md S21).
+"""The first administrator (contract §4.9; S21).
 
 Made once, when no administrator is enabled. Afterwards nothing is changed: an administrator who took another e-mail
 address or username keeps it, and a disabled one stays disabled.

@@ -1,4 +1,4 @@
-"""Whether Auth's public keys may be fetched over plain http (security.md S67).
+"""Whether Auth's public keys may be fetched over plain http (S67).
 
 Whoever can change what is on the way can put in keys of its own, and then every token that it signs is genuine here, an
 administrator's too. In a private network that is trusted this may be taken; outside it, it may not.

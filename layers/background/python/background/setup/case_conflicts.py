@@ -1,4 +1,4 @@
-"""Accounts of a taken-over database whose e-mail or username another one has in other letter case (decisions.md 19).
+"""Accounts of a taken-over database whose e-mail or username another one has in other letter case (decisions 19).
 
 They are marked by the takeover, lie outside the folded unique indexes, and log in by exact spelling. One that takes
 names of its own is released with the change; one whose names are its alone because the other account was renamed or

@@ -1,4 +1,4 @@
-"""The role of the functions: it reads and writes the rows of the service's tables, and nothing else (security.md S66).
+"""The role of the functions: it reads and writes the rows of the service's tables, and nothing else (S66).
 
 ``MG_USERS_DB_OWNER`` owns the tables and migrates them; ``MG_USERS_DB_USER`` is the role that is made here, by every
 bootstrap. What a migration added is granted, a new password is set, and all other grants are taken away.

@@ -1,4 +1,4 @@
-"""Making accounts that upstream wrote complete, and reporting on them (decisions.md 18, 19).
+"""Making accounts that upstream wrote complete, and reporting on them (decisions 18, 19).
 
 Done by the migration that adds our columns, and again by each bootstrap: upstream may go on writing for a while, or be
 put back for a day. Connections must be in autocommit.

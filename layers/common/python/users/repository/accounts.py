@@ -59,8 +59,8 @@ def register(
     """Store a new account and its records. Conflict when the e-mail or the username is taken, whatever its case.
 
     ``secret_hash`` is the password's argon2id string, None for an account that has no password yet. ``mails``, all of
-    one kind, are to its address, whose digest is ``mailbox``, and count against the limits of that kind (decisions.md
-    11). ``self_registered`` accounts that nobody verifies are removed (decisions.md 35). Of a new administrator the
+    one kind, are to its address, whose digest is ``mailbox``, and count against the limits of that kind (decisions
+    11). ``self_registered`` accounts that nobody verifies are removed (decisions 35). Of a new administrator the
     others are told.
     """
     statement = f"""

@@ -1,6 +1,6 @@
 """Changing one account. Each change is one statement: the row, the events and mails it causes, the sessions it ends.
 
-A change of password, role or status sets ``tokens_valid_from`` to the start of the next second (decisions.md 15).
+A change of password, role or status sets ``tokens_valid_from`` to the start of the next second (decisions 15).
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from users.rules.outbox_records import Record, administrator_notice, relation_re
 NEXT_SECOND = "date_trunc('second', clock_timestamp()) + interval '1 second'"
 
 # The id of the account, locked. The statement first waits for logins that hold the row, and reads the clock only after
-# that. So the tokens of these logins are older than the change (security.md S45).
+# that. So the tokens of these logins are older than the change (S45).
 LOCKED = "(SELECT id FROM users WHERE id = %(id)s FOR NO KEY UPDATE)"
 
 # Administrators that are enabled, locked: two requests at once cannot both believe that another one is left.
@@ -32,7 +32,7 @@ _ENABLED_ADMINS = "admins AS (SELECT id FROM users WHERE role = 1 AND status = 0
 _ANOTHER_ADMIN_IS_LEFT = """(u.role IS DISTINCT FROM 1 OR u.status <> 0
     OR EXISTS (SELECT FROM admins WHERE admins.id <> u.id))"""
 
-# A new password ends the block that wrong ones brought about (security.md S9, S47). Locked in the order of counting.
+# A new password ends the block that wrong ones brought about (S9, S47). Locked in the order of counting.
 FORGET_FAILED_LOGINS = f"""
     forgotten AS (
         DELETE FROM users_throttle WHERE key IN (
@@ -40,7 +40,7 @@ FORGET_FAILED_LOGINS = f"""
             ORDER BY array_position(ARRAY{list(LOGIN_LIMITS)}, split_part(key, ':', 2)), key FOR UPDATE)
     ), forgotten_failures AS ({FORGET_FAILURES})"""
 
-# The mail that warns of a removal which is off now, or at another time (decisions.md 18).
+# The mail that warns of a removal which is off now, or at another time (decisions 18).
 _FORGET_WARNING = """, unwarned AS (
         DELETE FROM users_outbox
         WHERE user_id = (SELECT id FROM changed) AND channel = 'mail' AND name = 'account_removal'
@@ -48,7 +48,7 @@ _FORGET_WARNING = """, unwarned AS (
 
 _TELL_ADMINISTRATORS = f", told_administrators AS ({TELL_ADMINISTRATORS})"
 
-# How often an account may change its own address in a day (security.md S53).
+# How often an account may change its own address in a day (S53).
 EMAIL_CHANGES = 5
 
 _PLAIN_COLUMNS = {
@@ -84,7 +84,7 @@ def update(user_id: str, values: Mapping[str, Any], records: Sequence[Record], *
 def update_email(
     user_id: str, email: str, records: Sequence[Record], mails: Sequence[Record], *, mailbox: str, by: str, at: datetime
 ) -> User | None:
-    """Set a new, unverified address; links that were mailed to the old one end (security.md S25).
+    """Set a new, unverified address; links that were mailed to the old one end (S25).
 
     ``records`` may hold a notice, which goes to the old address where it was verified. ``mails`` are to the new one,
     whose digest is ``mailbox``, and are sent only as often as a mailbox should get one (S12). Parked mails with a link
@@ -111,7 +111,7 @@ def update_email(
         WHERE user_id = (SELECT id FROM changed) AND channel = 'mail' AND parked_at IS NOT NULL
             AND name IN ('verification', 'verification_reminder', 'password_reset', 'invitation')
     ), addressee AS (SELECT id FROM changed), {MAIL_LIMITS}, {COUNT_HITS}, mailed AS ({INSERT_MAILS})"""
-    # An account that was verified once is not removed when its next address stays unverified (decisions.md 35).
+    # An account that was verified once is not removed when its next address stays unverified (decisions 35).
     never_verified = "self_registered = u.self_registered AND u.verified_at IS NULL"
     # One that was not verified yet is reminded at its new address, too, before it is removed.
     assignments = [
@@ -212,7 +212,7 @@ def update_secret(
 def _renaming(name: str, other: str) -> list[str]:
     """Assign an e-mail or username; ``other`` is the one of the two that stays.
 
-    An account that is marked for its names' letter case lies outside the folded indexes (decisions.md 19). A new name
+    An account that is marked for its names' letter case lies outside the folded indexes (decisions 19). A new name
     that somebody has in other letters becomes the very one, for the exact index to refuse; and the mark goes as soon as
     both names are the account's own.
     """

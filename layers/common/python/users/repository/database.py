@@ -36,7 +36,7 @@ from users.telemetry.tracing import statement_span
 
 Parameters = Mapping[str, Any]
 
-# Which unique constraint says what (contract §2.3; 409 by decisions.md). Ours are folded by lower().
+# Which unique constraint says what (contract §2.3; 409 by differences.md#statuses). Ours are folded by lower().
 _CONFLICTS = {
     "clients_email_key": ("email_taken", "email id already registered"),
     "users_email_folded_key": ("email_taken", "email id already registered"),

@@ -1,4 +1,4 @@
-"""Failed logins of an account in a row, and what too many of them bring about (security.md S47).
+"""Failed logins of an account in a row, and what too many of them bring about (S47).
 
 From then on the account is restricted: it takes its password only from addresses that it knows. From elsewhere the
 right password gets the answer of a wrong one, so a stranger's guesses are in vain. A new password or an administrator

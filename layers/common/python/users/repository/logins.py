@@ -1,4 +1,4 @@
-"""Finding who wants to log in, counting wrong passwords, and keeping what a login leaves behind (security.md S8–S13).
+"""Finding who wants to log in, counting wrong passwords, and keeping what a login leaves behind (S8–S13).
 
 Only wrong passwords are counted, after they were checked and before they are answered. The statement that counts
 decides: of attempts at once, no more than the limit are answered, whatever they all saw when they began. A right
@@ -161,7 +161,7 @@ def _succeeded(*, by_name: bool) -> str:
 
 
 def begin_login(identity: str, address: str) -> Attempt:
-    """Find an account by e-mail address or username, exact spelling first (decisions.md 19), and ask the limits."""
+    """Find an account by e-mail address or username, exact spelling first (decisions 19), and ask the limits."""
     return _begin(_FOUND, canonical_or_typed(identity), address, typed=identity, by_name=True)
 
 
@@ -246,7 +246,7 @@ def record_login(login: Login, address: str, new_hash: str | None, records: Sequ
     """Write the records of a login, forget failures and, when ``new_hash`` is given, replace the old hash.
 
     False, and nothing done, when the account changed since the login began: its password, its status or what ends its
-    tokens (decisions.md 36).
+    tokens (decisions 36).
     """
     statement = f"""
         WITH {_UNCHANGED}, rehashed AS (

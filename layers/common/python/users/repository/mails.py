@@ -1,4 +1,4 @@
-"""Asking for a verification mail, not more often than a mailbox should get one (decisions.md 11; security.md S12)."""
+"""Asking for a verification mail, not more often than a mailbox should get one (decisions 11; S12)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Using the tokens of mail links: each once, by one atomic statement (security.md S22–S25)."""
+"""Using the tokens of mail links: each once, by one atomic statement (S22–S25)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ def find_addressee(token: str, *purposes: Purpose) -> Addressee | None:
 def use_for_verification(token: str, records: Sequence[Record], *, at: datetime) -> bool:
     """Verify the address that the token was mailed to. False when it cannot be used, or can no more.
 
-    All verification tokens of that address are used up with it (decisions.md 14). The account's row is locked first, as
+    All verification tokens of that address are used up with it (decisions 14). The account's row is locked first, as
     by all that changes an account and its tokens.
     """
     statement = f"""
@@ -104,7 +104,7 @@ def use_for_verification(token: str, records: Sequence[Record], *, at: datetime)
 
 
 # An account whose mailbox is proven forgets the network addresses that it knows: somebody else may have registered it,
-# and more wrong passwords are allowed from known addresses (security.md S8).
+# and more wrong passwords are allowed from known addresses (S8).
 _FORGET_KNOWN_ADDRESSES = """
     unknown AS (
         DELETE FROM users_known_addresses WHERE user_id = (SELECT id FROM proven)
@@ -116,7 +116,7 @@ def use_for_reset(token: str, new_hash: str, records: Sequence[Record], *, at: d
 
     Ends its sessions, and its other links that set a password. Where the token was mailed to the address that the
     account still has, unverified until now, the address is verified as well, and no network address counts as known
-    (decisions.md 35). Elsewhere a ``user.verify_email`` among ``records`` is left out.
+    (decisions 35). Elsewhere a ``user.verify_email`` among ``records`` is left out.
     """
     statement = f"""
         WITH holder AS MATERIALIZED (

@@ -16,7 +16,7 @@ _LONGEST_PROMISE = 300.0  # seconds
 
 # For a statement that has a CTE `changed` with the account's id: its records are written with it, from the parameter
 # `records` (as_rows). The order of the array is the order of delivery. A record that is for a verified address only
-# (decisions.md 34) is left out where the account, as the statement finds it, has another address or an unverified one.
+# (decisions 34) is left out where the account, as the statement finds it, has another address or an unverified one.
 # The text ends in a WHERE condition on `changed` and `r`, so that a statement may add further ones by AND.
 INSERT_RECORDS = """
     INSERT INTO users_outbox (id, user_id, channel, name, payload)
@@ -81,7 +81,7 @@ def record(user_id: str | None, records: Sequence[Record]) -> None:
 
 
 def record_while_unchanged(account: Account, records: Sequence[Record]) -> bool:
-    """Write records of an account. False, and nothing written, when it changed since it was read (security.md S45).
+    """Write records of an account. False, and nothing written, when it changed since it was read (S45).
 
     A change of its password, role or status that is not committed yet is waited for.
     """

@@ -1,10 +1,10 @@
 """Lists of accounts in one statement: the caller's row, the page, and as much of a total as is cheap.
 
-Totals (decisions.md 23): up to ``EXACT_TOTAL`` matches are counted; the last page knows its total without counting;
-beyond, the total is an estimate. Cursors (decisions.md 24) continue behind a row by (order value, id), so that their
+Totals (decisions 23): up to ``EXACT_TOTAL`` matches are counted; the last page knows its total without counting;
+beyond, the total is an estimate. Cursors (decisions 24) continue behind a row by (order value, id), so that their
 cost does not grow with depth.
 
-Sizes (decisions.md 32; security.md S50): Lambda's answer ends at 6 MB, so the large values of a page are limited. A
+Sizes (decisions 32; S50): Lambda's answer ends at 6 MB, so the large values of a page are limited. A
 page by cursor ends before the row that does not fit. A page by offset must not end early: its client goes on behind
 ``limit`` rows, and would never see those that were cut. It shows every row, and leaves out the large values of the
 largest ones.
@@ -233,5 +233,5 @@ def _conditions(listing: Listing) -> tuple[str, dict[str, Any]]:
 
 
 def escape_like(text: str) -> str:
-    """A text whose ``%``, ``_`` and backslash stand for themselves in ILIKE (decisions.md 22)."""
+    """A text whose ``%``, ``_`` and backslash stand for themselves in ILIKE (decisions 22)."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,4 +1,4 @@
-"""Removing accounts for good: claiming them, and deleting every trace of them from the database (decisions.md 18).
+"""Removing accounts for good: claiming them, and deleting every trace of them from the database (decisions 18).
 
 A claim is ``purging_at``: from then on nobody restores the account. It names its holder by its time: who was overtaken
 by another run, because he took longer than ``LEASE``, deletes and tells nothing.
@@ -18,7 +18,7 @@ from users.rules.outbox_records import Record
 LEASE = 600  # seconds after which a claim is a dead run's
 
 # The condition on ``users u`` for accounts that their mailbox's owner, or the sweep, may remove because nobody verified
-# them: they registered themselves and were never verified. Administrators are none of them (decisions.md 35).
+# them: they registered themselves and were never verified. Administrators are none of them (decisions 35).
 NEVER_VERIFIED = """u.self_registered AND u.verified_at IS NULL AND u.status = 0 AND u.role IS DISTINCT FROM 1
     AND u.purging_at IS NULL"""
 

@@ -1,4 +1,4 @@
-"""Counting self-registrations against the limits of the networks that they come from (security.md S10, S46)."""
+"""Counting self-registrations against the limits of the networks that they come from (S10, S46)."""
 
 from users.repository.database import query
 from users.repository.throttles import COUNT_HITS

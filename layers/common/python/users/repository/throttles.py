@@ -1,4 +1,4 @@
-"""Counting attempts against limits, in the statement that they are made by (security.md S8–S13, S46).
+"""Counting attempts against limits, in the statement that they are made by (S8–S13, S46).
 
 A limit is a row of ``users_throttle``: a key, the hits in its window, and the window's end. A hit is counted before the
 attempt is answered and only while the limit is not reached, by INSERT … ON CONFLICT: PostgreSQL's row lock decides

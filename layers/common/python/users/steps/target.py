@@ -1,4 +1,4 @@
-"""The frame of an operation that changes one account: caller, target and answer (contract §1.5, §1.6.12–20)."""
+"""The frame of an operation that changes one account: caller, target and answer (contract §1.5, §1.6.12–§1.6.20)."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime

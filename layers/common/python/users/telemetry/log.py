@@ -1,6 +1,6 @@
 """The one logger: JSON lines by Powertools, with the operation and the request id in each.
 
-No line ever holds a body, a token, a password, an address or a query string (security.md S42).
+No line ever holds a body, a token, a password, an address or a query string (S42).
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What this service keeps of an account beyond upstream's columns (decisions.md 12, 15, 18, 19)."""
+"""What this service keeps of an account beyond upstream's columns (decisions 12, 15, 18, 19)."""
 
 import sqlalchemy as sa
 from alembic import op

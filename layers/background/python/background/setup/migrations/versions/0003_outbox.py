@@ -1,4 +1,4 @@
-"""The outbox (architecture.md) and the tokens of mail links (decisions.md 14)."""
+"""The outbox (decisions 28) and the tokens of mail links (decisions 14)."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""The index of the default order of lists, so that a first page does not read the table (decisions.md 24)."""
+"""The index of the default order of lists, so that a first page does not read the table (decisions 24)."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Attempts and their limits (security.md S8–S13). Addresses are kept as digests."""
+"""Attempts and their limits (S8–S13). Addresses are kept as digests."""
 
 from alembic import op
 

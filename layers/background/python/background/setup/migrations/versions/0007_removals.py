@@ -1,4 +1,4 @@
-"""What the sweep needs (decisions.md 18): a mark of the warning, tries that failed, and what is due by an index."""
+"""What the sweep needs (decisions 18): a mark of the warning, tries that failed, and what is due by an index."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""The few accounts that are looked for among all: administrators (decisions.md 16), and case conflicts (19)."""
+"""The few accounts that are looked for among all: administrators (decisions 16), and case conflicts (decisions 19)."""
 
 from alembic import op
 

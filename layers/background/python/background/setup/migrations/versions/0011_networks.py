@@ -1,4 +1,4 @@
-"""Failed logins in a row, and digests of networks instead of addresses (security.md S46–S48).
+"""Failed logins in a row, and digests of networks instead of addresses (S46–S48).
 
 Limits and known addresses begin anew once. Their digests were unsalted, so that anybody who read them could find the
 addresses by trying all; they are deleted, because what they are digests of is not known. An address is known again

@@ -1,4 +1,4 @@
-"""Mails that were counted against limits, and indexes of what the sweep forgets (security.md S53, S56)."""
+"""Mails that were counted against limits, and indexes of what the sweep forgets (S53, S56)."""
 
 from alembic import op
 

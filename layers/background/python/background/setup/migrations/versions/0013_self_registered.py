@@ -1,4 +1,4 @@
-"""Which accounts registered themselves and were never verified since: the sweep may remove them (decisions.md 35)."""
+"""Which accounts registered themselves and were never verified since: the sweep may remove them (decisions 35)."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""The index by which a list counts its accounts without reading them (decisions.md 23)."""
+"""The index by which a list counts its accounts without reading them (decisions 23)."""
 
 from alembic import op
 
