@@ -61,7 +61,7 @@ def _check_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None
         except (ssl.SSLError, ValueError) as error:
             reason = getattr(error, "reason", None) or "not in PEM, or protected by a password"
             raise SettingsError(
-                f"MG_USERS_GRPC_SERVER_CERT and MG_USERS_GRPC_SERVER_KEY: not a certificate and its key: {reason}"
+                f"MG_USERS_GRPC_SERVER_CERT and MG_USERS_GRPC_SERVER_KEY are no certificate and its key: {reason}"
             ) from error
 
 
