@@ -1,7 +1,7 @@
 """The choice of the channel for events, by the scheme of ``MG_USERS_ES_URL`` (contract §7.1)."""
 
 from background.delivery.ports import Channel
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 
 _ALLOWED = "nats://host:port or tls://host:port (NATS JetStream), or eventbridge://<event bus>"
 # Further event stores of upstream, which a configuration from upstream may name.
@@ -9,7 +9,7 @@ _UPSTREAM_STORES = {"amqp": "FluxMQ", "amqps": "FluxMQ", "redis": "Redis", "redi
 
 
 def event_channel() -> Channel:
-    """Return the channel of the configured event store. SettingsError for an unknown scheme."""
+    """Return the channel of the configured event store. WrongSettings for an unknown scheme."""
     url = settings().es_url
     scheme = url.partition("://")[0]
     if scheme in {"nats", "tls"}:
@@ -21,7 +21,7 @@ def event_channel() -> Channel:
 
         return EventBridgeChannel(url)
     if scheme in _UPSTREAM_STORES:
-        raise SettingsError(
+        raise WrongSettings(
             f"MG_USERS_ES_URL: events are not published to {_UPSTREAM_STORES[scheme]} any more; set {_ALLOWED}"
         )
-    raise SettingsError(f"MG_USERS_ES_URL: must be {_ALLOWED}")
+    raise WrongSettings(f"MG_USERS_ES_URL: must be {_ALLOWED}")

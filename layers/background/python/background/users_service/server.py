@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from background.users_service import health, retrieval
 from background.users_service.certificates import server_credentials
 from users.repository import database
-from users.settings import Settings, SettingsError
+from users.settings import Settings, WrongSettings
 from users.telemetry.log import logger
 
 _GRACE = 3.0  # seconds for running calls during a stop
@@ -25,7 +25,7 @@ _MOST_CALLS = 256  # at once, including streams of reflection and health
 
 
 async def serve(s: Settings) -> None:
-    """Serve until a signal. SettingsError when the port cannot be bound or TLS cannot be set up."""
+    """Serve until a signal. WrongSettings when the port cannot be bound or TLS cannot be set up."""
     credentials = server_credentials(s)
     # One thread, because a process has one database connection. Calls wait in the loop, where a client can cancel them.
     worker = ThreadPoolExecutor(1, "database")
@@ -59,7 +59,7 @@ def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.Serve
         else:
             server.add_insecure_port(address)
     except RuntimeError as error:
-        raise SettingsError(f"MG_USERS_GRPC_HOST, MG_USERS_GRPC_PORT: cannot listen on {address}") from error
+        raise WrongSettings(f"MG_USERS_GRPC_HOST, MG_USERS_GRPC_PORT: cannot listen on {address}") from error
     return address
 
 
@@ -68,12 +68,12 @@ def _check_free(host: str, port: int) -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise SettingsError(f"MG_USERS_GRPC_HOST: {host} cannot be resolved: {error.strerror}") from error
+        raise WrongSettings(f"MG_USERS_GRPC_HOST: {host} cannot be resolved: {error.strerror}") from error
     refusals = [refusal for family, _, _, _, address in found if (refusal := _refusal(family, address))]
     # A family of addresses may be missing on this machine, but no address may be in use.
     taken = [refusal for refusal in refusals if refusal.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}]
     if taken or len(refusals) == len(found):
-        raise SettingsError(
+        raise WrongSettings(
             f"MG_USERS_GRPC_PORT: cannot listen on {host} port {port}: {(taken or refusals)[0].strerror};"
             " end the program on that port, or set another port"
         )

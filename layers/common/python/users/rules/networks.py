@@ -25,7 +25,7 @@ def networks_of(address: str) -> Networks:
 
     The digests are HMACs, so that a reader of the database who does not have ``MG_USERS_SECRET_KEY`` cannot try all
     addresses.
-    SettingsError when that key is missing.
+    WrongSettings when that key is missing.
     """
     near, wide = _texts(address)
     return Networks(near=_digest(near), wide=_digest(wide) if wide else "")
