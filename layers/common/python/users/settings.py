@@ -72,7 +72,7 @@ class Variable(Generic[T]):
 
 
 class Secret:
-    """The variable of a secret. ``users.secrets`` reads the secret, which may be in Secrets Manager.
+    """The variable of a secret. ``users.aws.secrets`` reads the secret, which may be in Secrets Manager.
 
     ``plain`` is the variable's own value, which only counts where the secret is not in Secrets Manager.
     """
