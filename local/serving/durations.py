@@ -1,4 +1,4 @@
-"""Durations in Go's form. `users.settings.go_duration` reads the same texts, and one test compares both."""
+"""Durations in Go's form. `users.parsers.go_duration` reads the same texts, and one test compares both."""
 
 import re
 from datetime import timedelta

@@ -93,7 +93,7 @@ def test_no_token_is_malformed(auth: AuthProcess) -> None:
 
 
 def test_pat_has_the_form_of_the_contract(auth: AuthProcess, member: str) -> None:
-    """A PAT contains both ids in base64, and 100 random characters (contract §5.5)."""
+    """A PAT contains both ids in base64, and 100 random characters (contract §5.6)."""
     made = auth.command("pat", member, "--name", "ci")
     token = made.stdout.strip()
     encoded, secret = re.fullmatch(r"pat_([A-Za-z0-9+/]{43}=)_(.{100})", token).groups()  # type: ignore[union-attr]
@@ -151,7 +151,7 @@ def test_pat_of_one_user_cannot_name_another(auth: AuthProcess, member: str, adm
 
 
 def test_pat_needs_a_uuid(auth: AuthProcess) -> None:
-    """The token contains 16 bytes of the user's id (contract §5.5)."""
+    """The token contains 16 bytes of the user's id (contract §5.6)."""
     assert auth.command("pat", "not-a-uuid").code == 2
 
 

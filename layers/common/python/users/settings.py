@@ -72,7 +72,7 @@ class Variable(Generic[T]):
 
 
 class Secret:
-    """The variable of a secret. ``users.secrets`` reads the secret, which may be in Secrets Manager.
+    """The variable of a secret. ``users.aws.secrets`` reads the secret, which may be in Secrets Manager.
 
     ``plain`` is the variable's own value, which only counts where the secret is not in Secrets Manager.
     """
@@ -159,7 +159,7 @@ class Settings:
         "MG_USERS_MAX_FAILED_LOGINS",
         count,
         "100",
-        "Number of wrong passwords in a row after which an account accepts its password only from known addresses;"
+        "Number of wrong passwords in a row after which an account accepts its password only from known networks;"
         " `0`: no limit.",
     )
     reserved_usernames = Variable(

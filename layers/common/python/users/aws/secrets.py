@@ -75,8 +75,8 @@ def has_changed(setting: Secret) -> bool:
 def _read_own() -> None:
     """Read the secrets of this function alone.
 
-    Globals in template.yaml sets two more for all functions. Some functions may not read those, so ``users.database``
-    and ``users.auth_client`` read them.
+    Globals in template.yaml sets two more for all functions. Some functions may not read those, so
+    ``users.repository.database`` and ``users.peers.auth`` read them.
     """
     of_all = {settings().db_pass, settings().auth_grpc_client_key}
     for setting in settings().secrets():
