@@ -60,7 +60,7 @@ def refuse_known_secrets(user: Mapping[str, str], parts: Parts, ports: Mapping[s
         names = ", ".join(known)
         raise _nothing_started(
             [
-                f"{setting} lets others reach the API, but everybody knows these secrets of it: {names}.",
+                f"{setting} lets others reach the API, but its documentation contains the values of {names}.",
                 f"Set {names} to values of your own, or leave {setting.partition('=')[0]} unset.",
             ]
         )

@@ -17,15 +17,21 @@ def used_codes() -> frozenset[str]:
     """Every code that the operations and the layer they share give to an error, as a regular expression."""
     files = [*ROOT.glob("functions/*/app.py"), *LAYER.rglob("*.py")]
     definitions = ast.parse((LAYER / "errors.py").read_text())
-    errors = {node.name for node in definitions.body if isinstance(node, ast.ClassDef)}
+    errors = {node.name: _takes_a_code(node) for node in definitions.body if isinstance(node, ast.ClassDef)}
     return frozenset(code for file in files for code in _codes(ast.parse(file.read_text()), errors))
 
 
-def _codes(tree: ast.Module, errors: set[str]) -> Iterator[str]:
+def _takes_a_code(definition: ast.ClassDef) -> bool:
+    """Return whether the caller chooses the code. `Unavailable` always has the same one."""
+    inits = [node for node in definition.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+    return all("code" in {argument.arg for argument in init.args.args} for init in inits)
+
+
+def _codes(tree: ast.Module, errors: dict[str, bool]) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.name in errors:
             yield from _codes_of_class(node)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in errors:
+        elif isinstance(node, ast.Call) and errors.get(ast.unparse(node.func)):
             yield from _codes_of_call(tree, node)
         elif isinstance(node, ast.Dict):  # a body that is written out
             pairs = {ast.unparse(key): value for key, value in zip(node.keys, node.values, strict=True) if key}
