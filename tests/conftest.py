@@ -1,4 +1,4 @@
-"""The real parts of a test session: each pytest-xdist worker has its own, on free ports."""
+"""The real parts of a test session: each pytest-xdist worker has its own parts, on free ports."""
 
 import io
 import json
@@ -27,12 +27,12 @@ AWS = {
     "AWS_SAM_LOCAL": "true",
 }
 SECRET_KEY = "0123456789abcdef0123456789abcdef"
-# For a service on a server of its own, where no bootstrap has made the role that the others use.
+# For a service on its own database server, where no bootstrap has made the functions' role.
 AS_OWNER = {"MG_USERS_DB_USER": "postgres", "MG_USERS_DB_OWNER": ""}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Leave the indexes that migrations build out of the logs that failures show, unless --log-level asks for logs."""
+    """Hide the log lines of migrations that build indexes from failure reports, unless --log-level is set."""
     from users.telemetry.log import logger
 
     if not config.getoption("log_level"):
@@ -82,7 +82,10 @@ def mail_server(parts_folder: Path) -> Iterator[MailServer]:
 
 
 def database_variables(postgres: PostgresServer, name: str) -> dict[str, str]:
-    """Where the database is. The service uses the role that may read and write rows only, as in a deployed stack."""
+    """Return the variables of a database.
+
+    The service uses the role that may read and write rows only, as in a deployed stack.
+    """
     return {
         "MG_USERS_DB_HOST": postgres.host,
         "MG_USERS_DB_PORT": str(postgres.port),
@@ -98,7 +101,7 @@ def database_variables(postgres: PostgresServer, name: str) -> dict[str, str]:
 def environment(
     postgres: PostgresServer, auth: AuthServer, nats_server: NatsServer, mail_server: MailServer
 ) -> dict[str, str]:
-    """What the functions are configured by; the database is ``users``."""
+    """Return the variables of the functions. The database is ``users``."""
     return {
         **AWS,
         **database_variables(postgres, "users"),
@@ -115,7 +118,7 @@ def environment(
 
 @pytest.fixture(scope="session")
 def template_database(postgres: PostgresServer, environment: dict[str, str]) -> str:
-    """A migrated database to copy, to which nobody is connected."""
+    """Return the name of a migrated database to copy. Nothing is connected to it."""
     from background.setup.restricted_role import ensure_restricted_role
     from background.setup.schema import exclusive, upgrade
 
@@ -146,14 +149,14 @@ def _kept_connection() -> Iterator[None]:
 
 @pytest.fixture
 def service(shared_service: Service) -> Iterator[Service]:
-    """The operations on the session's database, configured afresh for each test."""
+    """Yield the operations on the session's database, configured afresh for each test."""
     with shared_service.configured():
         yield shared_service
 
 
 @pytest.fixture
 def built_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """The code is a build of release 1.2.3."""
+    """Pretend that the code is a build of release 1.2.3."""
     written = {"version": "1.2.3", "commit": "0123abcd", "build_time": "2026-11-25_12:00:00"}
     (tmp_path / "release.json").write_text(json.dumps(written))
     monkeypatch.setattr("users.release._FILE", tmp_path / "release.json")
@@ -166,7 +169,7 @@ def built_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
 def own_service(
     postgres: PostgresServer, shared_service: Service, template_database: str, request: pytest.FixtureRequest
 ) -> Iterator[Service]:
-    """The operations on a database that this test alone uses."""
+    """Yield the operations on a database that only this test uses."""
     name = f"own_{abs(hash(request.node.nodeid)):x}"
     conninfo = postgres.create_database(name, template=template_database)
     service = Service(
@@ -184,7 +187,7 @@ def emptied_database(postgres: PostgresServer, template_database: str) -> str:
 
 @pytest.fixture
 def emptied_service(shared_service: Service, emptied_database: str) -> Iterator[Service]:
-    """The operations on a database that is empty when the test begins; quicker to have than one of its own."""
+    """Yield the operations on a database that is empty at the beginning. Emptying is quicker than making a database."""
     service = Service(
         shared_service.environment | {"MG_USERS_DB_NAME": "emptied"}, emptied_database, shared_service.auth_environment
     )
@@ -195,7 +198,7 @@ def emptied_service(shared_service: Service, emptied_database: str) -> Iterator[
 
 @pytest.fixture
 def make_auth(postgres: PostgresServer, tmp_path: Path) -> Iterator[Callable[..., AuthServer]]:
-    """A maker of Auth servers that the test alone uses: with more variables, to stop and start again."""
+    """Yield a function that makes Auth servers for one test, with more variables, to stop and start again."""
     servers: list[AuthServer] = []
 
     def make(**variables: str) -> AuthServer:
@@ -213,7 +216,7 @@ def make_auth(postgres: PostgresServer, tmp_path: Path) -> Iterator[Callable[...
 
 @pytest.fixture
 def log_output() -> Iterator[io.StringIO]:
-    """What the service logs from here on."""
+    """Capture the log output of the service from now on."""
     from users.telemetry.log import logger
 
     output = io.StringIO()
@@ -228,7 +231,7 @@ def log_output() -> Iterator[io.StringIO]:
 def system(
     postgres: PostgresServer, mail_server: MailServer, environment: dict[str, str], parts_folder: Path
 ) -> Iterator[System]:
-    """The whole system behind its gateway, bootstrapped on a database of its own."""
+    """Yield the whole system behind its gateway, bootstrapped on a database of its own."""
     conninfo = postgres.create_database("system")
     with running_system("system", conninfo, mail_server.url, environment, parts_folder) as started:
         yield started
@@ -236,7 +239,7 @@ def system(
 
 @pytest.fixture(scope="session")
 def environments() -> Iterator[Environments]:
-    """Eight processes to call operations at the same time from."""
+    """Yield eight processes that call operations at the same time."""
     started = Environments(8)
     yield started
     started.stop()

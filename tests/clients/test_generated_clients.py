@@ -1,4 +1,4 @@
-"""Clients generated from openapi.json at work: openapi-python-client and openapi-typescript."""
+"""Clients that openapi-python-client and openapi-typescript generate from openapi.json work."""
 
 import importlib
 import json
@@ -51,7 +51,7 @@ def snake_case(name: str) -> str:
 
 
 def documented() -> dict[str, set[str]]:
-    """The statuses of each operation, by the name of its module in the client."""
+    """Return the statuses of each operation, by the name of its module in the client."""
     paths = json.loads(TARGET.read_text())["paths"].values()
     operations = [path[method] for path in paths for method in METHODS & path.keys()]
     return {snake_case(operation["operationId"]): set(operation["responses"]) for operation in operations}
@@ -112,7 +112,7 @@ def client(system: System, token: str = "") -> Any:
 
 
 def call(tag: str, operation: str, by: Any, **arguments: Any) -> Any:
-    """What an operation of the client answers: a model of its status."""
+    """Call an operation of the client. Return its answer: a model of its status."""
     return importlib.import_module(f"users_client.api.{tag}.{operation}").sync(client=by, **arguments)
 
 

@@ -1,4 +1,4 @@
-"""What docs/ and README.md tell of settings, parameters and costs is what there is."""
+"""README.md and docs/ describe the settings, parameters and costs that exist."""
 
 import re
 from dataclasses import fields
@@ -20,7 +20,7 @@ def test_the_generated_tables_are_up_to_date() -> None:
 
 
 def test_the_costs_are_of_the_alarms_that_there_are() -> None:
-    """A metric of an alarm with an expression costs as much as an alarm."""
+    """Each metric of an alarm with an expression costs as much as an alarm."""
     alarms = [alarm["Properties"] for alarm in resources("AWS::CloudWatch::Alarm").values()]
     metrics = sum(len([each for each in alarm.get("Metrics", [alarm]) if "Expression" not in each]) for alarm in alarms)
     assert f"| {metrics} alarmed metrics" in COST.read_text()

@@ -1,4 +1,4 @@
-"""docs/stack.svg is what docs/stack.dot says, and that is what there is."""
+"""docs/stack.svg is drawn from docs/stack.dot, which shows the resources of the template."""
 
 import re
 
@@ -20,7 +20,7 @@ def test_the_picture_is_up_to_date() -> None:
 
 
 def test_the_functions_without_a_route_are_all_there() -> None:
-    """The operations are one node: openapi.yaml lists them."""
+    """The operations are one node, because openapi.yaml lists them."""
     labels = re.findall(r'\[class=functions, label="(.*?)"\]', SOURCE)
     assert sorted(name for label in labels for name in re.findall(r"\w+", label.replace("\\n", " "))) == sorted(
         INTERNAL

@@ -1,4 +1,4 @@
-"""docs/operations.md: its alarms are the stack's, and its SQL does what it says."""
+"""The alarms in docs/operations.md are the stack's alarms, and the SQL on that page works."""
 
 import re
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service
 
 
 def sql(name: str) -> list[str]:
-    """The statements of a block of the page; one of dollar quotes holds semicolons."""
+    """Return the statements of a block of the page. A statement in dollar quotes contains semicolons."""
     found = re.search(rf"<!-- {name} -->\n```sql\n(.*?)```", PAGE, re.DOTALL)
     assert found is not None
     return [text for part in re.split(r"(DO \$\$.*?\$\$;)", found[1], flags=re.DOTALL) for text in statements(part)]
@@ -65,13 +65,13 @@ def test_the_way_back_leaves_upstreams_tables(empty: Service) -> None:
     users = [upstream.add_user(empty, email=f"{name}@example.com") for name in ("Ada", "ADA")]
     before, rows = catalog(empty), empty.execute("SELECT * FROM users ORDER BY id")
     bootstrap()
-    empty.execute("DELETE FROM users WHERE NOT id = ANY(%s)", users)  # the administrator
+    empty.execute("DELETE FROM users WHERE NOT id = ANY(%s)", users)  # only the administrator is left
     run(empty, "down")
     assert catalog(empty) == before
     assert empty.execute("SELECT * FROM users ORDER BY id") == rows
     limits = "SELECT setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase WHERE datname = %s"
     assert empty.execute(limits, empty.environment["MG_USERS_DB_NAME"]) == []
-    assert bootstrap()["case_conflicts"] == 1, "it can be taken over again"
+    assert bootstrap()["case_conflicts"] == 1, "the takeover can be repeated"
 
 
 def test_the_way_to_upstream_of_a_database_that_was_never_there(empty: Service) -> None:

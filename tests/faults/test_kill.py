@@ -1,4 +1,4 @@
-"""kill -9 of the whole local system in the middle of registrations."""
+"""kill -9 of the whole local system during registrations."""
 
 import concurrent.futures
 import contextlib
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder that PostgreSQL's user can enter."""
+    """Yield a folder that PostgreSQL's user can enter."""
     with tempfile.TemporaryDirectory(prefix="mg-kill-", dir="/tmp") as folder:
         Path(folder).chmod(0o711)
         yield Path(folder)
@@ -32,7 +32,7 @@ def test_what_was_answered_201_is_there_afterwards(place: Path) -> None:
     enough = threading.Event()
 
     def register(url: str) -> None:
-        """Register one after the other, until the system is gone."""
+        """Register one account after the other until the system is gone."""
         with contextlib.suppress(httpx.HTTPError), httpx.Client(trust_env=False, timeout=30) as client:
             while True:
                 body = registration()

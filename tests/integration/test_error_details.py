@@ -1,4 +1,4 @@
-"""`details` of a 400 and a 415: every broken rule, its field, and what it asks for (decisions 44)."""
+"""`details` of a 400 and a 415: every broken rule, its field, and the requirement (decisions 44)."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ MAIL_NAME_CHECK = "password must not contain the part of the e-mail address befo
 
 @pytest.fixture(scope="module")
 def ada(shared_service: Service) -> Person:
-    """An administrator, whom no test of this page changes."""
+    """Return an administrator that no test of this module changes."""
     with shared_service.configured():
         return administrator(shared_service)
 
@@ -149,7 +149,7 @@ def test_a_privilege_is_refused_once_the_rules_are_kept(service: Service) -> Non
 )  # fmt: skip
 def test_a_wrong_type_is_named(service: Service, body: Any, details: list[tuple[str, str]]) -> None:
     answer = service.call("register_user", body)
-    assert answer.told["message"] == "request body is not a valid JSON, expecting a valid JSON", "upstream's"
+    assert answer.told["message"] == "request body is not a valid JSON, expecting a valid JSON", "upstream's message"
     refused(answer, *((field, "malformed_body", message) for field, message in details))
 
 
@@ -245,7 +245,7 @@ def test_an_update_hears_of_rules_that_need_the_stored_values_too(service: Servi
 
 
 def test_a_broken_rule_comes_before_the_account_and_a_dead_session_before_both(service: Service) -> None:
-    """As before `details`: the request is read first, and only a caller who is nobody hears of that instead."""
+    """As before `details` existed: the request is validated first, unless the caller's session is invalid."""
     eve, bob = person(service), person(service)
     for user_id in (bob.id, str(uuid.uuid4())):
         answer = service.call("update_user", {"first_name": "x" * 255}, user_id=user_id, token=eve.token)

@@ -21,7 +21,7 @@ def stored_hash(service: Service, user_id: str) -> str:
 
 
 def give_bcrypt(service: Service, user_id: str, password: str, prefix: bytes = b"2a") -> str:
-    """Make an account one that upstream made."""
+    """Store a bcrypt hash, as upstream does. Return the hash."""
     stored = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4, prefix)).decode()
     service.execute("UPDATE users SET secret = %s WHERE id = %s", stored, user_id)
     return stored

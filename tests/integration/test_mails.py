@@ -1,4 +1,4 @@
-"""Mails as they arrive: at a real SES endpoint, and at a real SMTP server in clear, with STARTTLS and with TLS."""
+"""Mails arrive at a real SES endpoint, and at a real SMTP server in clear, with STARTTLS and with TLS."""
 
 import hashlib
 import io
@@ -49,7 +49,7 @@ def make_due(service: Service) -> None:
 
 @pytest.fixture
 def somebody(own_service: Service) -> dict[str, Any]:
-    """An account whose events and verification mail are delivered already, and which is warned of its removal."""
+    """Return an account that was warned of its removal. Its events and verification mail are delivered."""
     user = own_service.register()
     own_service.execute("UPDATE users SET removal_warned_at = now()")
     own_service.deliver()
@@ -185,7 +185,7 @@ def test_a_row_that_no_mail_can_be_made_of_holds_up_nobody(
 
 
 class Authority:
-    """An authority that the sender trusts, and the TLS of servers that it certified."""
+    """A certificate authority that the sender trusts, and the TLS contexts of its servers."""
 
     def __init__(self, folder: Path) -> None:
         self.ca = trustme.CA()
@@ -214,13 +214,13 @@ TlsServer = Callable[[str], AbstractContextManager[SmtpServer]]
 
 @pytest.fixture(params=["STARTTLS", "implicit"])
 def tls_server(request: pytest.FixtureRequest, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> TlsServer:
-    """A maker of servers with a certificate for a name, where `root` logs in."""
+    """Return a function that runs a server with a certificate for a name, in which `root` logs in."""
     implicit = request.param == "implicit"
 
     @contextmanager
     def running(name: str) -> Iterator[SmtpServer]:
         with smtp_server(authority.server(name), implicit=implicit, password="s3cret") as server:
-            if implicit:  # 465 itself needs a privilege, and may be taken
+            if implicit:  # port 465 itself needs a privilege, and may be in use
                 monkeypatch.setattr(smtp, "_IMPLICIT_TLS_PORT", server.port)
             yield server
 
@@ -232,7 +232,7 @@ Sending = Callable[..., AbstractContextManager[None]]
 
 @pytest.fixture
 def sending(own_service: Service) -> Sending:
-    """Configure the relay to send by a server."""
+    """Return a function that configures the relay to send by a server."""
 
     def configured(server: SmtpServer, **variables: str) -> AbstractContextManager[None]:
         place = {"MG_EMAIL_HOST": "127.0.0.1", "MG_EMAIL_PORT": str(server.port), "MG_EMAIL_USERNAME": "root"}
@@ -285,7 +285,7 @@ def test_every_delivery_of_a_mail_has_the_rows_message_id_and_link(
     (row,) = rows(own_service, user["id"])
     with sending(server):
         own_service.deliver()
-        # As after a relay that was killed between sending and settling: the row is still there.
+        # A relay that is killed between sending and settling leaves the row.
         again = Record(channel="mail", name="verification", payload={"email": user["email"]}, id=str(row["id"]))
         enqueue(user["id"], again)
         expiry = tokens(own_service, user["id"])
@@ -462,7 +462,7 @@ def test_the_time_of_a_link_begins_when_its_mail_is_sent(
 ) -> None:
     before = tokens(own_service, somebody["id"])
     enqueue(somebody["id"], Record(channel="mail", name="password_reset", payload={}))
-    with sending(server, MG_EMAIL_PORT="1"):  # nobody listens there
+    with sending(server, MG_EMAIL_PORT="1"):  # no server listens there
         assert own_service.deliver()["unavailable"] == 1
     assert tokens(own_service, somebody["id"]) == before
     server.rcpt_answers[somebody["email"]] = "450 later"
@@ -514,7 +514,7 @@ def test_a_server_that_knows_no_such_addresses_refuses_them(
 
 def test_nothing_that_was_typed_becomes_a_header(own_service: Service, server: SmtpServer, sending: Sending) -> None:
     user = own_service.register()
-    name = "Ada\r\nBcc: victim@example.com\r\n\r\n<b>bold</b>"  # refused today; a taken-over database may have it
+    name = "Ada\r\nBcc: victim@example.com\r\n\r\n<b>bold</b>"  # refused today, but possible in a taken-over database
     own_service.execute("UPDATE users SET first_name = %s WHERE id = %s", name, user["id"])
     with sending(server):
         own_service.deliver()

@@ -1,4 +1,4 @@
-"""GET /password/policy tells the rules that registration applies."""
+"""GET /password/policy returns the rules that registration applies."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def test_the_default(service: Service) -> None:
             "min_length": 12, "max_length": 9999,
             "passwordrules": "minlength: 12; maxlength: 1024; allowed: ascii-printable;",
         }),
-        # Each of these asks for more than a length, or for less than it seems to.
+        # Each of these patterns demands more than a length, or less than it seems to demand.
         ("^[a-z]{8,}$", {}),
         ("^.{8,}[0-9]$", {}),
         ("^.{8,}", {}),

@@ -1,4 +1,4 @@
-"""record_mail_feedback: what SES tells of mails, the addresses that get none because of it, and those that do again."""
+"""record_mail_feedback: SES's events about mails, addresses that get no mails because of them, and their end."""
 
 import io
 import json
@@ -22,7 +22,7 @@ BOUNCE = json.loads((ROOT / "events/record_mail_feedback.json").read_text())
 
 
 def bounce(*addresses: str, **changes: Any) -> dict[str, Any]:
-    """The event of a bounce, of an id of its own."""
+    """Return the event of a bounce, with a new id."""
     event: dict[str, Any] = deepcopy(BOUNCE)
     event["detail"]["bounce"] |= {
         "feedbackId": str(uuid.uuid4()),
@@ -33,7 +33,7 @@ def bounce(*addresses: str, **changes: Any) -> dict[str, Any]:
 
 
 def complaint(*addresses: str, **changes: Any) -> dict[str, Any]:
-    """The event of a complaint as SES documents it, of an id of its own."""
+    """Return the event of a complaint as SES documents it, with a new id."""
     event: dict[str, Any] = deepcopy(BOUNCE) | {"detail-type": "Email Complaint Received"}
     event["detail"] = {
         "eventType": "Complaint",
@@ -66,12 +66,12 @@ def suppressed(service: Service) -> dict[str, str]:
 
 
 def counted(output: str, name: str) -> list[float]:
-    """The values of a metric in the lines on stdout."""
+    """Return the values of a metric in the lines on stdout."""
     lines = [json.loads(line) for line in output.splitlines() if name in line]
     return [line[name][0] for line in lines if "_aws" in line]
 
 
-# ------------------------------------------------------------------------------------------------ what is recorded
+# ------------------------------------------------------------------------------------------------ recorded addresses
 
 
 def test_the_event_of_the_documentation(own_service: Service) -> None:
@@ -161,7 +161,7 @@ def test_addresses_are_neither_logged_nor_measured(
     assert '"reason":"bounce"' in log_output.getvalue()
 
 
-# ------------------------------------------------------------------------------------------------ what is not sent
+# ------------------------------------------------------------------------------------------------ suppressed mails
 
 
 def test_a_suppressed_address_gets_no_mail(
@@ -246,7 +246,7 @@ def test_however_an_address_is_spelled(
     assert rows(own_service) == []
 
 
-# ------------------------------------------------------------------------------------------------ what is forgotten
+# ------------------------------------------------------------------------------------------------ forgotten addresses
 
 
 def test_the_sweep_forgets_what_has_expired(own_service: Service) -> None:

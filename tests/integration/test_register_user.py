@@ -97,7 +97,7 @@ def test_keys_in_any_letter_case(service: Service) -> None:
 
 
 LONG = "x" * 1025
-# The contract's order of rules: each row is still wrong in the ways of the rows below it.
+# The order of rules in the contract: each row also breaks the rules of the rows below it.
 VALIDATION: list[tuple[dict[str, Any], str, str]] = [
     ({"first_name": LONG}, "invalid_name_size", "invalid name size"),
     ({"last_name": LONG}, "invalid_name_size", "invalid name size"),
@@ -115,7 +115,7 @@ VALIDATION: list[tuple[dict[str, Any], str, str]] = [
 
 
 def broken(*changes: dict[str, Any]) -> dict[str, Any]:
-    """A registration with all the changes, the first one to name a field winning."""
+    """Return a registration with all changes. The first change of a field wins."""
     body = registration()
     for change in reversed(changes):
         for key, value in change.items():
@@ -253,7 +253,7 @@ def test_an_administrator_makes_another(service: Service) -> None:
     user = service.call("register_user", body, token=token).json
     assert user["role"] == "admin"
     event, mail = outbox(service, user["id"])
-    assert mail["name"] == "invitation"  # no verification mail: it was no self-registration
+    assert mail["name"] == "invitation"  # no verification mail, because the account did not register itself
     assert event["payload"]["super_admin"] is True
     assert service.call("list_users", token=service.log_in(body["email"])).status == 200
 
@@ -308,7 +308,7 @@ def test_big_numbers_in_metadata_survive(service: Service) -> None:
 
 
 def test_numbers_are_answered_the_same_at_once_and_later(service: Service) -> None:
-    """Digit by digit: PostgreSQL knows no exponents and no negative zero."""
+    """PostgreSQL writes every digit, and supports neither exponents nor a negative zero."""
     numbers = (
         "[1,1.0,1.50,-0.0,-0,1e15,1e16,1e22,-1e23,1.7976931348623157e308,5e-324,1e-7,123456789012345678901234567890]"
     )
@@ -334,7 +334,7 @@ def test_numbers_are_answered_the_same_at_once_and_later(service: Service) -> No
 
 @pytest.mark.parametrize("number", ["1e309", "-1e400", "1" + "0" * 309, "9" * 5000])
 def test_a_number_that_other_languages_cannot_read_is_refused(service: Service, number: str) -> None:
-    """A Go client, for one, could not read a list with such a number in it."""
+    """A Go client, for example, could not read a list that contains such a number."""
     raw = json.dumps(registration())[:-1] + f',"metadata":{{"n":{number}}}}}'
     answer = service.call("register_user", raw=raw)
     assert answer.error == (400, "malformed_body")
@@ -342,7 +342,7 @@ def test_a_number_that_other_languages_cannot_read_is_refused(service: Service, 
 
 
 def test_a_tag_that_is_null_is_refused(service: Service) -> None:
-    """Upstream makes it an empty tag."""
+    """Upstream stores an empty tag."""
     assert service.call("register_user", registration(tags=[None])).error == (400, "malformed_body")
 
 

@@ -1,4 +1,4 @@
-"""The relay with channels that fail in every way: what is charged, who is held up, whose a row is."""
+"""The relay with channels that fail in every way: attempts, the order of an account's rows, and the owner of a row."""
 
 import io
 import time
@@ -19,7 +19,7 @@ from users.errors import Unavailable
 
 
 class Told:
-    """A channel that delivers what ``fails`` does not fail on."""
+    """A channel that delivers a row unless ``fails`` raises."""
 
     batch = 50
     group = 10
@@ -30,7 +30,7 @@ class Told:
         self._fails = fails
 
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
-        assert len({row.user_id for row in rows}) == len(rows), "one row of an account at once"
+        assert len({row.user_id for row in rows}) == len(rows), "at most one row of an account at a time"
         for row in rows:
             self._fails(row)
             self.rows.append(row.name)
@@ -41,7 +41,7 @@ class Told:
 
 
 def more() -> bool:
-    """There is always time left."""
+    """Return that time is left."""
     return True
 
 
@@ -53,7 +53,7 @@ def put(service: Service, user_id: str, name: str, channel: str = "event") -> No
 
 
 def put_of_accounts(service: Service, count: int) -> None:
-    """An event each of the accounts u1, u2, …"""
+    """Write one event for each of the accounts u1, u2, …"""
     service.execute(
         "INSERT INTO users_outbox (id, user_id, channel, name, payload)"
         " SELECT gen_random_uuid(), 'u' || number, 'event', 'x', '{}' FROM generate_series(1, %s) number",
@@ -98,7 +98,7 @@ def test_a_channel_that_cannot_be_made_holds_up_no_other_one(emptied_service: Se
 
 
 def test_what_comes_behind_another_relays_row_is_delivered_too(emptied_service: Service) -> None:
-    """The other relay claims the account's first mail, and has no eye for what this one writes behind it."""
+    """The other relay has claimed the account's first mail, and does not look for rows that this relay writes later."""
 
     def first_mail_claimed() -> Told:
         emptied_service.execute("UPDATE users_outbox SET next_attempt_at = now() + interval '1 minute'")
@@ -117,7 +117,7 @@ def test_what_comes_behind_another_relays_row_is_delivered_too(emptied_service: 
 
 
 def test_a_relay_that_outlived_its_lease_settles_nothing(emptied_service: Service) -> None:
-    """Another one has claimed the rows meanwhile: they are its own."""
+    """Another relay has claimed the rows meanwhile, and owns them."""
     for name in ("delivered", "refused", "left"):
         put(emptied_service, name, name)
     late = relay._claim("event", 10)
@@ -149,7 +149,7 @@ def test_a_slow_channel_gives_up_its_turn_to_the_others(
 
 
 def test_a_destination_that_is_away_costs_little(emptied_service: Service) -> None:
-    """A run is woken by each change: it must not touch hundreds of rows each time to find that out."""
+    """Each change wakes a run, so a run must not touch hundreds of rows to find that the destination is away."""
 
     def away(_row: Row) -> None:
         raise DestinationUnavailable
@@ -177,7 +177,7 @@ def test_batches_grow_as_they_are_taken(emptied_service: Service) -> None:
 
 
 def test_a_row_that_may_be_what_ends_relays_goes_alone(emptied_service: Service) -> None:
-    """With those of its account before it; the others wait for the next claim."""
+    """The relay delivers it with the account's earlier rows only. Other rows wait for the next claim."""
     handed_over: list[list[str]] = []
 
     class Groups(Told):
@@ -193,7 +193,10 @@ def test_a_row_that_may_be_what_ends_relays_goes_alone(emptied_service: Service)
 
 
 def test_a_row_that_was_refused_many_times_goes_with_the_others(emptied_service: Service) -> None:
-    """It is no suspect: there was an outcome. Alone, each of thousands would cost a claim of its own."""
+    """The row is no suspect, because it had an outcome.
+
+    One claim for each of thousands of such rows would be too slow.
+    """
     for user in "ab":
         put(emptied_service, user, user)
     emptied_service.execute("UPDATE users_outbox SET attempts = %s, last_error = 'no'", relay._SUSPECT_ATTEMPTS + 1)
@@ -210,7 +213,7 @@ def test_large_rows_make_a_small_batch(emptied_service: Service, monkeypatch: py
 
 
 def test_many_rows_of_one_account_do_not_make_a_claim_slow(own_service: Service) -> None:
-    """An account's earlier rows are looked for by an index: joined, 20 000 rows took half a minute."""
+    """The claim finds an account's earlier rows by an index. With a join, 20 000 rows took half a minute."""
     own_service.execute(
         "INSERT INTO users_outbox (id, user_id, channel, name, payload)"
         " SELECT gen_random_uuid(), 'u', 'event', 'user.test', '{}' FROM generate_series(1, 20000)"
@@ -224,7 +227,7 @@ def test_many_rows_of_one_account_do_not_make_a_claim_slow(own_service: Service)
 def test_accounts_that_wait_are_passed_over_within_the_index(
     emptied_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stepped through one by one, 100 000 took two seconds, which is all the time that a statement has."""
+    """Visiting 100 000 accounts one by one took two seconds, which is the time limit of a statement."""
     monkeypatch.setattr(relay, "_STEPS", 3)
     put_of_accounts(emptied_service, 100)
     emptied_service.execute(
@@ -255,7 +258,7 @@ def test_more_blocked_accounts_than_a_claim_looks_at_hide_no_other_one(
 def test_a_claim_begins_anywhere_and_goes_around_once(
     emptied_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that an account is not the last one for ever while there is more to deliver than can be."""
+    """Otherwise one account could always be the last one while there are too many rows to deliver."""
     monkeypatch.setattr(uuid, "uuid4", lambda: "m")
     emptied_service.execute(
         "INSERT INTO users_outbox (id, user_id, channel, name, payload)"
@@ -266,7 +269,7 @@ def test_a_claim_begins_anywhere_and_goes_around_once(
     assert [row.name for row in relay._claim("event", 10).rows] == ["a", "b", "m", "z"]
 
 
-# --- SpiceDB: refuses one, refuses all, is away
+# --- SpiceDB refuses one relation, refuses all, or is away
 
 
 class RpcError(grpc.RpcError):
@@ -289,7 +292,7 @@ def test_a_spicedb_that_would_refuse_all_costs_no_attempt(monkeypatch: pytest.Mo
 
 
 def _granted(monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode) -> list[Outcome]:
-    """What becomes of a relation that SpiceDB answers with a status."""
+    """Return the outcomes of a relation that SpiceDB answers with a status."""
 
     def settle(_user_id: str) -> None:
         raise Unavailable("spicedb") from RpcError(code)
@@ -300,7 +303,7 @@ def _granted(monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode) -> list[Out
     return list(RelationChannel().deliver([row]))
 
 
-# --- what is left
+# --- remaining rows
 
 
 def test_the_state_of_the_outbox(emptied_service: Service) -> None:
