@@ -1,4 +1,4 @@
-"""S52 A handler that forgets to admit its caller answers 500, with ``python -O`` as without."""
+"""S52 A handler that forgets to admit its caller answers 500, with ``python -O`` as well as without."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 from tests.people import person
 from tests.service import ROOT, Service
 
-# Prints how a handler that forgets `admit` answers, a handler that swallows a refusal, and the real view_profile.
+# Prints the answers of a handler without `admit`, of a handler that swallows a refusal, and of the real view_profile.
 PROGRAM = """
 import importlib.util, json, sys
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""S61 What happens to an account is told to its address, with when and, of its own doing, from where."""
+"""S61 An account's address gets a notice of each change, with its time and, for own changes, the origin."""
 
 import re
 import uuid
@@ -19,7 +19,7 @@ HERE = "192.0.2.17"
 
 
 def notices(service: Service, user_id: str) -> dict[str, dict[str, Any]]:
-    """The payloads of an account's notices that wait to be sent, by their names."""
+    """Return the payloads of an account's unsent notices, by their names."""
     found = [each for each in records(service, user_id, "mail") if each["name"] != "verification"]
     assert len({each["name"] for each in found}) == len(found)
     return {each["name"]: each["payload"] for each in found}
@@ -30,7 +30,7 @@ def is_recent(text: str) -> bool:
 
 
 def told(service: Service, who: Person, name: str, **details: str) -> dict[str, Any]:
-    """The one notice of an account; it is to its address and recent."""
+    """Return the payload of an account's only notice, which must be recent and for its address."""
     found = notices(service, who.id)
     assert set(found) == {name}
     payload = found[name]
@@ -45,7 +45,7 @@ def received(service: Service, server: MailServer, who: Person) -> Mail:
     return mails_to(server.url, who.email)[-1]
 
 
-# ------------------------------------------------------------------------------------------------ one's own doing
+# ------------------------------------------------------------------------------------------------ by the account
 
 
 def test_s61_a_username(service: Service, mail_server: MailServer) -> None:
@@ -89,7 +89,7 @@ def test_s61_a_deleted_account_and_until_when_it_can_be_restored(service: Servic
 
 @pytest.mark.parametrize("way", ["purge", "no grace period"])
 def test_s61_what_is_removed_at_once_is_told_to_nobody(service: Service, way: str) -> None:
-    """Nothing of the account stays, a mail that waits neither."""
+    """No row of the account stays, not even a waiting mail."""
     ada, boss = person(service), administrator(service)
     query = "purge=true" if way == "purge" else ""
     with service.configured(MG_USERS_DELETE_AFTER="0s" if way == "no grace period" else "720h"):
@@ -123,7 +123,7 @@ def test_s61_an_address(service: Service, mail_server: MailServer) -> None:
     assert "If it was not you, somebody else may have access to your account" in text
 
 
-# ------------------------------------------------------------------------------------------------ an administrator's
+# ------------------------------------------------------------------------------------------------ by an administrator
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_s61_the_command_line_tells_as_well(service: Service) -> None:
         assert "address" not in payload
 
 
-# ------------------------------------------------------------------------------------------------ what was typed
+# ------------------------------------------------------------------------------------------------ typed values
 
 
 def test_s61_a_username_of_a_database_that_was_taken_over_is_only_text(

@@ -1,4 +1,4 @@
-"""S65 A variable has bounds, and every one with a wrong value is named before anything starts, secrets never shown."""
+"""S65 Settings have bounds. Before anything starts, a message names every wrong variable, and never shows a secret."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service
 
 
 def named(text: str) -> list[str]:
-    """The variables that a message names, one a line."""
+    """Return the variables that a message names, one a line."""
     return re.findall(r"^(?:Error: )?(MG_\w+)[:=]", text, re.MULTILINE)
 
 
@@ -195,7 +195,7 @@ LOGGED = {"debug": 4, "info": 3, "warn": 2, "error": 1}
 
 @pytest.mark.parametrize("level", [*LOGGED, "", "loud"])
 def test_s65_the_log_level_is_the_one_that_is_set(level: str) -> None:
-    """Where the value is wrong, a function logs as by default, so that it can tell so."""
+    """If the value is wrong, a function logs at the default level, so that it can log the error."""
     assert LOG_LEVELS.keys() == LOGGED.keys()
     program = (
         "from users.telemetry.log import logger\n"

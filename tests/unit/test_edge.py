@@ -1,4 +1,4 @@
-"""The edge: request id, headers, error bodies, and what it never tells."""
+"""The edge: request id, headers, error bodies, and secrets that no answer contains."""
 
 import base64
 import io
@@ -85,7 +85,7 @@ def tell_headers(request: Request) -> Reply:
 
 @pytest.mark.parametrize("spelling", [str.lower, str.title, str.upper])
 def test_names_of_headers_count_in_any_letter_case(spelling: Callable[[str], str]) -> None:
-    """API Gateway writes them in lower case, ``sam local start-api`` as the client did."""
+    """API Gateway writes names in lower case, ``sam local start-api`` as the client did."""
     answer = call(headers={spelling("content-type"): "application/json", spelling("x-request-id"): "my-id"})
     assert (answer["statusCode"], answer["headers"]["X-Request-Id"]) == (200, "my-id")
     told = json.loads(call(tell_headers, headers={spelling("authorization"): "Bearer A"}, **FROM)["body"])
@@ -94,7 +94,7 @@ def test_names_of_headers_count_in_any_letter_case(spelling: Callable[[str], str
 
 @pytest.mark.parametrize("first", ["x-origin-verify", "X-Origin-Verify"])
 def test_no_spelling_of_a_header_takes_the_place_of_another(first: str, configure: Callable[..., None]) -> None:
-    """They are joined, as API Gateway joins what a client repeats, so neither of two proofs counts."""
+    """The edge joins both headers, as API Gateway joins repeated headers, so that neither of two proofs is valid."""
     configure(MG_USERS_ORIGIN_SECRET="edge")
     second = first.swapcase()
     edge = {"CloudFront-Viewer-Address": "198.51.100.7:443"}

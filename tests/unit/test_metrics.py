@@ -1,4 +1,4 @@
-"""One line in the embedded metric format for each invocation, whatever becomes of it."""
+"""Each invocation writes one line in the embedded metric format, whatever its result."""
 
 import io
 import json
@@ -21,14 +21,14 @@ EVENT = {"headers": {"x-request-id": "my-id"}, "routeKey": "GET /users/{id}", "p
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    """The line; there must be one."""
+    """Return the line of metrics. There must be exactly one."""
     (line,) = (line for line in capsys.readouterr().out.splitlines() if '"_aws"' in line)
     parsed: dict[str, Any] = json.loads(line)
     return parsed
 
 
 def values(line: dict[str, Any]) -> dict[str, list[float]]:
-    """The metrics that CloudWatch takes out of a line, with their units."""
+    """Return the metrics that CloudWatch reads from a line, with their units."""
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "Users"
     assert [sorted(dimensions) for dimensions in directive["Dimensions"]] == [["operation", "service"]]
@@ -69,7 +69,7 @@ def test_an_operation(
 
 
 def test_nothing_is_left_for_the_next_line(capsys: pytest.CaptureFixture[str]) -> None:
-    count("LoginsFailed")  # of an invocation that never got to its line
+    count("LoginsFailed")  # of an earlier invocation that wrote no line
     answering(TooManyRequests(3))(EVENT, lambda_context())
     assert "LoginsFailed Count" not in values(told(capsys))
     answering(Reply(200))(EVENT, lambda_context())
@@ -79,7 +79,7 @@ def test_nothing_is_left_for_the_next_line(capsys: pytest.CaptureFixture[str]) -
 def test_an_internal_function(capsys: pytest.CaptureFixture[str]) -> None:
     @internal("deliver_outbox")
     def handler(event: Mapping[str, Any], context: Any) -> int:
-        for _ in range(300):  # more than a line holds values of one metric
+        for _ in range(300):  # more values of one metric than a line may contain
             count("MailsSent")
         count("OutboxParked", 0)
         age("OutboxAge", 1.5)

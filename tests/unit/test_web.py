@@ -1,4 +1,4 @@
-"""The pages of the mails' links, as text (S43); in a browser: tests/browser."""
+"""The pages behind the links in mails, as text (S43). tests/browser tests them in a browser."""
 
 import re
 from collections.abc import Callable
