@@ -36,10 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
     from users.telemetry.log import logger
 
     if not config.getoption("log_level"):
-        logger.addFilter(_says_more_than_an_index)
+        logger.addFilter(_is_not_about_an_index)
 
 
-def _says_more_than_an_index(record: logging.LogRecord) -> bool:
+def _is_not_about_an_index(record: logging.LogRecord) -> bool:
     return record.getMessage() != "building index"
 
 

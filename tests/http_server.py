@@ -48,11 +48,11 @@ def http_server(status: int = 200, body: bytes = b"", tls: ssl.SSLContext | None
             state.received.append(received)
             try:
                 state.before_answer()
-                status, told = state.answer_to(received) if state.answer_to else (state.status, state.body)
+                status, answer_body = state.answer_to(received) if state.answer_to else (state.status, state.body)
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(told)))
+                self.send_header("Content-Length", str(len(answer_body)))
                 self.end_headers()
-                self.wfile.write(told)
+                self.wfile.write(answer_body)
             except ConnectionError:  # raised by before_answer, or the client is gone
                 self.close_connection = True
 

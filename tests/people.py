@@ -86,8 +86,8 @@ def refresh(service: Service, token: str) -> Answer:
 def claims(token: str) -> dict[str, Any]:
     """Return the claims of a JWT."""
     part = token.split(".")[1]
-    said: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    return said
+    decoded: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return decoded
 
 
 def row(service: Service, user_id: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Answer:
         return self.status, body["error"]
 
     @property
-    def told(self) -> dict[str, str]:
+    def refusal(self) -> dict[str, str]:
         """Return the members that every error has, without the details."""
         return {name: value for name, value in self.json.items() if name != "details"}
 

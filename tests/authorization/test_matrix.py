@@ -1,8 +1,8 @@
 """S35 Who may do what: ``matrix.csv`` lists every operation and caller, and the real service must answer that way.
 
-The columns are callers: nobody; the account of the request; another ordinary user; an administrator; the account
-of the request while it is disabled, deleted or unverified; that account with another credential than a session; an
-administrator with a personal access token or an API key. A route of template.yaml without a row here fails.
+The columns are callers: nobody; the account of the request; another ordinary user; an administrator. Then follow the
+account of the request while it is disabled, deleted or unverified, the same account with another credential than a
+session, and an administrator with a personal access token or an API key. A route of template.yaml without a row fails.
 """
 
 import csv

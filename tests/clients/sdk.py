@@ -36,7 +36,7 @@ class Transcript:
         shown = _TOKEN.sub("token=...", _ID.sub("{id}", path))
         self.lines.append(f"  {call:<24}{method:<7}{shown if len(shown) <= 76 else shown[:73] + '...':<76} {status}")
 
-    def tell(self) -> None:
+    def show(self) -> None:
         """Print the requests."""
         print("\n".join(["", *self.lines]))
 

@@ -117,8 +117,8 @@ def call(tag: str, operation: str, by: Any, **arguments: Any) -> Any:
 
 
 def test_the_typescript_client_at_work(typescript_folder: Path, system: System) -> None:
-    said = compiled(typescript_folder, {"program.ts": PROGRAM.read_text()})
-    assert (said.returncode, said.stdout) == (0, "")
+    compiler = compiled(typescript_folder, {"program.ts": PROGRAM.read_text()})
+    assert (compiler.returncode, compiler.stdout) == (0, "")
     done = node("program.js", system.url, f"g{uuid.uuid4().hex[:12]}", PASSWORD, cwd=typescript_folder)
     assert done.returncode == 0, done.stdout
     assert json.loads(done.stdout) == {
@@ -137,6 +137,6 @@ def test_misspelt_names_do_not_compile(typescript_folder: Path) -> None:
     source = PROGRAM.read_text()
     assert all(source.count(right) == 1 for right, _ in MISSPELT)
     programs = {f"wrong{number}.ts": source.replace(*each) for number, each in enumerate(MISSPELT)}
-    said = compiled(typescript_folder, programs)
-    assert said.returncode != 0
-    assert set(re.findall(r"^(wrong\d\.ts)\(\d+,\d+\): error TS\d+", said.stdout, re.MULTILINE)) == set(programs)
+    compiler = compiled(typescript_folder, programs)
+    assert compiler.returncode != 0
+    assert set(re.findall(r"^(wrong\d\.ts)\(\d+,\d+\): error TS\d+", compiler.stdout, re.MULTILINE)) == set(programs)

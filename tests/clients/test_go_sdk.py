@@ -221,7 +221,7 @@ def test_every_request_of_the_go_sdk(system: System) -> None:
             for row in TABLE:
                 _replay(row, story, client, transcript)
     finally:
-        transcript.tell()
+        transcript.show()
 
 
 def _replay(row: Row, story: Story, client: httpx.Client, transcript: Transcript) -> None:

@@ -34,7 +34,7 @@ def test_every_call_of_the_users_class(system: System, users: Users) -> None:
         _administer(system, users, user, token)
         _what_is_served_elsewhere(users, user, token)
     finally:
-        users.transcript.tell()
+        users.transcript.show()
     assert users.called == set(users.methods)
 
 
@@ -193,4 +193,4 @@ def test_what_the_release_lacks_as_its_sources_send_it(system: System) -> None:
         answer = send("ListActiveRefreshTokens", "GET", "/users/tokens/refresh-tokens", token)
         assert answer.json() == {"refresh_tokens": []}
     finally:
-        transcript.tell()
+        transcript.show()

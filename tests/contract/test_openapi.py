@@ -38,14 +38,14 @@ def test_every_documented_code_is_one_of_an_error() -> None:
 
 
 def test_every_documented_code_is_one_of_an_operations_answers() -> None:
-    told = {
+    shown = {
         code
         for schema in parts(document()["paths"] | document()["components"])
         if isinstance(schema, dict) and "allOf" in schema
         for part in schema["allOf"]
         for code in part.get("properties", {}).get("error", {}).get("enum", [])
     }
-    assert told == set(documented_codes())
+    assert shown == set(documented_codes())
 
 
 def parts(value: Any) -> Iterator[Any]:

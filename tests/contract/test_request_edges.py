@@ -36,10 +36,10 @@ def test_an_id_that_cannot_be_anybodys(
     system: System, bearer: tuple[str, str], user_id: str, method: str, tail: str
 ) -> None:
     """Upstream answers 422 for NUL, because its database refuses it."""
-    status, told = send(system, method, f"/users/{user_id}{tail}", bearer, ("Content-Type", JSON))
-    assert (status, told.get("error")) == (404, "not_found")
-    status, told = send(system, method, f"/users/{user_id}{tail}", ("Content-Type", JSON))
-    assert (status, told.get("error")) == (401, "missing_token")
+    status, content = send(system, method, f"/users/{user_id}{tail}", bearer, ("Content-Type", JSON))
+    assert (status, content.get("error")) == (404, "not_found")
+    status, content = send(system, method, f"/users/{user_id}{tail}", ("Content-Type", JSON))
+    assert (status, content.get("error")) == (401, "missing_token")
 
 
 @pytest.mark.parametrize("blanks", [1, 2, 9])

@@ -38,10 +38,10 @@ def errors_have_codes_and_details(_: Any, response: schemathesis.Response, __: C
     """Every error of the service has a code. A 400 and a 415 have details, and the first detail has the same code."""
     if response.status_code < 400 or response.headers.get("content-type") != ["application/json"]:
         return
-    told = response.json()
-    assert "error" in told or told["message"] in GATEWAY, told
-    if "error" in told and response.status_code in (400, 415):
-        assert told["details"][0]["error"] == told["error"], told
+    error = response.json()
+    assert "error" in error or error["message"] in GATEWAY, error
+    if "error" in error and response.status_code in (400, 415):
+        assert error["details"][0]["error"] == error["error"], error
 
 
 CHECKS = [

@@ -37,9 +37,11 @@ def test_the_rows_of_the_readme_are_the_settings() -> None:
 
 
 def test_the_local_variables_and_their_defaults() -> None:
-    told = dict(LOCAL_ROW.findall(CONFIGURATION.read_text().partition("## This machine")[2]))
-    assert {name: told.get(name) for name in DEFAULTS} == {name: str(port) for name, port in DEFAULTS.items()}
-    defaults = {name: text for name, text in told.items() if text and name.startswith(("MG_USERS_HTTP", "MG_LOCAL_S"))}
+    documented = dict(LOCAL_ROW.findall(CONFIGURATION.read_text().partition("## This machine")[2]))
+    assert {name: documented.get(name) for name in DEFAULTS} == {name: str(port) for name, port in DEFAULTS.items()}
+    defaults = {
+        name: text for name, text in documented.items() if text and name.startswith(("MG_USERS_HTTP", "MG_LOCAL_S"))
+    }
     assert read_settings(defaults) == read_settings({})
     for name in ("MG_LOCAL_IDLE_SECONDS", "MG_LOCAL_PARAMETERS", "RUNTIME"):
-        assert read_settings({name: told[name]}) == read_settings({}), name
+        assert read_settings({name: documented[name]}) == read_settings({}), name

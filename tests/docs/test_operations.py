@@ -51,11 +51,11 @@ def test_each_best_practice_is_a_setting_that_there_is() -> None:
     rows = re.findall(r"^\| ([A-Z][^|]*\.) \| (.*) \|$", section, re.MULTILINE)
     assert len(rows) >= 5
     variables = {spec.metadata["name"] for spec in fields(Settings)} | LOCAL_ALONE
-    for practice, told in rows:
-        words = [word.partition("=")[0] for word in re.findall(r"`([^`]*)`", told)]
+    for practice, how in rows:
+        words = [word.partition("=")[0] for word in re.findall(r"`([^`]*)`", how)]
         settings = [word for word in words if word.startswith("MG_") and not word.endswith("*")]
-        stack = set(re.findall(r"\(`(\w+)`\)", told))
-        assert settings or "SecretArn" in told, practice
+        stack = set(re.findall(r"\(`(\w+)`\)", how))
+        assert settings or "SecretArn" in how, practice
         assert set(settings) <= variables, practice
         assert stack <= template()["Parameters"].keys(), practice
 

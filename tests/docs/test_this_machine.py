@@ -88,7 +88,7 @@ class Machine:
         answer = httpx.post(f"{self.run.api}/users/tokens/issue", json=login, timeout=30)
         return answer.status_code, answer.json().get("access_token", "")
 
-    def knows(self, token: str) -> bool:
+    def accepts(self, token: str) -> bool:
         headers = {"Authorization": f"Bearer {token}"}
         return httpx.get(f"{self.run.api}/users/profile", headers=headers, timeout=30).status_code == 200
 
@@ -123,7 +123,7 @@ def test_a_backup_brings_everything_back(machine: Machine, backup: str, restore:
     later = machine.register()
     assert machine.log_in(later)[0] == 201
     machine.type(commands(restore))
-    assert machine.knows(token)
+    assert machine.accepts(token)
     assert machine.log_in(before)[0] == 201
     assert machine.log_in(later)[0] == 401
     assert machine.mails(before) == 1

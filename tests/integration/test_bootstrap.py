@@ -159,11 +159,11 @@ STANDINGS = [
 
 def test_an_account_that_has_the_address_is_left_as_it_is(empty: Service) -> None:
     bootstrap()
-    for change, told, advice in STANDINGS:
+    for change, standing, advice in STANDINGS:
         empty.execute(f"UPDATE users SET {change}")
         before = empty.execute("SELECT * FROM users")
         done = bootstrap()["administrator"]
-        assert told in done
+        assert standing in done
         assert advice in done
         assert empty.execute("SELECT * FROM users") == before
 

@@ -65,7 +65,7 @@ def test_a_version_that_is_ready_gets_traffic(codedeploy: CodeDeploy, invoked: H
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "told"),
+    ("status", "answer", "expected"),
     [
         (200, {"errorType": "NotReady", "errorMessage": "database: OperationalError"}, "database: OperationalError"),
         (200, {"errorType": "Runtime.ImportModuleError", "errorMessage": "No module named 'x'"}, "ImportModuleError"),
@@ -76,15 +76,15 @@ def test_a_version_that_is_ready_gets_traffic(codedeploy: CodeDeploy, invoked: H
     ],
 )
 def test_a_version_that_is_not_ready_is_refused(
-    codedeploy: CodeDeploy, invoked: HttpServer, log_output: io.StringIO, status: int, answer: Any, told: str
+    codedeploy: CodeDeploy, invoked: HttpServer, log_output: io.StringIO, status: int, answer: Any, expected: str
 ) -> None:
     invoked.status, invoked.body = status, json.dumps(answer).encode()
-    assert told in hook()["problem"]
+    assert expected in hook()["problem"]
     assert codedeploy.reported == [(DEPLOYMENT, EXECUTION, "Failed")]
     lines = [json.loads(line) for line in log_output.getvalue().splitlines()]
     (line,) = (line for line in lines if line["message"] == "version refused")
     assert line["problem"].startswith("users-ViewProfileFunction-X:7: ")
-    assert told in line["problem"]
+    assert expected in line["problem"]
     assert line["deployment"] == DEPLOYMENT
 
 

@@ -479,9 +479,9 @@ def test_what_is_left_is_measured(emptied_service: Service, capsys: pytest.Captu
     (newest,) = emptied_service.execute("SELECT max(seq) * 100 AS age FROM users_outbox")
     emptied_service.deliver()
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "OutboxAge" in line]
-    told = json.loads(line)
-    assert told["OutboxParked"] == [2.0]
-    assert newest["age"] <= told["OutboxAge"][0] < newest["age"] + 60
+    metrics = json.loads(line)
+    assert metrics["OutboxParked"] == [2.0]
+    assert newest["age"] <= metrics["OutboxAge"][0] < newest["age"] + 60
 
 
 def test_a_login_arrives_as_an_event(emptied_service: Service, nats_server: NatsServer) -> None:

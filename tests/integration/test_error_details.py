@@ -28,7 +28,7 @@ def refused(answer: Answer, *details: tuple[str, str, str]) -> None:
 def test_a_registration_hears_of_all_its_faults_at_once(service: Service) -> None:
     body = registration(email="nobody", credentials={"username": "_ada", "secret": "short"})
     answer = service.call("register_user", body)
-    assert answer.told == {"message": "invalid username", "error": "invalid_username"}
+    assert answer.refusal == {"message": "invalid username", "error": "invalid_username"}
     refused(
         answer,
         ("credentials.username", "invalid_username", "username must begin with a letter or a digit"),
@@ -48,7 +48,7 @@ def test_a_registration_with_nothing_right(service: Service) -> None:
         "tags": ["x" * 65] * 101,
     }
     answer = service.call("register_user", body)
-    assert answer.told == {"message": "invalid status", "error": "invalid_status"}
+    assert answer.refusal == {"message": "invalid status", "error": "invalid_status"}
     refused(
         answer,
         ("status", "invalid_status", "status must be enabled or disabled"),
@@ -149,14 +149,14 @@ def test_a_privilege_is_refused_once_the_rules_are_kept(service: Service) -> Non
 )  # fmt: skip
 def test_a_wrong_type_is_named(service: Service, body: Any, details: list[tuple[str, str]]) -> None:
     answer = service.call("register_user", body)
-    assert answer.told["message"] == "request body is not a valid JSON, expecting a valid JSON", "upstream's message"
+    assert answer.refusal["message"] == "request body is not a valid JSON, expecting a valid JSON", "upstream's message"
     refused(answer, *((field, "malformed_body", message) for field, message in details))
 
 
 @pytest.mark.parametrize("raw", ["", "{", '{"a": NaN}', "[" * 200, '{"a": 1e999}', '{"first_name": "\\u0000"}'])
 def test_what_is_no_json_is_nobodys_field(service: Service, raw: str) -> None:
     answer = service.call("register_user", raw=raw)
-    refused(answer, ("", "malformed_body", answer.told["message"]))
+    refused(answer, ("", "malformed_body", answer.refusal["message"]))
 
 
 def test_another_content_type_hears_of_the_right_one(service: Service) -> None:

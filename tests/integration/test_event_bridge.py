@@ -173,8 +173,8 @@ def calls(endpoint: HttpServer) -> list[list[str]]:
 def results(entries: list[dict[str, Any]], codes: dict[str, str]) -> tuple[int, dict[str, Any]]:
     """Return an answer in which each entry whose ``id`` has a code fails."""
     found = [codes.get(json.loads(entry["Detail"])["id"]) for entry in entries]
-    told = [{"ErrorCode": code, "ErrorMessage": "m"} if code else {"EventId": "1"} for code in found]
-    return 200, {"FailedEntryCount": len([code for code in found if code]), "Entries": told}
+    answered = [{"ErrorCode": code, "ErrorMessage": "m"} if code else {"EventId": "1"} for code in found]
+    return 200, {"FailedEntryCount": len([code for code in found if code]), "Entries": answered}
 
 
 def test_a_throttled_entry_is_put_again_alone(emptied_service: Service) -> None:
@@ -233,7 +233,7 @@ def test_an_invalid_call_is_taken_apart(emptied_service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "told"),
+    ("status", "error", "logged"),
     [
         (400, "AccessDeniedException", "must allow events:PutEvents on the event bus users"),
         (400, "ResourceNotFoundException", "there is no event bus users"),
@@ -242,12 +242,12 @@ def test_an_invalid_call_is_taken_apart(emptied_service: Service) -> None:
     ],
 )
 def test_a_call_that_fails_costs_no_attempt(
-    emptied_service: Service, log_output: io.StringIO, status: int, error: str, told: str
+    emptied_service: Service, log_output: io.StringIO, status: int, error: str, logged: str
 ) -> None:
     put(emptied_service, "a", id="a")
     with answering(emptied_service, lambda _: (status, {"__type": error, "message": "m"})):
         assert emptied_service.deliver()["unavailable"] == 1
-    assert told in log_output.getvalue()
+    assert logged in log_output.getvalue()
     assert [row["attempts"] for row in left(emptied_service)] == [0]
 
 
@@ -315,10 +315,10 @@ def test_what_other_calls_put_counts_when_one_fails(emptied_service: Service) ->
 
     with answering(emptied_service, one_fails), closing(EventBridgeChannel("eventbridge://users")) as channel:
         outcomes = channel.deliver(rows(30))
-        told: list[int] = []
+        delivered: list[int] = []
         with pytest.raises(DestinationUnavailable, match="AccessDenied"):
-            told.extend(outcome.row.seq for outcome in outcomes)
-    assert told == [*range(10), *range(20, 30)]
+            delivered.extend(outcome.row.seq for outcome in outcomes)
+    assert delivered == [*range(10), *range(20, 30)]
 
 
 def test_the_bus_is_looked_at_once_a_minute(emptied_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,7 +361,7 @@ def test_a_kept_connection_that_ended_is_replaced(emptied_service: Service) -> N
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "reason"),
     [
         ("amqp://guest:guest@fluxmq:5682", "not published to FluxMQ any more; set nats://"),
         ("redis://es-redis:6379/0", "not published to Redis any more; set nats://"),
@@ -372,10 +372,10 @@ def test_a_kept_connection_that_ended_is_replaced(emptied_service: Service) -> N
         ("nats://a:port", "each server must be"),
     ],
 )
-def test_an_event_store_that_there_is_none_for(service: Service, url: str, told: str) -> None:
+def test_an_event_store_that_there_is_none_for(service: Service, url: str, reason: str) -> None:
     with service.configured(MG_USERS_ES_URL=url), pytest.raises(SettingsError, match="MG_USERS_ES_URL") as raised:
         event_channel()
-    assert told in str(raised.value)
+    assert reason in str(raised.value)
     assert "guest" not in str(raised.value)
 
 

@@ -78,7 +78,7 @@ def test_an_ordinary_user(service: Service) -> None:
     user = service.register()
     token = service.log_in(user["email"])
     answer = service.call("list_users", token=token)
-    assert (answer.status, answer.told) == (401, {"message": "email not verified", "error": "email_not_verified"})
+    assert (answer.status, answer.refusal) == (401, {"message": "email not verified", "error": "email_not_verified"})
     service.execute("UPDATE users SET verified_at = now() WHERE id = %s", user["id"])
     answer = service.call("list_users", token=token)
     assert (answer.status, answer.json) == (

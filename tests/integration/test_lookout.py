@@ -55,7 +55,7 @@ def put(service: Service, name: str, channel: str = "event") -> None:
     )
 
 
-class Told:
+class Recorder:
     """A channel that records the names of its rows, and calls ``then`` before it settles a row."""
 
     batch = group = 50
@@ -120,7 +120,7 @@ def test_every_change_wakes_where_the_row_is_missing(emptied_service: Service) -
     try:
         assert [must_wake() for _ in range(2)] == [True, True]
         put(emptied_service, "a")
-        assert deliver_due({"event": Told}, always, always)["delivered"] == 1
+        assert deliver_due({"event": Recorder}, always, always)["delivered"] == 1
     finally:
         emptied_service.execute("INSERT INTO users_relay DEFAULT VALUES")
 
@@ -168,7 +168,7 @@ def test_a_change_during_a_delivery_is_delivered_by_the_same_run_and_wakes_nobod
 
     put(emptied_service, "a")
     assert must_wake()
-    channel = Told(change)
+    channel = Recorder(change)
     assert deliver_due({"event": lambda: channel}, always, always)["delivered"] == 4
     assert channel.names == ["a", "b", "c", "d"]
     assert woken == [False, False, False]
@@ -191,7 +191,7 @@ def test_a_change_after_the_last_delivery_is_seen_while_the_promise_stands(
     monkeypatch.setattr(lookout.time, "sleep", change_instead_of_waiting)
     put(emptied_service, "a")
     must_wake()
-    channel = Told()
+    channel = Recorder()
     deliver_due({"event": lambda: channel}, always, always)
     assert channel.names == ["a", "late"]
 
@@ -224,9 +224,9 @@ def test_a_wake_up_that_finds_nothing_is_answered_by_another_look(emptied_servic
 def test_a_run_that_nobody_woke_promises_nothing_and_writes_nothing(emptied_service: Service) -> None:
     """An idle system writes nothing each minute, and a run of the schedule never waits."""
     (before,) = emptied_service.execute("SELECT xmin, ctid::text FROM users_relay")
-    deliver_due({"event": Told}, always, always)
+    deliver_due({"event": Recorder}, always, always)
     put(emptied_service, "a")
-    assert deliver_due({"event": Told}, always, always)["delivered"] == 1
+    assert deliver_due({"event": Recorder}, always, always)["delivered"] == 1
     assert emptied_service.execute("SELECT xmin, ctid::text FROM users_relay") == [before]
 
 
@@ -241,7 +241,7 @@ def test_a_promise_is_renewed_only_while_changes_come(emptied_service: Service) 
 
     put(emptied_service, "a")
     must_wake()
-    deliver_due({"event": lambda: Told(change)}, always, always)
+    deliver_due({"event": lambda: Recorder(change)}, always, always)
     first, *renewed = stood
     assert first <= lookout._FIRST
     assert lookout._FIRST < max(renewed) <= lookout._RENEWED
@@ -268,8 +268,8 @@ def test_no_mail_is_sent_while_events_count_on_the_run(emptied_service: Service)
     def write_mail(_: str) -> None:
         put(emptied_service, "mail", "mail")
 
-    mails = Told(lambda _: stood.append(promise(emptied_service)[1]))
-    counts = deliver_due({"event": lambda: Told(write_mail), "mail": lambda: mails}, always, always)
+    mails = Recorder(lambda _: stood.append(promise(emptied_service)[1]))
+    counts = deliver_due({"event": lambda: Recorder(write_mail), "mail": lambda: mails}, always, always)
     assert counts["delivered"] == 2
     assert stood[0] <= 0
 
@@ -279,13 +279,13 @@ def test_a_woken_run_with_mails_clears_the_way_for_another(emptied_service: Serv
     put(emptied_service, "mail", "mail")
     must_wake()
     woken: list[bool] = []
-    mails = Told(lambda _: woken.append(must_wake()))
-    deliver_due({"event": Told, "mail": lambda: mails}, always, always)
+    mails = Recorder(lambda _: woken.append(must_wake()))
+    deliver_due({"event": Recorder, "mail": lambda: mails}, always, always)
     assert woken == [True], "while mails are sent, a change wakes a run for its event"
 
 
 def test_a_destination_that_is_away_keeps_nobody_waiting(emptied_service: Service) -> None:
-    class Away(Told):
+    class Away(Recorder):
         def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
             raise DestinationUnavailable(rows[0].name)
 
@@ -367,12 +367,12 @@ class Relays:
             process.stdin.write("\n")
             process.stdin.flush()
         for line in process.stdout:
-            told: dict[str, Any] = json.loads(line)
-            if isinstance(told["delivered"], int):
-                self.runs.append(told)
+            printed: dict[str, Any] = json.loads(line)
+            if isinstance(printed["delivered"], int):
+                self.runs.append(printed)
                 self._idle.put(process)
                 return
-            self.delivered.append(told["delivered"])
+            self.delivered.append(printed["delivered"])
 
     def wait(self) -> None:
         """Wait until all runs have ended."""

@@ -115,9 +115,9 @@ def test_a_changed_address_is_told_to_the_old_one(service: Service, mail_server:
     answer = service.call("update_user_email", {"email": address}, token=service.log_in(user["email"]), **path)
     assert answer.status == 200, answer.text
     service.deliver()
-    told = newest(mail_server, user["email"])
-    assert told.subject == "Your e-mail address was changed"
-    assert address not in told.text + told.html
+    mail_to_old_address = newest(mail_server, user["email"])
+    assert mail_to_old_address.subject == "Your e-mail address was changed"
+    assert address not in mail_to_old_address.text + mail_to_old_address.html
     assert [mail.subject for mail in mails_to(mail_server.url, address)] == ["Email Verification"]
 
 
@@ -241,7 +241,7 @@ def sending(own_service: Service) -> Sending:
     return configured
 
 
-def tell(user: dict[str, Any]) -> Record:
+def enqueue_notice(user: dict[str, Any]) -> Record:
     record = notice("password_changed", user["email"])
     enqueue(user["id"], record)
     return record
@@ -299,7 +299,7 @@ def test_every_delivery_of_a_mail_has_the_rows_message_id_and_link(
 def test_tls_and_login(
     own_service: Service, somebody: dict[str, Any], sending: Sending, tls_server: TlsServer, authority: Authority
 ) -> None:
-    tell(somebody)
+    enqueue_notice(somebody)
     with tls_server("127.0.0.1") as server:
         with sending(server, MG_EMAIL_PASSWORD="s3cret", SSL_CERT_FILE=str(authority.file)):
             assert own_service.deliver()["delivered"] == 1
@@ -310,7 +310,7 @@ def test_tls_and_login(
 def test_a_certificate_of_another_name_gets_no_mail(
     own_service: Service, somebody: dict[str, Any], sending: Sending, tls_server: TlsServer, authority: Authority
 ) -> None:
-    tell(somebody)
+    enqueue_notice(somebody)
     with tls_server("mail.example") as server:
         with sending(server, MG_EMAIL_PASSWORD="s3cret", SSL_CERT_FILE=str(authority.file)):
             assert own_service.deliver()["unavailable"] == 1
@@ -321,7 +321,7 @@ def test_a_certificate_of_another_name_gets_no_mail(
 def test_a_certificate_of_an_unknown_authority_gets_no_mail(
     own_service: Service, somebody: dict[str, Any], sending: Sending, tls_server: TlsServer, log_output: io.StringIO
 ) -> None:
-    tell(somebody)
+    enqueue_notice(somebody)
     with tls_server("127.0.0.1") as server:
         with sending(server, MG_EMAIL_PASSWORD="s3cret"):
             assert own_service.deliver()["unavailable"] == 1
@@ -332,7 +332,7 @@ def test_a_certificate_of_an_unknown_authority_gets_no_mail(
 def test_login_only_where_it_is_offered(
     own_service: Service, somebody: dict[str, Any], server: SmtpServer, sending: Sending
 ) -> None:
-    tell(somebody)
+    enqueue_notice(somebody)
     with sending(server, MG_EMAIL_PASSWORD="s3cret"):
         assert own_service.deliver()["delivered"] == 1
     assert server.received[0].login is None
@@ -340,7 +340,7 @@ def test_login_only_where_it_is_offered(
 
 def test_no_login_of_nobody(own_service: Service, somebody: dict[str, Any], sending: Sending) -> None:
     with smtp_server(password="s3cret") as server:
-        tell(somebody)
+        enqueue_notice(somebody)
         with sending(server, MG_EMAIL_USERNAME="", MG_EMAIL_PASSWORD="s3cret"):
             own_service.deliver()
         assert [mail.login for mail in server.received] == [None]
@@ -351,7 +351,7 @@ def test_a_refused_login_costs_a_mail_nothing(
     own_service: Service, somebody: dict[str, Any], sending: Sending, password: str
 ) -> None:
     with smtp_server(password="s3cret") as server:
-        tell(somebody)
+        enqueue_notice(somebody)
         with sending(server, MG_EMAIL_PASSWORD=password):
             assert own_service.deliver()["unavailable"] == 1
         with sending(server, MG_EMAIL_PASSWORD="s3cret"):
@@ -363,7 +363,7 @@ def test_no_password_crosses_a_network_in_clear(
 ) -> None:
     with smtp_server(password="s3cret") as server:
         monkeypatch.setattr(smtp, "_LOOPBACK", set())
-        tell(somebody)
+        enqueue_notice(somebody)
         with sending(server, MG_EMAIL_PASSWORD="s3cret"):
             assert own_service.deliver()["unavailable"] == 1
         assert server.received == []
@@ -408,7 +408,7 @@ def test_a_refused_mail_is_tried_again_later_and_holds_up_nobody(
     answer: str,
     cause: str,
 ) -> None:
-    tell(somebody)
+    enqueue_notice(somebody)
     if command == "RCPT":
         server.rcpt_answers[somebody["email"]] = answer
         other = own_service.register()
@@ -446,7 +446,7 @@ def test_a_refused_mail_is_tried_again_later_and_holds_up_nobody(
 def test_what_a_server_says_of_itself_costs_a_mail_nothing(
     own_service: Service, somebody: dict[str, Any], server: SmtpServer, sending: Sending, command: str, answer: str
 ) -> None:
-    tell(somebody)
+    enqueue_notice(somebody)
     if command == "RCPT":
         server.rcpt_answers[somebody["email"]] = answer
     else:
@@ -481,7 +481,7 @@ def test_the_time_of_a_link_begins_when_its_mail_is_sent(
 def test_without_a_sender_no_mail_is_lost(
     own_service: Service, somebody: dict[str, Any], server: SmtpServer, sending: Sending, address: str
 ) -> None:
-    tell(somebody)
+    enqueue_notice(somebody)
     with sending(server, MG_EMAIL_FROM_ADDRESS=address):
         assert own_service.deliver()["unavailable"] == 1
     with sending(server):

@@ -251,9 +251,9 @@ def test_who_may_not_change_streams_delivers_and_says_it_once(
         for _ in range(3):
             publish(f"nats://a:b@127.0.0.1:{port}")
         assert len(events(f"nats://boss:b@127.0.0.1:{port}")) == 3
-    told = [line for line in log_output.getvalue().splitlines() if "stream is left as it is" in line]
-    assert len(told) == 1
-    assert "ermissions" in told[0], "with the reason"
+    lines = [line for line in log_output.getvalue().splitlines() if "stream is left as it is" in line]
+    assert len(lines) == 1
+    assert "ermissions" in lines[0], "with the reason"
 
 
 def test_a_stream_of_another_name_that_takes_the_subjects_is_enough(own_nats: NatsServer) -> None:

@@ -129,7 +129,7 @@ def test_the_rules_one_by_one_and_in_their_order(service: Service, row: int) -> 
     for body in (broken(change), broken(*(later[0] for later in VALIDATION[row:]))):
         answer = service.call("register_user", body)
         assert answer.status == 400
-        assert answer.told == {"message": message, "error": code}
+        assert answer.refusal == {"message": message, "error": code}
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_the_rules_one_by_one_and_in_their_order(service: Service, row: int) -> 
 )
 def test_our_own_rules(service: Service, change: dict[str, Any], code: str, message: str) -> None:
     answer = service.call("register_user", broken(change))
-    assert (answer.status, answer.told) == (400, {"message": message, "error": code})
+    assert (answer.status, answer.refusal) == (400, {"message": message, "error": code})
 
 
 def test_fields_at_their_limits(service: Service) -> None:
@@ -168,13 +168,13 @@ def test_fields_at_their_limits(service: Service) -> None:
 @pytest.mark.parametrize("status", [None, 0, True, "all", "deleted", "Enabled", "x", [], {}])
 def test_bad_statuses_come_before_the_rules(service: Service, status: Any) -> None:
     answer = service.call("register_user", {"status": status})
-    assert (answer.status, answer.told) == (400, {"message": "invalid status", "error": "invalid_status"})
+    assert (answer.status, answer.refusal) == (400, {"message": "invalid status", "error": "invalid_status"})
 
 
 @pytest.mark.parametrize("role", [None, 0, True, "all", "Admin", "x", [], {}])
 def test_bad_roles_come_before_the_rules(service: Service, role: Any) -> None:
     answer = service.call("register_user", {"role": role})
-    assert (answer.status, answer.told) == (400, {"message": "invalid client role", "error": "invalid_role"})
+    assert (answer.status, answer.refusal) == (400, {"message": "invalid client role", "error": "invalid_role"})
 
 
 @pytest.mark.parametrize("key", ["status", "role"])
@@ -191,10 +191,10 @@ def test_types_are_looked_at_also_of_what_is_ignored(service: Service, changes: 
 def test_email_and_username_are_taken_in_any_letter_case(service: Service, change: Any) -> None:
     user = service.register()
     answer = service.call("register_user", registration(email=change(user["email"])))
-    assert (answer.status, answer.told) == (409, {"message": "email id already registered", "error": "email_taken"})
+    assert (answer.status, answer.refusal) == (409, {"message": "email id already registered", "error": "email_taken"})
     name = change(user["credentials"]["username"])
     answer = service.call("register_user", registration(credentials={"username": name}))
-    assert (answer.status, answer.told) == (409, {"message": "username not available", "error": "username_taken"})
+    assert (answer.status, answer.refusal) == (409, {"message": "username not available", "error": "username_taken"})
 
 
 def test_a_conflict_leaves_nothing_behind(service: Service) -> None:
@@ -244,7 +244,7 @@ def test_what_only_administrators_give(service: Service, wish: dict[str, str]) -
     service.execute("UPDATE users SET verified_at = now() WHERE id = %s", other["id"])
     for token in (None, "undefined", service.log_in(other["email"])):
         answer = service.call("register_user", registration(**wish), token=token)
-        assert (answer.status, answer.told) == (403, refusal)
+        assert (answer.status, answer.refusal) == (403, refusal)
 
 
 def test_an_administrator_makes_another(service: Service) -> None:

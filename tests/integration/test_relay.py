@@ -18,7 +18,7 @@ from tests.service import Service
 from users.errors import Unavailable
 
 
-class Told:
+class Recorder:
     """A channel that delivers a row unless ``fails`` raises."""
 
     batch = 50
@@ -76,7 +76,7 @@ def test_an_error_that_was_not_foreseen_is_its_rows_and_holds_up_no_other_channe
     for user, name in (("a", "a1"), ("b", "poison"), ("b", "b2"), ("c", "c1")):
         put(emptied_service, user, name)
     put(emptied_service, "a", "mail", "mail")
-    broken, mails = Told(fails), Told()
+    broken, mails = Recorder(fails), Recorder()
     counts = deliver_due({"event": lambda: broken, "mail": lambda: mails}, more)
     assert counts == {"delivered": 2, "refused": 1, "parked": 0, "unavailable": 2}
     assert left(emptied_service) == [("poison", 1, "KeyError"), ("b2", 0, None), ("c1", 0, None)]
@@ -88,19 +88,19 @@ def test_an_error_that_was_not_foreseen_is_its_rows_and_holds_up_no_other_channe
 
 
 def test_a_channel_that_cannot_be_made_holds_up_no_other_one(emptied_service: Service) -> None:
-    def broken() -> Told:
+    def broken() -> Recorder:
         raise ImportError
 
     put(emptied_service, "a", "a1")
     put(emptied_service, "a", "mail", "mail")
-    assert deliver_due({"event": broken, "mail": Told}, more)["delivered"] == 1
+    assert deliver_due({"event": broken, "mail": Recorder}, more)["delivered"] == 1
     assert left(emptied_service) == [("a1", 0, None)]
 
 
 def test_what_comes_behind_another_relays_row_is_delivered_too(emptied_service: Service) -> None:
     """The other relay has claimed the account's first mail, and does not look for rows that this relay writes later."""
 
-    def first_mail_claimed() -> Told:
+    def first_mail_claimed() -> Recorder:
         emptied_service.execute("UPDATE users_outbox SET next_attempt_at = now() + interval '1 minute'")
         put(emptied_service, "a", "wish", "reset_request")
         return mails
@@ -111,8 +111,8 @@ def test_what_comes_behind_another_relays_row_is_delivered_too(emptied_service: 
 
     put(emptied_service, "a", "first", "mail")
     put(emptied_service, "b", "event")
-    mails, wishes = Told(), Told(first_mail_sent)
-    deliver_due({"event": Told, "mail": first_mail_claimed, "reset_request": lambda: wishes}, more)
+    mails, wishes = Recorder(), Recorder(first_mail_sent)
+    deliver_due({"event": Recorder, "mail": first_mail_claimed, "reset_request": lambda: wishes}, more)
     assert (wishes.rows, mails.rows) == (["wish"], ["second"])
 
 
@@ -142,9 +142,9 @@ def test_a_slow_channel_gives_up_its_turn_to_the_others(
         time.sleep(0.25)
         order.append(row.name)
 
-    channel = Told(slow)
+    channel = Recorder(slow)
     channel.group = 1
-    assert deliver_due({"event": lambda: channel, "mail": lambda: Told(lambda row: order.append(row.name))}, more)
+    assert deliver_due({"event": lambda: channel, "mail": lambda: Recorder(lambda row: order.append(row.name))}, more)
     assert order == ["slow0", "quick", "slow1", "slow2"]
 
 
@@ -156,7 +156,7 @@ def test_a_destination_that_is_away_costs_little(emptied_service: Service) -> No
 
     put_of_accounts(emptied_service, 25)
     before = {row["seq"]: row["xmin"] for row in emptied_service.execute("SELECT seq, xmin FROM users_outbox")}
-    assert deliver_due({"event": lambda: Told(away)}, more)["unavailable"] == 10
+    assert deliver_due({"event": lambda: Recorder(away)}, more)["unavailable"] == 10
     after = {row["seq"]: row["xmin"] for row in emptied_service.execute("SELECT seq, xmin FROM users_outbox")}
     assert len(before.items() - after.items()) == 10
 
@@ -164,7 +164,7 @@ def test_a_destination_that_is_away_costs_little(emptied_service: Service) -> No
 def test_batches_grow_as_they_are_taken(emptied_service: Service) -> None:
     sizes: list[int] = []
 
-    class Groups(Told):
+    class Groups(Recorder):
         group = 50
 
         def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
@@ -180,7 +180,7 @@ def test_a_row_that_may_be_what_ends_relays_goes_alone(emptied_service: Service)
     """The relay delivers it with the account's earlier rows only. Other rows wait for the next claim."""
     handed_over: list[list[str]] = []
 
-    class Groups(Told):
+    class Groups(Recorder):
         def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
             handed_over.append([row.name for row in rows])
             return super().deliver(rows)
@@ -200,7 +200,7 @@ def test_a_row_that_was_refused_many_times_goes_with_the_others(emptied_service:
     for user in "ab":
         put(emptied_service, user, user)
     emptied_service.execute("UPDATE users_outbox SET attempts = %s, last_error = 'no'", relay._SUSPECT_ATTEMPTS + 1)
-    channel = Told()
+    channel = Recorder()
     assert deliver_due({"event": lambda: channel}, iter((True, True, False)).__next__)["delivered"] == 2
 
 

@@ -197,6 +197,6 @@ def test_the_event(service: Service) -> None:
 def test_the_event_of_an_administrator(service: Service) -> None:
     ada, boss = person(service), administrator(service)
     update(service, boss, ada.id, {})
-    told = event(service, ada.id, "user.update")
-    assert (told["super_admin"], told["updated_by"], told["metadata"]) == (True, boss.id, {})
-    assert "tags" not in told
+    payload = event(service, ada.id, "user.update")
+    assert (payload["super_admin"], payload["updated_by"], payload["metadata"]) == (True, boss.id, {})
+    assert "tags" not in payload

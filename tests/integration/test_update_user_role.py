@@ -60,8 +60,8 @@ def test_demotion(service: Service) -> None:
 def test_the_event(service: Service) -> None:
     ada, boss = person(service, tags=["x"]), administrator(service)
     user = update(service, boss, ada.id, "admin").json
-    told = event(service, ada.id, "user.update_role")
-    assert told == {
+    payload = event(service, ada.id, "user.update_role")
+    assert payload == {
         "id": ada.id,
         "token_type": "access token",
         "super_admin": True,

@@ -90,8 +90,8 @@ def test_the_python_program(open_system: System, environment: dict[str, str], tm
 def test_the_typescript_program(open_system: System, environment: dict[str, str], tmp_path: Path) -> None:
     typescript_project(tmp_path)
     source = program("example.mts", open_system, environment["MG_AUTH_JWKS_URL"], EXPIRES_TYPESCRIPT)
-    said = compiled(tmp_path, {"example.mts": source})
-    assert (said.returncode, said.stdout) == (0, "")
+    compiler = compiled(tmp_path, {"example.mts": source})
+    assert (compiler.returncode, compiler.stdout) == (0, "")
     done = node("example.mjs", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     as_json = re.sub(r"\{.*\}", lambda found: json.dumps(literal_eval(found[0]), separators=(",", ":")), SHOWN[0])

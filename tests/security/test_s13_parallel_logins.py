@@ -92,7 +92,7 @@ def test_s13_a_right_guess_among_many_at_once_is_not_told(service: Service, monk
 
 @pytest.mark.parametrize("began", [True, False], ids=["counted before", "first of all"])
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "refusal"),
     [
         ("typed_pair", (429, "too_many_requests")),
         ("typed", (429, "too_many_requests")),
@@ -100,7 +100,9 @@ def test_s13_a_right_guess_among_many_at_once_is_not_told(service: Service, monk
         ("identity", (401, "invalid_credentials")),
     ],
 )
-def test_s13_a_right_guess_takes_its_turn(service: Service, kind: str, told: tuple[int, str], *, began: bool) -> None:
+def test_s13_a_right_guess_takes_its_turn(
+    service: Service, kind: str, refusal: tuple[int, str], *, began: bool
+) -> None:
     """Earlier wrong guesses of this moment count before the right one, although their count is not committed yet."""
     ada, source = person(service), str(uuid.uuid4())
     if began:
@@ -123,4 +125,4 @@ def test_s13_a_right_guess_takes_its_turn(service: Service, kind: str, told: tup
         answer = thread.submit(log_in, service, ada.email, ada.secret, address=source)
         eventually(lambda: answer.done() or service.execute(waiting))
         other.commit()
-        assert answer.result().error == told
+        assert answer.result().error == refusal

@@ -90,8 +90,8 @@ def test_s30_old_tokens_end_and_a_login_in_the_same_second_lives(service: Servic
 def test_s30_auth_forgets_the_refresh_tokens_that_there_were(service: Service, change: Change) -> None:
     who = administrator(service) if change is demote else person(service)
     change(service, who, administrator(service))
-    told = [token for each in records(service, who.id, "revocation") for token in each["payload"]["token_ids"]]
-    assert claims(who.refresh_token)["jti"] in told
+    revoked = [token for each in records(service, who.id, "revocation") for token in each["payload"]["token_ids"]]
+    assert claims(who.refresh_token)["jti"] in revoked
     deliver("revocation")
     service.execute("UPDATE users SET tokens_valid_from = NULL WHERE id = %s", who.id)
     assert refresh(service, who.refresh_token).error == (401, "unauthenticated")

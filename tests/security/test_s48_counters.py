@@ -19,7 +19,7 @@ def address() -> str:
     return str(uuid.uuid4())
 
 
-def told(answer: Answer) -> tuple[object, ...]:
+def visible(answer: Answer) -> tuple[object, ...]:
     """Return all that a client sees, without the elapsed seconds."""
     waits = answer.headers.get("Retry-After", "")
     headers = {name: value for name, value in answer.headers.items() if name != "Retry-After"}
@@ -27,7 +27,7 @@ def told(answer: Answer) -> tuple[object, ...]:
 
 
 def probe(service: Service, names: list[str], source: Callable[[], str]) -> list[tuple[object, ...]]:
-    return [told(log_in(service, name, "wrong password", address=source(), headers=SAME)) for name in names]
+    return [visible(log_in(service, name, "wrong password", address=source(), headers=SAME)) for name in names]
 
 
 def pairs(service: Service) -> dict[str, tuple[str, str]]:

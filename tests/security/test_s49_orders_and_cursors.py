@@ -104,7 +104,7 @@ def test_s49_a_cursor_of_search_tells_nothing_and_is_walked_to_the_end(
             break
         cursor = page["next_cursor"]
         lengths.add(len(cursor))
-        assert_tells_nothing(service, cursor, found)
+        assert_reveals_nothing(service, cursor, found)
     assert sorted(visited) == sorted(each.id for each in found)
     assert len(lengths) == 1, "not even the length of the value is visible"
 
@@ -113,10 +113,10 @@ def test_s49_a_cursor_of_search_tells_nothing_and_is_walked_to_the_end(
 def test_s49_a_cursor_of_a_list_tells_nothing(service: Service, found: list[Person], mark: str, order: str) -> None:
     boss = administrator(service)
     answer = service.call("list_users", token=boss.token, query=f"username={mark}&order={order}&limit=1")
-    assert_tells_nothing(service, answer.json["next_cursor"], found)
+    assert_reveals_nothing(service, answer.json["next_cursor"], found)
 
 
-def assert_tells_nothing(service: Service, cursor: str, people: list[Person]) -> None:
+def assert_reveals_nothing(service: Service, cursor: str, people: list[Person]) -> None:
     """Check that neither the cursor nor its bytes contain a value of any row."""
     raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     for each in people:

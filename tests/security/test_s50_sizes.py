@@ -89,7 +89,7 @@ def stored(service: Service) -> dict[str, dict[str, Any]]:
     return {each["id"]: each for each in rows}
 
 
-def assert_shown_or_said(user: dict[str, Any], row: dict[str, Any], large: list[str]) -> None:
+def assert_shown_or_left_out(user: dict[str, Any], row: dict[str, Any], large: list[str]) -> None:
     """Check that the answer contains a row's large values, or lists them as left out."""
     if "left_out" in user:
         assert user["left_out"] == large
@@ -156,7 +156,7 @@ def test_s50_every_page_answers_and_no_client_misses_anybody(filled: tuple[Servi
             users = list(walk(page, limit))
             assert sorted(user["id"] for user in users) == sorted(everybody), walk
             for user in users:
-                assert_shown_or_said(user, everybody[user["id"]], large)
+                assert_shown_or_left_out(user, everybody[user["id"]], large)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -367,11 +367,11 @@ def test_s50_the_largest_event_is_told_whole(emptied_service: Service, own_nats:
         assert emptied_service.call("view_profile", token=ada.token).status == 200
         counts = emptied_service.deliver()
     assert (counts["refused"], counts["parked"], counts["unavailable"]) == (0, 0, 0)
-    told = [event.payload for event in events(own_nats.url)]
-    assert len(told) == 7
-    assert all("left_out" not in payload for payload in told)
-    assert sum(payload.get("metadata") == largest(kind)["metadata"] for payload in told) == 4
-    assert all(len(json.dumps(payload, ensure_ascii=False).encode()) < 256 * 1024 for payload in told)
+    payloads = [event.payload for event in events(own_nats.url)]
+    assert len(payloads) == 7
+    assert all("left_out" not in payload for payload in payloads)
+    assert sum(payload.get("metadata") == largest(kind)["metadata"] for payload in payloads) == 4
+    assert all(len(json.dumps(payload, ensure_ascii=False).encode()) < 256 * 1024 for payload in payloads)
 
 
 def grow(service: Service, who: Person) -> None:
@@ -393,13 +393,13 @@ def test_s50_an_event_that_is_too_large_is_told_without_the_large_part(
         counts = emptied_service.deliver()
     assert (counts["refused"], counts["parked"], counts["unavailable"]) == (0, 0, 0)
     assert records(emptied_service, ada.id, "event") == []
-    told = {event.payload["operation"]: event.payload for event in events(own_nats.url)}
-    assert told["user.update"]["left_out"] == ["metadata"]
-    assert told["user.update"]["tags"] == ["t"] * 9
-    assert told["user.update"]["last_name"] == "King"
-    assert "metadata" not in told["user.update"]
-    assert told["user.update_profile_picture"]["left_out"] == ["profile_picture"]
-    assert "left_out" not in told["user.update_username"], "small values behind the large ones are in the event"
+    payloads = {event.payload["operation"]: event.payload for event in events(own_nats.url)}
+    assert payloads["user.update"]["left_out"] == ["metadata"]
+    assert payloads["user.update"]["tags"] == ["t"] * 9
+    assert payloads["user.update"]["last_name"] == "King"
+    assert "metadata" not in payloads["user.update"]
+    assert payloads["user.update_profile_picture"]["left_out"] == ["profile_picture"]
+    assert "left_out" not in payloads["user.update_username"], "small values behind the large ones are in the event"
 
 
 def test_s50_a_stream_that_takes_less_is_told_less(

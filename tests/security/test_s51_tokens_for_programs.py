@@ -119,13 +119,13 @@ def test_s51_what_its_owner_may_not_do_is_answered_as_to_its_owner(service: Serv
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("told", [0, 1, 2, 5])
-def test_s51_auths_word_alone_makes_no_login_of_it(service: Service, kind: str, told: int) -> None:
+@pytest.mark.parametrize("sent_type", [0, 1, 2, 5])
+def test_s51_auths_word_alone_makes_no_login_of_it(service: Service, kind: str, sent_type: int) -> None:
     """An access token has kind 0, and an Auth that omits the field leads to 0 as well."""
     variables = {"MG_AUTH_KEYS_ALGORITHM": "HS256", "MG_AUTH_SECRET_KEY": "k" * 64}
     owner = person(service)
     token = token_of_kind(Service({}, "", service.auth_environment | variables), owner.id, kind)
-    answer = auth_pb2.AuthNRes(user_id=owner.id, token_type=told)
+    answer = auth_pb2.AuthNRes(user_id=owner.id, token_type=sent_type)
     method: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
         lambda _request, _context: answer, response_serializer=auth_pb2.AuthNRes.SerializeToString
     )

@@ -50,8 +50,8 @@ def test_s52_a_handler_that_forgets_its_caller(service: Service, options: list[s
     environment = {**os.environ, **service.environment, "PYTHONPATH": os.pathsep.join(layers)}
     command = [sys.executable, *options, "-c", PROGRAM, token]
     done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
-    told = [line.removeprefix("ANSWER ") for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
-    forgetful, swallowing, profile = (json.loads(line) for line in told)
+    answers = [line.removeprefix("ANSWER ") for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
+    forgetful, swallowing, profile = (json.loads(line) for line in answers)
     for status, body in (forgetful, swallowing):
         assert (status, json.loads(body)["error"]) == (500, "internal")
         assert "canary" not in body

@@ -115,8 +115,8 @@ def test_s53_a_notice_that_belongs_to_no_change(service: Service, case: str) -> 
     email = fresh() if case == "another address" else ada.email
     user_id = str(uuid.uuid4()) if case == "nobody" else ada.id
     record(user_id, [notice_mail("password_changed", email, at=datetime.now(UTC))])
-    told = [each for each in mails(service, user_id) if each[0] == "password_changed"]
-    assert told == ([("password_changed", email)] if case == "verified" else [])
+    sent = [each for each in mails(service, user_id) if each[0] == "password_changed"]
+    assert sent == ([("password_changed", email)] if case == "verified" else [])
 
 
 # ------------------------------------------------------------------------------------------------ five changes a day

@@ -61,8 +61,8 @@ def test_s55_exactly_those_that_registered_themselves_and_were_never_verified(ow
     assert count_due() == {"deleted": 0, "disabled": 0, "unverified": 2, "begun": 0}
     swept(swept=2)
     assert there(service) == stay
-    told = service.execute("SELECT user_id, payload->>'id' AS id FROM users_outbox WHERE name = 'user.purge'")
-    assert {each["id"] for each in told} == {each["user_id"] for each in told} == gone
+    removals = service.execute("SELECT user_id, payload->>'id' AS id FROM users_outbox WHERE name = 'user.purge'")
+    assert {each["id"] for each in removals} == {each["user_id"] for each in removals} == gone
     swept()
 
 

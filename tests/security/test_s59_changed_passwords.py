@@ -151,8 +151,8 @@ def test_s59_its_event_is_that_of_a_change(service: Service) -> None:
     expire(service, ada.id)
     with service.configured(**MAX_AGE):
         assert log_in_anew(service, ada.email, NEW_PASSWORD).status == 201
-    told = event(service, ada.id, "user.update_secret")
-    assert (told["id"], told["updated_by"], told["token_type"], told["super_admin"]) == (
+    payload = event(service, ada.id, "user.update_secret")
+    assert (payload["id"], payload["updated_by"], payload["token_type"], payload["super_admin"]) == (
         *(ada.id, ada.id),
         *("access token", False),
     )

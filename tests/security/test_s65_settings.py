@@ -72,12 +72,12 @@ def named(text: str) -> list[str]:
     return re.findall(r"^(?:Error: )?(MG_\w+)[:=]", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("name", "value", "told"), WRONG, ids=[f"{name}={value[:12]!r}" for name, value, _ in WRONG])
-def test_s65_a_wrong_value_is_named_with_what_it_may_be(name: str, value: str, told: str) -> None:
+@pytest.mark.parametrize(("name", "value", "reason"), WRONG, ids=[f"{name}={value[:12]!r}" for name, value, _ in WRONG])
+def test_s65_a_wrong_value_is_named_with_what_it_may_be(name: str, value: str, reason: str) -> None:
     with pytest.raises(SettingsError) as raised:
         Settings.from_environment({name: value})
     assert str(raised.value).startswith(f"{name}: ")
-    assert told in str(raised.value)
+    assert reason in str(raised.value)
     assert value not in str(raised.value).removeprefix(name)
 
 

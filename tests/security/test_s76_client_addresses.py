@@ -20,9 +20,9 @@ TRUSTED = Proxies(read_networks("127.0.0.1, 10.0.0.0/8 ,::1,2001:db8:1::/48"))
 FORWARDED = Proxies(read_networks("127.0.0.1"), "forwarded")
 
 
-def client(*told: str, peer: str = "127.0.0.1", name: str = HEADERS[0], proxies: Proxies = TRUSTED) -> str:
+def client(*sent: str, peer: str = "127.0.0.1", name: str = HEADERS[0], proxies: Proxies = TRUSTED) -> str:
     """Return the client of a request in which each of ``sent`` is a separate header."""
-    return proxies.client_of(peer, [("host", "a"), *((name, value) for value in told)])
+    return proxies.client_of(peer, [("host", "a"), *((name, value) for value in sent)])
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.9", "127.0.0.2", "2001:db8:2::1", "11.0.0.1", "somewhere"])
@@ -36,7 +36,7 @@ def test_s76_without_the_setting_nobody_is_trusted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "found"),
+    ("sent", "found"),
     [
         (["198.51.100.1"], "198.51.100.1"),
         (["203.0.113.5, 198.51.100.1"], "198.51.100.1"),  # the client sent the first address
@@ -56,8 +56,8 @@ def test_s76_without_the_setting_nobody_is_trusted() -> None:
         (["198.51.100.1," + "10.0.0.7," * 30 + "10.0.0.8"], "10.0.0.7"),  # more entries than are read
     ],
 )
-def test_s76_the_last_address_that_is_no_proxy_of_ours(told: list[str], found: str) -> None:
-    assert client(*told) == found
+def test_s76_the_last_address_that_is_no_proxy_of_ours(sent: list[str], found: str) -> None:
+    assert client(*sent) == found
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_s76_what_is_no_address_is_not_followed(wrong: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "found"),
+    ("sent", "found"),
     [
         (["for=198.51.100.1"], "198.51.100.1"),
         (['For="198.51.100.1:80";Proto=https;by=10.0.0.7'], "198.51.100.1"),
@@ -92,8 +92,8 @@ def test_s76_what_is_no_address_is_not_followed(wrong: str) -> None:
         ([""], "127.0.0.1"),
     ],
 )
-def test_s76_forwarded(told: list[str], found: str) -> None:
-    assert client(*told, name="forwarded", proxies=FORWARDED) == found
+def test_s76_forwarded(sent: list[str], found: str) -> None:
+    assert client(*sent, name="forwarded", proxies=FORWARDED) == found
 
 
 def test_s76_only_the_header_that_is_set_counts() -> None:
@@ -146,10 +146,10 @@ def nginx(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield started
 
 
-def registrations(client: httpx.Client, url: str, *told: str) -> list[int]:
+def registrations(client: httpx.Client, url: str, *sent: str) -> list[int]:
     """Register once for each value, which the client sends as X-Forwarded-For. Return the statuses."""
     found = []
-    for claimed in told:
+    for claimed in sent:
         answer = client.post(
             f"{url}/users", json=registration(), headers={"X-Forwarded-For": claimed} if claimed else {}
         )
@@ -180,8 +180,8 @@ def test_s76_the_shipped_configuration_serves(nginx: Nginx) -> None:
 @pytest.mark.long
 def test_s76_past_the_proxy_the_header_counts_only_from_its_address(gateway: Gateway) -> None:
     url = f"http://127.0.0.1:{gateway.http_port}"
-    told = ["198.51.100.1", "198.51.100.2", "198.51.100.3", "2001:db8::1"]
+    sent = ["198.51.100.1", "198.51.100.2", "198.51.100.3", "2001:db8::1"]
     with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.21"), timeout=30) as client:
-        assert registrations(client, url, *told) == [201, 201, 429, 429]
+        assert registrations(client, url, *sent) == [201, 201, 429, 429]
     with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.1"), timeout=30) as client:
-        assert registrations(client, url, *told) == [201] * 4
+        assert registrations(client, url, *sent) == [201] * 4

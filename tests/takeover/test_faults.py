@@ -55,9 +55,9 @@ def test_a_wrong_password_and_a_closed_port(shared_service: Service) -> None:
             "MG_USERS_ADMIN_PASSWORD": "an operator chose this",
         }
         with shared_service.configured(**variables):
-            with refused(r"MG_USERS_DB_\*.*password authentication failed") as told:
+            with refused(r"MG_USERS_DB_\*.*password authentication failed") as raised:
                 bootstrap()
-            assert "wrong" not in str(told.value)
+            assert "wrong" not in str(raised.value)
         with shared_service.configured(**variables | {"MG_USERS_DB_PASS": "right"}):
             assert bootstrap()["administrator"] == "made the administrator"
     with shared_service.configured(**variables), refused(r"MG_USERS_DB_\*.*refused"):

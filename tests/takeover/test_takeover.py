@@ -337,14 +337,14 @@ def test_an_upstream_that_is_too_old(empty: Service) -> None:
 
 
 def test_somebody_elses_database(empty: Service) -> None:
-    for made, told in {
+    for made, message in {
         "TABLE users (id SERIAL PRIMARY KEY, login TEXT)": "not Magistrala's.*MG_USERS_DB_NAME",
         "VIEW users AS SELECT 1 AS one": "not Magistrala's",
         "TABLE gorp_migrations (id text PRIMARY KEY, applied_at timestamptz)": "no table users",
     }.items():
         empty.execute(f"CREATE {made}")
         before = catalog(empty)
-        with refused(told):
+        with refused(message):
             bootstrap()
         assert catalog(empty) == before, "nothing was changed"
         empty.execute(f"DROP {' '.join(made.split()[:2])}")

@@ -43,8 +43,8 @@ def test_an_alarm_does_not_ring_because_the_stack_is_new(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_silence_is_told_by_the_loss_of_data(name: str) -> None:
-    told = alarm(name).get("InsufficientDataActions", [])
-    assert told == ([{"Ref": "AlarmTopic"}] if alarm(name)["TreatMissingData"] == "missing" else [])
+    actions = alarm(name).get("InsufficientDataActions", [])
+    assert actions == ([{"Ref": "AlarmTopic"}] if alarm(name)["TreatMissingData"] == "missing" else [])
 
 
 def test_a_delivery_that_does_not_run_is_told() -> None:
@@ -102,10 +102,10 @@ def test_429_are_counted_where_api_gateways_own_are_seen() -> None:
     (stage,) = resources("AWS::ApiGatewayV2::Stage").values()
     assert '"status":"$context.status"' in stage["Properties"]["AccessLogSettings"]["Format"]
     assert counter["FilterPattern"] == '{ $.status = "429" }'
-    (told,) = counter["MetricTransformations"]
+    (counted,) = counter["MetricTransformations"]
     (refused, _) = watched("TooManyRequestsAlarm")
-    assert (refused["Namespace"], refused["MetricName"]) == (told["MetricNamespace"], told["MetricName"])
-    assert "AWS::StackName" in dumped(told["MetricNamespace"])
+    assert (refused["Namespace"], refused["MetricName"]) == (counted["MetricNamespace"], counted["MetricName"])
+    assert "AWS::StackName" in dumped(counted["MetricNamespace"])
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,7 @@ def test_sam_deploy_asks_nothing(tmp_path: Path) -> None:
         )  # fmt: skip
     finally:
         server.stop()
-    told = json.loads(sam.stdout.partition("Parameter overrides          : ")[2].partition("\n")[0])
-    assert told == tomllib.loads(config)["prod"]["deploy"]["parameters"]["parameter_overrides"]
+    overrides = json.loads(sam.stdout.partition("Parameter overrides          : ")[2].partition("\n")[0])
+    assert overrides == tomllib.loads(config)["prod"]["deploy"]["parameters"]["parameter_overrides"]
     assert "Initiating deployment" in sam.stdout
     assert not re.search(r"\[[yYnN]/[yYnN]\]|\]: ", sam.stdout + sam.stderr)

@@ -59,7 +59,7 @@ BUDGETS = {
 }
 
 
-def told(operation: str, expressions: str) -> list[str]:
+def printed(operation: str, expressions: str) -> list[str]:
     """Import the function in a new process as Lambda does, and print expressions there. Return the printed words."""
     folder = ROOT / "functions" / operation
     path = [folder, *(ROOT / "layers" / layer / "python" for layer in ("common", "background"))]
@@ -73,7 +73,7 @@ def told(operation: str, expressions: str) -> list[str]:
 
 def loaded(operation: str) -> set[str]:
     """Return the heavy modules that are loaded after the function's import."""
-    return set(told(operation, f"*{set(HEAVY)!r} & sys.modules.keys()"))
+    return set(printed(operation, f"*{set(HEAVY)!r} & sys.modules.keys()"))
 
 
 def test_a_budget_is_of_a_function_and_not_the_ordinary_one() -> None:
@@ -93,7 +93,7 @@ def test_a_function_loads_no_more_than_its_budget(operation: str) -> None:
 @pytest.mark.parametrize("operation", ["view_profile", "deliver_outbox"])
 def test_garbage_is_looked_for_once_all_is_imported(operation: str) -> None:
     """Collection starts after the imports (users/__init__.py), and skips the imported objects."""
-    assert told(operation, "gc.isenabled(), gc.get_freeze_count() > 10_000") == ["True", "True"]
+    assert printed(operation, "gc.isenabled(), gc.get_freeze_count() > 10_000") == ["True", "True"]
 
 
 def test_the_watch_sees_what_is_loaded() -> None:

@@ -201,12 +201,12 @@ def test_every_import_of_the_code_succeeds(python313: Callable[..., str]) -> Non
 
 
 def test_psycopg_need_not_look_for_its_version(python313: Callable[..., str], layers: Path) -> None:
-    told = python313(
+    output = python313(
         "import sys, psycopg, psycopg_binary\n"
         "print('importlib.metadata' in sys.modules, psycopg.__version__, psycopg_binary.__version__)\n"
         "from importlib.metadata import version; print(version('psycopg'), version('psycopg-binary'))"
     )
-    (searched, *written), found = (line.split() for line in told.splitlines())
+    (searched, *written), found = (line.split() for line in output.splitlines())
     assert searched == "False"
     assert written == found
 

@@ -381,13 +381,13 @@ def test_every_role_of_lambda_is_used() -> None:
 def test_a_function_is_watched(operation: str) -> None:
     alarm = template()["Resources"]["FailuresAlarm"]["Properties"]
     expression, *others = map(intrinsics().choose, alarm["Metrics"])
-    told = {each["Id"]: each["MetricStat"]["Metric"] for each in others}
+    metrics = {each["Id"]: each["MetricStat"]["Metric"] for each in others}
     assert expression["Expression"] == "SUM(METRICS())"
     if operation in INTERNAL:  # a failure raises
         dimension = {"Name": "FunctionName", "Value": {"Ref": f"{operation}Function"}}
         of_the_function = [
             (metric["Namespace"], metric["MetricName"])
-            for metric in told.values()
+            for metric in metrics.values()
             if dimension in metric.get("Dimensions", [])
         ]
         assert of_the_function == [("AWS/Lambda", "Errors")]
@@ -396,7 +396,7 @@ def test_a_function_is_watched(operation: str) -> None:
         assert counter["LogGroupName"] == {"Ref": "AccessLogGroup"}
         assert counter["FilterPattern"] == '{ $.status = "500" }'
         (counted,) = counter["MetricTransformations"]
-        watched = told["answered"]
+        watched = metrics["answered"]
         assert (watched["Namespace"], watched["MetricName"]) == (counted["MetricNamespace"], counted["MetricName"])
         assert "AWS::StackName" in dumped(watched["Namespace"])
     assert all(each["MetricStat"]["Period"] == 60 and each["MetricStat"]["Stat"] == "Sum" for each in others)
@@ -594,8 +594,8 @@ def test_bootstrap_alone_may_read_the_owners_password(operation: str, given: dic
     documents += [template()["Resources"][name]["Properties"]["PolicyDocument"] for name in attached]
     readable = dumped(_chosen(documents, known)).replace('"Database", "MasterUserSecret', '"Database.MasterUserSecret')
     assert any(secret in readable for secret in OWNERS_SECRETS) == (operation == "Bootstrap")
-    told = dumped(_chosen(variables(operation), known))
-    assert any(secret in told for secret in OWNERS_SECRETS) == (operation == "Bootstrap")
+    text = dumped(_chosen(variables(operation), known))
+    assert any(secret in text for secret in OWNERS_SECRETS) == (operation == "Bootstrap")
 
 
 @pytest.mark.parametrize(
@@ -949,9 +949,9 @@ def test_mails_are_not_tracked() -> None:
 def test_ses_tells_of_our_mails_and_of_no_others(given: dict[str, str]) -> None:
     known = intrinsics(**given)
     ours = known.resolve(variables("DeliverOutbox"))["MG_USERS_SES_CONFIGURATION_SET"]
-    (told,) = resources("AWS::SES::ConfigurationSetEventDestination").values()
-    assert known.resolve(told["Properties"])["ConfigurationSetName"] == ours
-    assert told["Properties"]["EventDestination"]["MatchingEventTypes"] == ["BOUNCE", "COMPLAINT"]
+    (destination,) = resources("AWS::SES::ConfigurationSetEventDestination").values()
+    assert known.resolve(destination["Properties"])["ConfigurationSetName"] == ours
+    assert destination["Properties"]["EventDestination"]["MatchingEventTypes"] == ["BOUNCE", "COMPLAINT"]
     rule = template()["Resources"]["RecordMailFeedbackFunctionFeedback"]["Properties"]
     pattern = known.resolve(rule["EventPattern"])
     assert pattern == {

@@ -20,7 +20,7 @@ from users.telemetry.metrics import age, count
 EVENT = {"headers": {"x-request-id": "my-id"}, "routeKey": "GET /users/{id}", "pathParameters": {"id": "somebody"}}
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def metric_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """Return the line of metrics. There must be exactly one."""
     (line,) = (line for line in capsys.readouterr().out.splitlines() if '"_aws"' in line)
     parsed: dict[str, Any] = json.loads(line)
@@ -61,7 +61,7 @@ def test_an_operation(
     capsys: pytest.CaptureFixture[str], reply: Reply | Exception, status: int, errors: dict[str, list[float]]
 ) -> None:
     assert answering(reply)(EVENT, lambda_context())["statusCode"] == status
-    line = told(capsys)
+    line = metric_line(capsys)
     assert (line["operation"], line["service"], line["request_id"]) == ("view_user", "users", "my-id")
     measured = values(line)
     assert 0 < measured.pop("Latency Milliseconds")[0] < 1000
@@ -71,9 +71,9 @@ def test_an_operation(
 def test_nothing_is_left_for_the_next_line(capsys: pytest.CaptureFixture[str]) -> None:
     count("LoginsFailed")  # of an earlier invocation that wrote no line
     answering(TooManyRequests(3))(EVENT, lambda_context())
-    assert "LoginsFailed Count" not in values(told(capsys))
+    assert "LoginsFailed Count" not in values(metric_line(capsys))
     answering(Reply(200))(EVENT, lambda_context())
-    assert values(told(capsys)).keys() == {"Requests Count", "Latency Milliseconds"}
+    assert values(metric_line(capsys)).keys() == {"Requests Count", "Latency Milliseconds"}
 
 
 def test_an_internal_function(capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +87,7 @@ def test_an_internal_function(capsys: pytest.CaptureFixture[str]) -> None:
 
     context = lambda_context()
     assert handler({}, context) == 7
-    line = told(capsys)
+    line = metric_line(capsys)
     assert (line["operation"], line["request_id"]) == ("deliver_outbox", context.aws_request_id)
     measured = values(line)
     del measured["Latency Milliseconds"]
@@ -106,7 +106,7 @@ def test_an_internal_function_that_fails(capsys: pytest.CaptureFixture[str]) -> 
 
     with pytest.raises(Unavailable):
         handler({}, lambda_context())
-    assert values(told(capsys))["ServerErrors Count"] == [1.0]
+    assert values(metric_line(capsys))["ServerErrors Count"] == [1.0]
 
 
 def test_what_nobody_foresaw_reaches_lambda_without_its_text(log_output: io.StringIO) -> None:
@@ -117,9 +117,9 @@ def test_what_nobody_foresaw_reaches_lambda_without_its_text(log_output: io.Stri
     secret = uuid.uuid4().hex
     with pytest.raises(Failed) as raised:
         handler({"error": LookupError(secret)}, lambda_context())
-    told = "".join(traceback.format_exception(raised.value)) + log_output.getvalue()
-    assert "LookupError" in told
-    assert secret not in told
+    output = "".join(traceback.format_exception(raised.value)) + log_output.getvalue()
+    assert "LookupError" in output
+    assert secret not in output
     for foreseen in (ArithmeticError("a"), SettingsError("b"), Conflict("email_taken", "c")):
         with pytest.raises(type(foreseen)):
             handler({"error": foreseen}, lambda_context())
