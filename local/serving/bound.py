@@ -25,7 +25,7 @@ def launcher(death_signal: signal.Signals, account: str = "-") -> list[str]:
 
 
 def bind_to_parent(death_signal: int, parent: int) -> None:
-    """Ask for `death_signal` when the thread of `parent` that started this process ends; exit if it has ended."""
+    """Request `death_signal` for the end of the `parent` thread that started this process. Exit if it has ended."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")

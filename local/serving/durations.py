@@ -1,4 +1,4 @@
-"""Durations as Go writes them. `users.settings.go_duration` reads the same texts; one test compares both."""
+"""Durations in Go's form. `users.settings.go_duration` reads the same texts, and one test compares both."""
 
 import re
 from datetime import timedelta

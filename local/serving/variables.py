@@ -69,8 +69,12 @@ class Variables:
         return self.parsed(name, parse, default)
 
     def port(self, name: str, default: int) -> int:
-        """Return a port number; 0 stands for a free port."""
-        return self.whole(name, default, most=_LAST_PORT)
+        """Return a port number. 0 stands for a free port."""
+        text = self.text(name, str(default))
+        if re.fullmatch("[0-9]{1,5}", text) and int(text) <= _LAST_PORT:
+            return int(text)
+        self.problems.append(f"{name}={text} is not a port number (0 to {_LAST_PORT})")
+        return default
 
     def duration(self, name: str, default: str, bounds: tuple[str, str] | None = None) -> timedelta:
         """Return a Go duration, within `bounds` if there are any."""
