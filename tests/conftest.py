@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from local.parts.auth import AuthServer
 from local.parts.mail import MailServer
 from local.parts.nats import NatsServer
 from local.parts.postgres import PostgresServer, temporary_postgres
+from tests.bootstrapping import empty_service
 from tests.parallel import Environments
 from tests.service import Service, forget, hang_up
 from tests.system import System, running_system
@@ -183,6 +185,21 @@ def own_service(
 @pytest.fixture(scope="session")
 def emptied_database(postgres: PostgresServer, template_database: str) -> str:
     return postgres.create_database("emptied", template=template_database)
+
+
+@pytest.fixture
+def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
+    """Yield a service on a new database without tables, as before the first bootstrap."""
+    with empty_service(postgres, shared_service) as service:
+        yield service
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Yield a folder for `make run` that PostgreSQL's user can enter."""
+    with tempfile.TemporaryDirectory(prefix="mg-test-", dir="/tmp") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """The alarms in docs/operations.md are the stack's alarms, and the SQL on that page works."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from local.parts.mail import MailServer
-from local.parts.postgres import PostgresServer
-from tests.bootstrapping import bootstrap, catalog, empty_service
+from tests.bootstrapping import bootstrap, catalog
 from tests.people import NEW_PASSWORD, logged_in, mail_token, person
 from tests.service import Service
 from tests.takeover import upstream
@@ -17,12 +15,6 @@ from users.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 LOCAL_ALONE = {"MG_USERS_HTTP_SERVER_CERT", "MG_USERS_HTTP_SERVER_KEY"}
-
-
-@pytest.fixture
-def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    with empty_service(postgres, shared_service) as service:
-        yield service
 
 
 def sql(name: str) -> list[str]:

@@ -4,9 +4,7 @@ import concurrent.futures
 import contextlib
 import os
 import signal
-import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -17,14 +15,6 @@ from tests.local.test_supervisor import running
 from tests.service import registration
 
 pytestmark = pytest.mark.long
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Yield a folder that PostgreSQL's user can enter."""
-    with tempfile.TemporaryDirectory(prefix="mg-kill-", dir="/tmp") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder)
 
 
 def test_what_was_answered_201_is_there_afterwards(place: Path) -> None:

@@ -5,7 +5,6 @@ import contextlib
 import os
 import re
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -66,14 +65,6 @@ class Load:
         """Wait for the answers to a client that began after ``moment``. Return the seconds from then on."""
         eventually(lambda: any(began > moment for began, _ in self.answered), 60)
         return min(end for began, end in self.answered if began > moment) - moment
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Yield a folder that PostgreSQL's user can enter."""
-    with tempfile.TemporaryDirectory(prefix="mg-parts-", dir="/tmp") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder)
 
 
 @contextlib.contextmanager

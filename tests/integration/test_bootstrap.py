@@ -6,23 +6,16 @@ See also tests/takeover.
 import io
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 import pytest
 
-from local.parts.postgres import PostgresServer
-from tests.bootstrapping import ADMINISTRATOR, bootstrap, catalog, empty_service, refused, start_bootstrap
+from tests.bootstrapping import ADMINISTRATOR, bootstrap, catalog, refused, start_bootstrap
 from tests.http_server import http_server
 from tests.service import Service, eventually
-
-
-@pytest.fixture
-def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    with empty_service(postgres, shared_service) as service:
-        yield service
 
 
 def untouched(service: Service) -> bool:

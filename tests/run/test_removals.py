@@ -1,8 +1,6 @@
 """`make run` removes due accounts by itself, every MG_USERS_DELETE_INTERVAL."""
 
 import re
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,14 +12,6 @@ from tests.local.test_supervisor import running
 from tests.service import PASSWORD, registration
 
 pytestmark = pytest.mark.long
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Yield a folder that PostgreSQL's user can enter."""
-    with tempfile.TemporaryDirectory(prefix="mg-removals-", dir="/tmp") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder)
 
 
 def subjects(mail_page: str, address: str) -> list[str]:

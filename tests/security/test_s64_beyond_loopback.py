@@ -2,7 +2,6 @@
 
 import http.client
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -13,8 +12,7 @@ import pytest
 from background.setup.bootstrap import BootstrapFailed
 from local import environment, ports
 from local.parts.gateway import Gateway
-from local.parts.postgres import PostgresServer
-from tests.bootstrapping import bootstrap, empty_service
+from tests.bootstrapping import bootstrap
 from tests.local.test_supervisor import running
 from tests.security.test_s63_other_sites import TEMPLATE
 from tests.service import Service
@@ -22,20 +20,6 @@ from tests.service import Service
 EXPOSED = "MG_LOCAL_EXPOSED"
 HOST = b"Host: localhost\r\n"
 DEADLINE = 30.0  # for a connection that should end much earlier
-
-
-@pytest.fixture
-def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    with empty_service(postgres, shared_service) as service:
-        yield service
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Yield a folder that PostgreSQL's user can enter."""
-    with tempfile.TemporaryDirectory(prefix="mg-exposed-", dir="/tmp") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder)
 
 
 @pytest.fixture(scope="module")

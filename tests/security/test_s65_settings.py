@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,10 +12,9 @@ import pytest
 
 from background.setup.bootstrap import BootstrapFailed
 from local.gateway.settings import read_settings
-from local.parts.postgres import PostgresServer
 from local.ports import read as read_ports
 from local.serving.variables import SettingsUnusable
-from tests.bootstrapping import bootstrap, empty_service
+from tests.bootstrapping import bootstrap
 from tests.cli.command_line import CommandLine
 from tests.local.test_supervisor import running
 from tests.service import ROOT, Service
@@ -60,12 +58,6 @@ SEVERAL = {
     "MG_USERS_REGISTRATIONS_PER_HOUR": "ten",
 }
 CANARY = "canary-1f0c"
-
-
-@pytest.fixture
-def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    with empty_service(postgres, shared_service) as service:
-        yield service
 
 
 def named(text: str) -> list[str]:

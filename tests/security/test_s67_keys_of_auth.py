@@ -13,8 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from local.parts.postgres import PostgresServer
-from tests.bootstrapping import bootstrap, empty_service, refused
+from tests.bootstrapping import bootstrap, refused
 from tests.http_server import http_server
 from tests.service import Service
 from users.errors import Unavailable
@@ -22,12 +21,6 @@ from users.peers import jwt
 
 PUBLIC, PRIVATE = "8.8.8.8", "10.1.2.3"  # addresses, so that no name needs to be resolved
 TLS = {"MG_AUTH_GRPC_SERVER_CA_CERTS": "/opt/python/certificates/auth-ca.pem"}
-
-
-@pytest.fixture
-def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    with empty_service(postgres, shared_service) as service:
-        yield service
 
 
 @contextmanager

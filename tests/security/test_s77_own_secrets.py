@@ -1,7 +1,5 @@
 """S77 `make run` that other machines reach, also through a proxy, has no well-known secret."""
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +11,6 @@ from tests.local.test_supervisor import running
 HERE = Parts(database=True, auth=True, events=True, mail=True)
 PASSWORD = {"MG_USERS_ADMIN_PASSWORD": "quite another one"}
 UPSTREAMS_KEY = "HyE2D4RUt9nnKG6v8zKEqAp6g6ka8hhZsqUpzgKvnwpXrNVQSH"
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Yield a folder that PostgreSQL's user can enter."""
-    with tempfile.TemporaryDirectory(prefix="mg-secrets-", dir="/tmp") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder)
 
 
 @pytest.mark.parametrize(

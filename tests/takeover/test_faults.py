@@ -19,12 +19,6 @@ ROLE = "limited"
 
 
 @pytest.fixture
-def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    with empty_service(postgres, shared_service) as service:
-        yield service
-
-
-@pytest.fixture
 def limited(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
     """Return a service whose role owns the database and has no other privilege."""
     postgres.ensure_role(ROLE, "unused")

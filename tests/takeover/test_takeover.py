@@ -3,26 +3,18 @@
 import io
 import json
 import uuid
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from local.parts.postgres import PostgresServer
-from tests.bootstrapping import bootstrap, catalog, empty_service, refused
+from tests.bootstrapping import bootstrap, catalog, refused
 from tests.service import ROOT, Service
 from tests.takeover import upstream
 from tests.takeover.upstream import add_link, add_user
 
 USERS = 1000
-
-
-@pytest.fixture
-def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    with empty_service(postgres, shared_service) as service:
-        yield service
 
 
 @pytest.fixture
