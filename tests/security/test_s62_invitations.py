@@ -70,7 +70,7 @@ def event_names(service: Service, who: Person) -> list[str]:
     return [each["name"] for each in records(service, who.id, "event")]
 
 
-# --- who makes one
+# --- inviting callers
 
 
 def test_s62_an_account_without_a_password_lets_nobody_in(service: Service) -> None:
