@@ -14,7 +14,7 @@ from local.serving.sockets import free_port
 
 
 class AwsServer(Part):
-    """The services that moto models, on a free port."""
+    """The services of AWS that moto models, on a free port."""
 
     name = "aws"
 

@@ -1,4 +1,4 @@
-"""Bootstrapping databases of one's own, and comparing what came of it."""
+"""Bootstrap databases of a test's own, and compare the results."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from tests.service import ROOT, Service, handler, lambda_context
 
 ADMINISTRATOR = {"MG_USERS_ADMIN_EMAIL": "root@example.com", "MG_USERS_ADMIN_PASSWORD": "an operator chose this"}
 
-# Whatever tables consist of; nothing depends on the order in which its parts were made.
+# The definitions of tables and their parts. They do not depend on the order in which the parts were made.
 _CATALOG = """
 SELECT 'column' AS kind, format('%%s.%%s', c.relname, a.attname) AS name,
     format('%%s null:%%s default:%%s identity:%%s', format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
@@ -37,7 +37,7 @@ ORDER BY 1, 2, 3"""
 def empty_service(
     postgres: PostgresServer, shared: Service, *, template: str | None = None, owner: str = SUPERUSER
 ) -> Iterator[Service]:
-    """A service on a database without anything in it, or on a copy of one, as the role ``owner``."""
+    """Yield a service on an empty database, or on a copy of a database, with the role ``owner``."""
     name = f"empty_{uuid.uuid4().hex}"
     service = Service(
         shared.environment
@@ -57,7 +57,7 @@ def bootstrap(event: dict[str, Any] | None = None, milliseconds: int = 300_000) 
 
 
 def start_bootstrap(service: Service) -> "subprocess.Popen[str]":
-    """Bootstrap in a process of its own, which prints what was done as its last line; before it, what it has loaded."""
+    """Bootstrap in another process. It prints its loaded modules, then its result as the last line."""
     program = (
         "import json, sys; from tests.service import handler, lambda_context;"
         " done = handler('bootstrap')({}, lambda_context(300_000));"
@@ -76,7 +76,7 @@ def start_bootstrap(service: Service) -> "subprocess.Popen[str]":
 
 @contextmanager
 def refused(match: str) -> Iterator["pytest.ExceptionInfo[Exception]"]:
-    """The block ends in BootstrapFailed, whose text matches."""
+    """Expect that the block raises BootstrapFailed with a text that matches."""
     from background.setup.bootstrap import BootstrapFailed
 
     with pytest.raises(BootstrapFailed, match=match) as caught:
@@ -84,7 +84,7 @@ def refused(match: str) -> Iterator["pytest.ExceptionInfo[Exception]"]:
 
 
 def catalog(service: Service) -> list[tuple[str, str, str]]:
-    """Columns, constraints, indexes and extensions of our tables and those that are upstream's and ours."""
+    """Return columns, constraints, indexes and extensions of our tables, and of tables that upstream has as well."""
     return [
         (row["kind"], row["name"], row["definition"])
         for row in service.execute(_CATALOG)

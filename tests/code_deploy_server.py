@@ -1,4 +1,4 @@
-"""CodeDeploy's API as far as a hook needs it, over HTTP: requests and answers are held against AWS' own model of it.
+"""CodeDeploy's API, as far as a hook needs it, over HTTP. AWS' own model validates requests and answers.
 
 moto has neither GetApplicationRevision nor PutLifecycleEventHookExecutionStatus.
 """
@@ -18,7 +18,7 @@ _MODEL = botocore.session.get_session().get_service_model("codedeploy")
 
 
 def app_spec(function: str, current: str, target: str) -> str:
-    """What CloudFormation gives CodeDeploy for an alias that moves."""
+    """Return the AppSpec that CloudFormation sends to CodeDeploy for an alias that moves."""
     properties = {"Name": function, "Alias": "live", "CurrentVersion": current, "TargetVersion": target}
     resource = {function: {"Type": "AWS::Lambda::Function", "Properties": properties}}
     hooks = [{"BeforeAllowTraffic": "CodeDeployHook_users"}]
@@ -27,12 +27,12 @@ def app_spec(function: str, current: str, target: str) -> str:
 
 @dataclass(slots=True)
 class CodeDeploy:
-    """A running server: ``deployments`` are AppSpecs by deployment ids, ``reported`` what hooks told, in order."""
+    """A running server: ``deployments`` has AppSpecs by deployment ids, ``reported`` the hooks' reports in order."""
 
     url: str
     deployments: dict[str, str] = field(default_factory=dict)
     reported: list[tuple[str, str, str]] = field(default_factory=list)
-    # Answers that come before any other one: a status, and the error's name.
+    # Answers to send first: a status, and the name of the error.
     refusals: list[tuple[int, str]] = field(default_factory=list)
 
     def answer(self, action: str, parameters: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -60,7 +60,7 @@ def _check(shape: Any, value: dict[str, Any]) -> None:
 
 @contextmanager
 def code_deploy_server() -> Iterator[CodeDeploy]:
-    """Serve on a free port until the block ends. A request or an answer that AWS' model does not have is a 500."""
+    """Serve on a free port until the block ends. A request or an answer that violates AWS' model leads to a 500."""
     with http_server() as server:
         state = CodeDeploy(server.url)
         server.answer_to = lambda received: _answer(state, received)

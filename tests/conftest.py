@@ -1,9 +1,10 @@
-"""The real parts of a test session: each pytest-xdist worker has its own, on free ports."""
+"""The real parts of a test session: each pytest-xdist worker has its own parts, on free ports."""
 
 import io
 import json
 import logging
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from local.parts.auth import AuthServer
 from local.parts.mail import MailServer
 from local.parts.nats import NatsServer
 from local.parts.postgres import PostgresServer, temporary_postgres
+from tests.bootstrapping import empty_service
 from tests.parallel import Environments
 from tests.service import Service, forget, hang_up
 from tests.system import System, running_system
@@ -27,19 +29,19 @@ AWS = {
     "AWS_SAM_LOCAL": "true",
 }
 SECRET_KEY = "0123456789abcdef0123456789abcdef"
-# For a service on a server of its own, where no bootstrap has made the role that the others use.
+# For a service on its own database server, where no bootstrap has made the functions' role.
 AS_OWNER = {"MG_USERS_DB_USER": "postgres", "MG_USERS_DB_OWNER": ""}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Leave the indexes that migrations build out of the logs that failures show, unless --log-level asks for logs."""
+    """Hide the log lines of migrations that build indexes from failure reports, unless --log-level is set."""
     from users.telemetry.log import logger
 
     if not config.getoption("log_level"):
-        logger.addFilter(_says_more_than_an_index)
+        logger.addFilter(_is_not_about_an_index)
 
 
-def _says_more_than_an_index(record: logging.LogRecord) -> bool:
+def _is_not_about_an_index(record: logging.LogRecord) -> bool:
     return record.getMessage() != "building index"
 
 
@@ -82,7 +84,10 @@ def mail_server(parts_folder: Path) -> Iterator[MailServer]:
 
 
 def database_variables(postgres: PostgresServer, name: str) -> dict[str, str]:
-    """Where the database is. The service uses the role that may read and write rows only, as in a deployed stack."""
+    """Return the variables of a database.
+
+    The service uses the role that may read and write rows only, as in a deployed stack.
+    """
     return {
         "MG_USERS_DB_HOST": postgres.host,
         "MG_USERS_DB_PORT": str(postgres.port),
@@ -98,7 +103,7 @@ def database_variables(postgres: PostgresServer, name: str) -> dict[str, str]:
 def environment(
     postgres: PostgresServer, auth: AuthServer, nats_server: NatsServer, mail_server: MailServer
 ) -> dict[str, str]:
-    """What the functions are configured by; the database is ``users``."""
+    """Return the variables of the functions. The database is ``users``."""
     return {
         **AWS,
         **database_variables(postgres, "users"),
@@ -115,7 +120,7 @@ def environment(
 
 @pytest.fixture(scope="session")
 def template_database(postgres: PostgresServer, environment: dict[str, str]) -> str:
-    """A migrated database to copy, to which nobody is connected."""
+    """Return the name of a migrated database to copy. Nothing is connected to it."""
     from background.setup.restricted_role import ensure_restricted_role
     from background.setup.schema import exclusive, upgrade
 
@@ -146,14 +151,14 @@ def _kept_connection() -> Iterator[None]:
 
 @pytest.fixture
 def service(shared_service: Service) -> Iterator[Service]:
-    """The operations on the session's database, configured afresh for each test."""
+    """Yield the operations on the session's database, configured afresh for each test."""
     with shared_service.configured():
         yield shared_service
 
 
 @pytest.fixture
 def built_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """The code is a build of release 1.2.3."""
+    """Pretend that the code is a build of release 1.2.3."""
     written = {"version": "1.2.3", "commit": "0123abcd", "build_time": "2026-11-25_12:00:00"}
     (tmp_path / "release.json").write_text(json.dumps(written))
     monkeypatch.setattr("users.release._FILE", tmp_path / "release.json")
@@ -166,7 +171,7 @@ def built_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
 def own_service(
     postgres: PostgresServer, shared_service: Service, template_database: str, request: pytest.FixtureRequest
 ) -> Iterator[Service]:
-    """The operations on a database that this test alone uses."""
+    """Yield the operations on a database that only this test uses."""
     name = f"own_{abs(hash(request.node.nodeid)):x}"
     conninfo = postgres.create_database(name, template=template_database)
     service = Service(
@@ -183,8 +188,23 @@ def emptied_database(postgres: PostgresServer, template_database: str) -> str:
 
 
 @pytest.fixture
+def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
+    """Yield a service on a new database without tables, as before the first bootstrap."""
+    with empty_service(postgres, shared_service) as service:
+        yield service
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Yield a folder for `make run` that PostgreSQL's user can enter."""
+    with tempfile.TemporaryDirectory(prefix="mg-test-", dir="/tmp") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+@pytest.fixture
 def emptied_service(shared_service: Service, emptied_database: str) -> Iterator[Service]:
-    """The operations on a database that is empty when the test begins; quicker to have than one of its own."""
+    """Yield the operations on a database that is empty at the beginning. Emptying is quicker than making a database."""
     service = Service(
         shared_service.environment | {"MG_USERS_DB_NAME": "emptied"}, emptied_database, shared_service.auth_environment
     )
@@ -195,7 +215,7 @@ def emptied_service(shared_service: Service, emptied_database: str) -> Iterator[
 
 @pytest.fixture
 def make_auth(postgres: PostgresServer, tmp_path: Path) -> Iterator[Callable[..., AuthServer]]:
-    """A maker of Auth servers that the test alone uses: with more variables, to stop and start again."""
+    """Yield a function that makes Auth servers for one test, with more variables, to stop and start again."""
     servers: list[AuthServer] = []
 
     def make(**variables: str) -> AuthServer:
@@ -213,7 +233,7 @@ def make_auth(postgres: PostgresServer, tmp_path: Path) -> Iterator[Callable[...
 
 @pytest.fixture
 def log_output() -> Iterator[io.StringIO]:
-    """What the service logs from here on."""
+    """Capture the log output of the service from now on."""
     from users.telemetry.log import logger
 
     output = io.StringIO()
@@ -228,7 +248,7 @@ def log_output() -> Iterator[io.StringIO]:
 def system(
     postgres: PostgresServer, mail_server: MailServer, environment: dict[str, str], parts_folder: Path
 ) -> Iterator[System]:
-    """The whole system behind its gateway, bootstrapped on a database of its own."""
+    """Yield the whole system behind its gateway, bootstrapped on a database of its own."""
     conninfo = postgres.create_database("system")
     with running_system("system", conninfo, mail_server.url, environment, parts_folder) as started:
         yield started
@@ -236,7 +256,7 @@ def system(
 
 @pytest.fixture(scope="session")
 def environments() -> Iterator[Environments]:
-    """Eight processes to call operations at the same time from."""
+    """Yield eight processes that call operations at the same time."""
     started = Environments(8)
     yield started
     started.stop()

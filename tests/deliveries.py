@@ -1,4 +1,4 @@
-"""What the relay delivered, read where it arrived: the SES endpoint's store and the JetStream stream."""
+"""Read delivered messages at their destinations: the store of the SES endpoint and the JetStream stream."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from background.delivery.proto.messaging_pb2 import Message
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail as the SES endpoint holds it."""
+    """A mail in the store of the SES endpoint."""
 
     sender: str
     to: list[str]
@@ -25,20 +25,20 @@ class Mail:
 
     @property
     def link(self) -> str:
-        """The link in the text part."""
+        """Return the link in the text part."""
         found = re.search(r"^https?://\S+$", self.text, re.MULTILINE)
         assert found, self.text
         return found[0]
 
     @property
     def token(self) -> str:
-        """The link's one-time token."""
+        """Return the one-time token of the link."""
         return self.link.partition("token=")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event as a consumer of the stream gets it."""
+    """An event as a consumer of the stream receives it."""
 
     subject: str
     message_id: str
@@ -46,7 +46,7 @@ class Event:
 
 
 def mails_to(url: str, address: str) -> list[Mail]:
-    """The mails that were sent to an address, in order."""
+    """Return the mails that were sent to an address, in order."""
     with urlopen(f"{url}/store") as answer:
         stored = json.load(answer)["emails"]
     return [
@@ -57,7 +57,7 @@ def mails_to(url: str, address: str) -> list[Mail]:
 
 
 def events(url: str) -> list[Event]:
-    """Every event in the stream, in order, read by a consumer of its own."""
+    """Return every event in the stream, in order, read by a new consumer."""
     return asyncio.run(_consume(url))
 
 

@@ -1,4 +1,4 @@
-"""The curl commands of a page, as they stand there, against the running system."""
+"""Run the curl commands of a page without changes against the running system."""
 
 import json
 import re
@@ -10,16 +10,16 @@ from tests.system import ADMIN_EMAIL, ADMIN_PASSWORD, System
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
-    """Each block of commands, with the answer to the last one that the page shows."""
+    """Return each block of commands, with the documented answer to its last command."""
     return re.findall(r"```sh\n(curl.*?)```\n```json\n(.*?)\n```", text, re.DOTALL)
 
 
 def hold_against(
     shown: list[tuple[str, str]], system: System, volatile: set[str], prepare: Callable[[str], str] = lambda text: text
 ) -> None:
-    """Run the commands, and hold the answers against those that are shown, apart from values of ``volatile`` keys.
+    """Run the commands, and compare the answers with the documented ones, apart from values of ``volatile`` keys.
 
-    ``prepare`` puts in what a reader takes from somewhere else, such as a token from a mail.
+    ``prepare`` inserts values that a reader takes from elsewhere, such as a token from a mail.
     """
     tokens: dict[str, str] = {}
     for commands, expected in shown:
@@ -35,5 +35,5 @@ def hold_against(
 
 
 def _stable(answer: dict[str, Any], volatile: set[str]) -> dict[str, Any]:
-    """An answer without what differs from run to run: those values are only there."""
+    """Return an answer in which the values that differ from run to run are replaced."""
     return {key: "…" if key in volatile else value for key, value in answer.items()}

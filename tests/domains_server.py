@@ -1,4 +1,4 @@
-"""A Domains service for tests: it answers each request to delete a user as the test says."""
+"""A Domains service for tests: the test decides the answer to each request to delete a user."""
 
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -8,13 +8,13 @@ import grpc
 
 from users.peers.proto.domains_pb2 import DeleteUserReq, DeleteUserRes
 
-# Whether the user, by its id, is deleted from all domains.
+# Returns whether the user, by its id, is deleted from all domains.
 Domains = Callable[[str, grpc.ServicerContext], bool]
 
 
 @contextmanager
 def domains(answer: Domains) -> Iterator[str]:
-    """The address of a Domains service that answers so."""
+    """Yield the address of a Domains service that answers with this function."""
 
     def delete(request: DeleteUserReq, context: grpc.ServicerContext) -> DeleteUserRes:
         return DeleteUserRes(deleted=answer(request.id, context))

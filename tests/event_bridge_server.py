@@ -1,4 +1,4 @@
-"""EventBridge as a process (moto's server), with a bus whose events arrive in a queue to be read."""
+"""EventBridge as a process (moto's server), with a bus whose events arrive in a queue for the tests."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ class EventBridgeServer(AwsServer):
     name = "eventbridge"
 
     def make_bus(self) -> "Bus":
-        """A bus of its own, all of whose events are put into a queue of its own."""
+        """Make a new bus that puts all events into a new queue."""
         name = f"users-{uuid4().hex[:8]}"
         events, queues = self.client("events"), self.client("sqs")
         events.create_event_bus(Name=name)
@@ -26,7 +26,7 @@ class EventBridgeServer(AwsServer):
 
 
 class Bus:
-    """An event bus and the queue in which its events arrive."""
+    """An event bus and the queue that receives its events."""
 
     def __init__(self, name: str, queues: Any, queue: str) -> None:
         self.name = name
@@ -34,7 +34,7 @@ class Bus:
         self._queue = queue
 
     def events(self) -> list[dict[str, Any]]:
-        """The events that arrived since the last call, as a target gets them, by their sequence."""
+        """Return the events that arrived since the last call, as a target receives them, in their sequence."""
         found: list[dict[str, Any]] = []
         while messages := self._queues.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:

@@ -1,4 +1,4 @@
-"""A small real HTTP server on 127.0.0.1 that records what it is sent."""
+"""A small real HTTP server on 127.0.0.1 that records its requests."""
 
 import ssl
 import threading
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request; the names of its headers are in lower case."""
+    """One request. The names of its headers are in lower case."""
 
     method: str
     path: str
@@ -21,15 +21,16 @@ class Received:
 
 @dataclass(slots=True)
 class HttpServer:
-    """What a running server has got so far, and what it answers: ``status`` and ``body``, or nothing at all."""
+    """The requests to a running server, and its answer: ``status`` and ``body``, or no answer at all."""
 
     url: str
     status: int = 200
     body: bytes = b""
     received: list[Received] = field(default_factory=list)
-    # Called before the answer, in the thread of the request: waits, or raises to hang up without an answer.
+    # Called before the answer, in the thread of the request. It may wait, or raise to close the connection without an
+    # answer.
     before_answer: Callable[[], None] = lambda: None
-    # What a request is answered instead, where requests come at the same time: status and body.
+    # Returns the status and body of the answer to a request, for requests that come at the same time.
     answer_to: Callable[[Received], tuple[int, bytes]] | None = None
 
 
@@ -47,12 +48,12 @@ def http_server(status: int = 200, body: bytes = b"", tls: ssl.SSLContext | None
             state.received.append(received)
             try:
                 state.before_answer()
-                status, told = state.answer_to(received) if state.answer_to else (state.status, state.body)
+                status, answer_body = state.answer_to(received) if state.answer_to else (state.status, state.body)
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(told)))
+                self.send_header("Content-Length", str(len(answer_body)))
                 self.end_headers()
-                self.wfile.write(told)
-            except ConnectionError:  # raised by before_answer, or the client has gone
+                self.wfile.write(answer_body)
+            except ConnectionError:  # raised by before_answer, or the client is gone
                 self.close_connection = True
 
         do_GET = do_POST = do_PUT = answer  # noqa: N815 -- the names http.server asks for
@@ -61,7 +62,7 @@ def http_server(status: int = 200, body: bytes = b"", tls: ssl.SSLContext | None
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.block_on_close = False  # a client may keep its connection
+    server.block_on_close = False  # a client may keep its connection open
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     state = HttpServer(f"http{'s' * bool(tls)}://127.0.0.1:{server.server_port}", status, body)

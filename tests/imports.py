@@ -1,4 +1,4 @@
-"""What a Python file imports, read from its text: also inside functions, where only certain requests come to it."""
+"""Read the imports of a Python file from its text, including imports inside functions."""
 
 import ast
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def imports(file: Path) -> Iterator[tuple[str, str]]:
-    """Each module by its full name, with the name that is taken from it, "" for the module itself."""
+    """Yield each module by its full name, with the name that is imported from it, or "" for the module itself."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)

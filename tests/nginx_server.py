@@ -1,4 +1,4 @@
-"""A real nginx on a free port of the loopback, with the configuration that docs/this-machine.md tells to take."""
+"""A real nginx on a free port of the loopback, with the configuration that docs/this-machine.md refers to."""
 
 import datetime as dt
 import ipaddress
@@ -26,21 +26,21 @@ PROGRAM = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/lo
 
 @dataclass(frozen=True)
 class Nginx:
-    """Where it listens, and whose certificate it shows."""
+    """The address of a running nginx, and its certificate."""
 
     url: str
     plain_url: str
     authority: Path
 
     def client(self, address: str = "127.0.0.1") -> httpx.Client:
-        """A client that comes from an address of the loopback, and checks the certificate."""
+        """Return a client that connects from an address of the loopback and verifies the certificate."""
         context = ssl.create_default_context(cafile=str(self.authority))
         return httpx.Client(transport=httpx.HTTPTransport(verify=context, local_address=address), timeout=30)
 
 
 @contextmanager
 def running_nginx(folder: Path, upstream: int) -> Iterator[Nginx]:
-    """Serve what listens on the port ``upstream``, as the shipped configuration says apart from places and ports."""
+    """Run nginx in front of the port ``upstream``, with the shipped configuration at other paths and ports."""
     assert PROGRAM
     certificate, key = certify(folder)
     tls, plain = free_port(), free_port()
@@ -65,7 +65,7 @@ def running_nginx(folder: Path, upstream: int) -> Iterator[Nginx]:
 
 
 def certify(folder: Path) -> tuple[Path, Path]:
-    """A certificate of localhost that signs itself, and its key, as PEM files."""
+    """Write a self-signed certificate of localhost and its key as PEM files."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)

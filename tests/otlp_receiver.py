@@ -1,4 +1,4 @@
-"""A real receiver of OTLP over HTTP: what was exported to it, decoded by the protocol's own messages."""
+"""A real receiver of OTLP over HTTP, which decodes exports with the messages of the protocol."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from tests.http_server import HttpServer, http_server
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One span; ids in hexadecimal, ``parent`` empty for a root."""
+    """One span. Its ids are in hexadecimal, and the ``parent`` of a root is empty."""
 
     name: str
     kind: int
@@ -25,7 +25,7 @@ class Span:
 
 @dataclass(slots=True)
 class Receiver:
-    """What has arrived so far."""
+    """The exports so far."""
 
     server: HttpServer
 
@@ -41,7 +41,7 @@ class Receiver:
         return [span for request in list(self.server.received) for span in _spans(request.body)]
 
     def named(self, name: str) -> Span:
-        """The one span of that name."""
+        """Return the only span of that name."""
         (span,) = (span for span in self.spans() if span.name == name)
         return span
 
@@ -60,7 +60,7 @@ def _spans(body: bytes) -> Iterator[Span]:
                     is_error=span.status.code == span.status.STATUS_CODE_ERROR,
                     attributes=_attributes(span.attributes),
                 )
-                assert not span.events, "an exception's text may hold what a caller sent"
+                assert not span.events, "an exception's text may contain a caller's values"
 
 
 def _attributes(pairs: Any) -> dict[str, Any]:

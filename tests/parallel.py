@@ -1,4 +1,4 @@
-"""Calls that really happen at once: execution environments as processes, each with a connection of its own."""
+"""Truly simultaneous calls: execution environments are processes, each with its own connection."""
 
 import json
 import os
@@ -14,7 +14,7 @@ _PATHS = [ROOT, ROOT / "layers/common/python", ROOT / "layers/background/python"
 
 
 class Environments:
-    """A number of processes that wait for calls."""
+    """Processes that wait for calls."""
 
     def __init__(self, count: int) -> None:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, _PATHS))}
@@ -30,7 +30,10 @@ class Environments:
         ]
 
     def call(self, service: Service, calls: Sequence[dict[str, Any]]) -> list[Answer]:
-        """What calls (keywords of ``Service.call``) answer, made by all processes at once, each its share in order."""
+        """Make calls (keywords of ``Service.call``) in all processes at once, each its share in order.
+
+        Return the answers.
+        """
         shares = [list(calls[start :: len(self._processes)]) for start in range(len(self._processes))]
         setting = {"environment": service.environment, "conninfo": service.conninfo}
         for process, share in zip(self._processes, shares, strict=True):
@@ -58,7 +61,7 @@ def _receive(stream: Any) -> Any:
 
 
 def _work() -> None:
-    """Serve the parent until it closes the pipe. What the service logs is no answer."""
+    """Serve the parent until it closes the pipe. Log lines of the service must not reach the pipe."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     while line := sys.stdin.readline():
@@ -68,7 +71,7 @@ def _work() -> None:
             from tests.service import handler
             from users.repository.accounts import find_account
 
-            find_account("")  # connects
+            find_account("")  # this connects
             for call in order["calls"]:
                 handler(call["operation"])
             _send(answers, "ready")

@@ -1,4 +1,4 @@
-"""People who use the service, their credentials, and what the service wrote down about them."""
+"""Accounts of the tests, their credentials, and the service's records about them."""
 
 import base64
 import inspect
@@ -39,7 +39,7 @@ class Person:
 
 
 def person(service: Service, *, verified: bool = True, **changes: Any) -> Person:
-    """Somebody who registered, verified the address and logged in; ``changes`` are of the registration's body."""
+    """Register an account, verify its address and log in. ``changes`` belong to the body of the registration."""
     user = service.register(**changes)
     if verified:
         service.execute("UPDATE users SET verified_at = now(), self_registered = false WHERE id = %s", user["id"])
@@ -48,7 +48,7 @@ def person(service: Service, *, verified: bool = True, **changes: Any) -> Person
 
 
 def administrator(service: Service, **changes: Any) -> Person:
-    """The same for an administrator."""
+    """Register an administrator, and log in."""
     registered = service.register(**changes)
     service.execute("UPDATE users SET role = 1, verified_at = now() WHERE id = %s", registered["id"])
     spicedb.grant(registered["id"], 1)
@@ -58,12 +58,12 @@ def administrator(service: Service, **changes: Any) -> Person:
 
 
 def log_in(service: Service, identity: str, secret: str = PASSWORD, **details: Any) -> Answer:
-    """What a login answers; ``details`` are of ``Service.call``."""
+    """Return the answer to a login. ``details`` belong to ``Service.call``."""
     return service.call("issue_token", {"identity": identity, "secret": secret}, **details)
 
 
 def logged_in(service: Service, who: Person, secret: str | None = None) -> Person:
-    """The same person after another login."""
+    """Return the account with the tokens of another login."""
     secret = secret or who.secret
     answer = log_in(service, who.email, secret)
     assert answer.status == 201, answer.text
@@ -72,39 +72,39 @@ def logged_in(service: Service, who: Person, secret: str | None = None) -> Perso
 
 
 def is_alive(service: Service, token: str) -> bool:
-    """Whether an access token lets its holder in."""
+    """Return whether the service accepts an access token."""
     status = service.call("view_profile", token=token).status
     assert status in {200, 401}
     return status == 200
 
 
 def refresh(service: Service, token: str) -> Answer:
-    """What a refresh answers."""
+    """Return the answer to a refresh."""
     return service.call("refresh_token", token=token, headers={"content-type": "application/json"})
 
 
 def claims(token: str) -> dict[str, Any]:
-    """What a JWT says."""
+    """Return the claims of a JWT."""
     part = token.split(".")[1]
-    said: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    return said
+    decoded: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return decoded
 
 
 def row(service: Service, user_id: str) -> dict[str, Any]:
-    """An account's row."""
+    """Return an account's row."""
     (found,) = service.execute("SELECT * FROM users WHERE id = %s", user_id)
     return found
 
 
 def records(service: Service, user_id: str, channel: str) -> list[dict[str, Any]]:
-    """An account's undelivered outbox rows of a channel, in order."""
+    """Return an account's undelivered outbox rows of a channel, in order."""
     return service.execute(
         "SELECT * FROM users_outbox WHERE user_id = %s AND channel = %s ORDER BY seq", user_id, channel
     )
 
 
 def event(service: Service, user_id: str, operation: str) -> dict[str, Any]:
-    """The payload of an account's one undelivered event of an operation, without the keys that every event has."""
+    """Return the payload of an account's only undelivered event of an operation, without the keys of every event."""
     (found,) = (each for each in records(service, user_id, "event") if each["name"] == operation)
     payload: dict[str, Any] = found["payload"]
     assert payload.pop("operation") == operation
@@ -114,7 +114,7 @@ def event(service: Service, user_id: str, operation: str) -> dict[str, Any]:
 
 
 def mails(service: Service, user_id: str) -> list[tuple[str, str]]:
-    """Name and address of an account's mails that wait to be sent, in order."""
+    """Return name and address of an account's unsent mails, in order."""
     return [(each["name"], each["payload"].get("email", "")) for each in records(service, user_id, "mail")]
 
 
@@ -127,7 +127,7 @@ def deliver(channel: str) -> dict[str, int]:
 def mail_token(
     service: Service, who: Person, purpose: Purpose, *, lifetime: str = "10 minutes", email: str = ""
 ) -> str:
-    """A token as the relay stores one when it sends its mail; ``lifetime`` may be negative."""
+    """Store a token as the relay does when it sends its mail, and return it. ``lifetime`` may be negative."""
     token = f"{purpose}-{uuid.uuid4()}"
     service.execute(
         "INSERT INTO users_one_time_tokens (digest, user_id, purpose, email, expires_at)"
@@ -138,14 +138,14 @@ def mail_token(
 
 
 def relations(service: Service, user_id: str) -> set[str]:
-    """A user's relations to the platform, as the policy store holds them."""
+    """Return a user's relations to the platform in the policy store."""
     statement = "SELECT relation FROM auth.relationships WHERE subject_id = %s"
     with psycopg.connect(service.auth_environment["MG_AUTH_DB_URL"]) as connection:
         return {relation for (relation,) in connection.execute(statement, [user_id])}
 
 
 def token_of_kind(service: Service, user_id: str, kind: str) -> str:
-    """A credential of any kind, as Auth makes it: access, refresh, recovery, invitation, api_key or pat."""
+    """Return a credential that Auth makes: access, refresh, recovery, invitation, api_key or pat."""
     settings = Settings.from_environment(service.auth_environment)
     database = _auth_records(settings.database)
     if kind == "pat":
@@ -161,5 +161,5 @@ def token_of_kind(service: Service, user_id: str, kind: str) -> str:
 
 @cache
 def _auth_records(url: str) -> Database:
-    """Auth's own records; one connection for the session."""
+    """Return Auth's records, with one connection for the session."""
     return Database(url)

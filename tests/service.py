@@ -1,4 +1,4 @@
-"""Calling operations in the test's process, against the real PostgreSQL, Auth, NATS and SES endpoint of its session."""
+"""Call operations in the test's process, with the real PostgreSQL, Auth, NATS and SES endpoint of its session."""
 
 import importlib.util
 import json
@@ -28,7 +28,7 @@ PASSWORD = "correct horse 7 battery"
 
 @dataclass(frozen=True)
 class Answer:
-    """What an operation answered."""
+    """The answer of an operation."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,31 +40,31 @@ class Answer:
 
     @property
     def error(self) -> tuple[int, str]:
-        """Status and code of an error, after checking the shape that all errors have."""
+        """Check the shape that all errors have. Return status and code."""
         body = self.json
         named = {"details"} if self.status in (400, 415) else set()
         assert set(body) == {"message", "error"} | named, body
         assert body["message"]
-        assert not named or self.details[0][1] == body["error"], "the first entry is what message and error tell"
+        assert not named or self.details[0][1] == body["error"], "message and error are those of the first entry"
         return self.status, body["error"]
 
     @property
-    def told(self) -> dict[str, str]:
-        """What all errors have in common, without the details of this one."""
+    def refusal(self) -> dict[str, str]:
+        """Return the members that every error has, without the details."""
         return {name: value for name, value in self.json.items() if name != "details"}
 
     @property
     def details(self) -> list[tuple[str, str, str]]:
-        """Field, code and message of every rule that the request breaks."""
+        """Return field, code and message of every rule that the request breaks."""
         details = self.json["details"]
         assert all(list(each) == ["field", "error", "message"] and each["message"] for each in details), details
-        assert len(details) == len({tuple(each.values()) for each in details}), "none is told twice"
+        assert len(details) == len({tuple(each.values()) for each in details}), "no entry is repeated"
         return [tuple(each.values()) for each in details]
 
 
 @cache
 def handler(operation: str) -> Callable[..., Any]:
-    """The handler in functions/<operation>/app.py."""
+    """Return the handler in functions/<operation>/app.py."""
     name = f"functions.{operation}.app"
     spec = importlib.util.spec_from_file_location(name, ROOT / "functions" / operation / "app.py")
     assert spec is not None
@@ -86,7 +86,7 @@ def lambda_context(milliseconds: int = 60_000) -> SimpleNamespace:
 
 
 def forget() -> None:
-    """Make the next call find what a new execution environment finds: settings unread, nothing connected."""
+    """Make the next call start as in a new execution environment: settings unread, nothing connected."""
     import dependencies
     from users import snapstart
     from users.rules import passwords
@@ -96,8 +96,8 @@ def forget() -> None:
     dependencies.forget()
 
 
-# The main thread's connection to the database that it used last, by its conninfo. A server process for each statement
-# of the tests takes more time than the statements do.
+# The main thread's latest connection, by its conninfo. Starting a server process for each statement of the tests takes
+# more time than the statements themselves.
 _kept: dict[str, psycopg.Connection[dict[str, Any]]] = {}
 
 
@@ -112,7 +112,7 @@ def _connect(conninfo: str) -> psycopg.Connection[dict[str, Any]]:
 
 
 def _execute(connection: psycopg.Connection[dict[str, Any]], statement: str, parameters: Any) -> list[dict[str, Any]]:
-    """Run a statement; its rows, also those without columns (``SELECT FROM …``), which have no description."""
+    """Run a statement. Return its rows, also rows without columns (``SELECT FROM …``), which have no description."""
     cursor = connection.execute(statement, parameters)
     is_query = cursor.pgresult is not None and cursor.pgresult.status == psycopg.pq.ExecStatus.TUPLES_OK
     return cursor.fetchall() if is_query else []
@@ -128,7 +128,7 @@ class Service:
 
     @contextmanager
     def configured(self, **variables: str) -> Iterator[None]:
-        """Run the block with more variables set."""
+        """Set more variables during the block."""
         before = dict(os.environ)
         os.environ.update(self.environment | variables)
         forget()
@@ -153,10 +153,10 @@ class Service:
         address: str | None = None,
         **event_parts: Any,
     ) -> Answer:
-        """Call an operation with its event of events/; ``raw`` is a body that is sent as it is.
+        """Call an operation with its event of events/. The body ``raw`` is sent unchanged.
 
-        ``user_id`` is the ``{id}`` of the path, ``method`` another HTTP method than the event's.
-        Each call comes from another address, so that limits per address are met only by who asks for them.
+        ``user_id`` is the ``{id}`` of the path, and ``method`` replaces the HTTP method of the event.
+        By default each call comes from a new address, so that no limit per address is reached by accident.
         """
         event = json.loads((ROOT / "events" / f"{operation}.json").read_text())
         event["requestContext"]["http"]["sourceIp"] = f"10.{uuid.uuid4().bytes[0]}.{uuid.uuid4().bytes[1]}.7"
@@ -178,7 +178,7 @@ class Service:
         return Answer(response["statusCode"], response["headers"], response.get("body", ""))
 
     def asking(self, auth: AuthServer, **variables: str) -> "Service":
-        """The same database with another Auth; configure it before calling."""
+        """Return the same database with another Auth. The caller must configure it before a call."""
         addresses = {
             "MG_AUTH_GRPC_URL": auth.grpc_url,
             "MG_AUTH_JWKS_URL": auth.jwks_url,
@@ -193,7 +193,7 @@ class Service:
         return counts
 
     def register(self, **changes: Any) -> dict[str, Any]:
-        """Register somebody with a name of his own; the answered user, with ``secret``."""
+        """Register an account with a unique name. Return the user of the answer, with ``secret``."""
         body = registration(**changes)
         answer = self.call("register_user", body)
         assert answer.status == 201, answer.text
@@ -201,14 +201,14 @@ class Service:
         return {**registered, "secret": body["credentials"]["secret"]}
 
     def log_in(self, identity: str, secret: str = PASSWORD) -> str:
-        """An access token."""
+        """Return an access token."""
         answer = self.call("issue_token", {"identity": identity, "secret": secret})
         assert answer.status == 201, answer.text
         token: str = answer.json["access_token"]
         return token
 
     def administrator(self) -> tuple[str, str]:
-        """The id and an access token of a new administrator, made as bootstrap makes its first."""
+        """Return the id and an access token of a new administrator, made as bootstrap makes its first one."""
         from users.models import Role
         from users.peers import spicedb
 
@@ -218,7 +218,7 @@ class Service:
         return user["id"], self.log_in(user["email"])
 
     def execute(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
-        """Run SQL beside the service; in another thread on a connection of its own, so that nobody waits for it."""
+        """Run SQL beside the service. Another thread gets another connection, so that it need not wait."""
         if threading.current_thread() is not threading.main_thread():
             with _connect(self.conninfo) as connection:
                 return _execute(connection, statement, parameters)
@@ -231,11 +231,11 @@ class Service:
         return _execute(_kept[self.conninfo], statement, parameters)
 
     def auth_token(self, user_id: str, kind: str) -> str:
-        """A token that ``local/auth`` makes for somebody: refresh, recovery, invitation, access."""
+        """Return a token that ``local/auth`` makes for a user: refresh, recovery, invitation, access."""
         return self.auth_command("token", user_id, "--type", kind)
 
     def auth_command(self, *arguments: str) -> str:
-        """The last line of what a command of ``local/auth`` prints, "" when it prints none."""
+        """Run a command of ``local/auth``. Return the last line of its output, or ""."""
         command = [sys.executable, "-m", "local.auth", *arguments]
         environment = {**os.environ, **self.auth_environment}
         done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
@@ -243,16 +243,16 @@ class Service:
 
 
 def eventually(condition: Callable[[], T], seconds: float = 15.0) -> T:
-    """The first true value of a condition that comes true by what others do; AssertionError after ``seconds``."""
+    """Wait until a condition is true, and return its value. Raise AssertionError after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not come true"
+        assert time.monotonic() < deadline, "the condition stayed false"
         time.sleep(0.02)
     return value
 
 
 def registration(**changes: Any) -> dict[str, Any]:
-    """A body for ``register_user`` that is accepted, as often as one likes."""
+    """Return a valid body for ``register_user``. Each body has new names."""
     name = f"u{uuid.uuid4().hex[:12]}"
     credentials = {"username": name, "secret": PASSWORD} | changes.pop("credentials", {})
     return {

@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One mail with its envelope, and the connection it came by."""
+    """One mail with its envelope, and the state of its connection."""
 
     sender: str
     to: list[str]
@@ -33,9 +33,9 @@ class Received:
         return cast(EmailMessage, message_from_bytes(self.raw, policy=default))
 
 
-@dataclass  # no slots: aiosmtpd asks for every attribute, which Python 3.11.2 does not survive on a slotted one
+@dataclass  # no slots: aiosmtpd reads every attribute, and Python 3.11.2 crashes on that with slots
 class SmtpServer:
-    """What a running server has got so far; and its answers, where they are not ``250``, by command or by address."""
+    """The mails of a running server, and its answers other than ``250``, by command or by address."""
 
     port: int = 0
     offers_login: bool = False
@@ -95,7 +95,7 @@ class SmtpServer:
 def smtp_server(
     tls: ssl.SSLContext | None = None, *, implicit: bool = False, password: str = "", utf8: bool = True
 ) -> Iterator[SmtpServer]:
-    """Serve on a free port until the block ends. With a ``password``, ``root`` may log in by it."""
+    """Serve on a free port until the block ends. If ``password`` is set, ``root`` may log in with it."""
     state = SmtpServer(offers_login=bool(password))
 
     def authenticate(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:

@@ -1,4 +1,4 @@
-"""The running system as its users meet it: the API on a port, the mail page on another."""
+"""The running system as its users see it: the API on one port, the mail page on another."""
 
 import os
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ ADMIN_PASSWORD = "an operator chose this"
 
 @dataclass(frozen=True)
 class System:
-    """A gateway over template.yaml on a bootstrapped database of its own, with real Auth, events and mail."""
+    """A gateway over template.yaml on a new bootstrapped database, with real Auth, events and mail."""
 
     url: str
     mail_url: str
@@ -32,12 +32,12 @@ class System:
     lambda_url: str = ""
 
     def call(self, method: str, path: str, body: Any = None, *, token: str = "", **headers: str) -> httpx.Response:
-        """One request of a program; a body is sent as JSON."""
+        """Send one request of a program, with the body as JSON."""
         sent = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.request(method, self.url + path, json=body, headers=sent | headers, timeout=30, trust_env=False)
 
     def register(self, **changes: Any) -> dict[str, Any]:
-        """Register somebody with a name of his own; the answered user, with ``secret``."""
+        """Register an account with a unique name. Return the user of the answer, with ``secret``."""
         body = registration(**changes)
         answer = self.call("POST", "/users", body)
         assert answer.status_code == 201, answer.text
@@ -47,7 +47,7 @@ class System:
         return self.call("POST", "/users/tokens/issue", {"identity": identity, "secret": secret})
 
     def token(self, identity: str, secret: str = PASSWORD) -> str:
-        """An access token."""
+        """Return an access token."""
         answer = self.log_in(identity, secret)
         assert answer.status_code == 201, answer.text
         token: str = answer.json()["access_token"]
@@ -57,7 +57,7 @@ class System:
         return self.token(ADMIN_EMAIL, ADMIN_PASSWORD)
 
     def mail(self, address: str, subject: str, count: int = 1) -> Mail:
-        """The newest mail with this subject, once ``count`` of them have arrived."""
+        """Wait for ``count`` mails with this subject. Return the newest one."""
         found: list[Mail] = []
 
         def arrived() -> bool:
@@ -77,7 +77,10 @@ class System:
 def running_system(
     database: str, conninfo: str, mail_url: str, environment: dict[str, str], folder: Path
 ) -> Iterator[System]:
-    """Bootstrap an empty database and serve it on a free port; ``environment`` says where the other parts are."""
+    """Bootstrap an empty database and serve it on a free port.
+
+    ``environment`` contains the addresses of the other parts.
+    """
     url = f"http://localhost:{(port := free_port())}"
     own = {
         "MG_LOCAL_PARAMETERS": template_parameters({}),

@@ -1,4 +1,4 @@
-"""Tokens as Auth signs them (contract §5.5), and ones that it would never sign."""
+"""Tokens as Auth signs them (contract §5.5), and tokens that Auth would never sign."""
 
 import base64
 import hashlib
@@ -11,12 +11,12 @@ from nacl.signing import SigningKey
 
 
 def encode(part: bytes) -> str:
-    """Base64url without padding."""
+    """Return base64url without padding."""
     return base64.urlsafe_b64encode(part).decode().rstrip("=")
 
 
 def claims(subject: str, **changes: Any) -> dict[str, Any]:
-    """The claims of an access token that is good for an hour; a change to ``...`` leaves the claim out."""
+    """Return the claims of an access token that is valid for an hour. The value ``...`` removes a claim."""
     now = int(time.time())
     whole = {
         "iss": "magistrala.auth",
@@ -31,14 +31,14 @@ def claims(subject: str, **changes: Any) -> dict[str, Any]:
 
 
 def signed(payload: Any, key: SigningKey, kid: str = "key", **header: Any) -> str:
-    """A token with an Ed25519 signature; ``header`` overrides its header."""
+    """Return a token with an Ed25519 signature. ``header`` overrides its header."""
     head = {"alg": "EdDSA", "typ": "JWT", "kid": kid} | header
     text = f"{encode(json.dumps(head).encode())}.{encode(json.dumps(payload).encode())}"
     return f"{text}.{encode(key.sign(text.encode()).signature)}"
 
 
 def signed_symmetrically(payload: Any, secret: bytes, kid: str = "key", algorithm: str = "HS256") -> str:
-    """A token with an HMAC signature."""
+    """Return a token with an HMAC signature."""
     head = {"alg": algorithm, "typ": "JWT", "kid": kid}
     text = f"{encode(json.dumps(head).encode())}.{encode(json.dumps(payload).encode())}"
     mac = hmac.digest(secret, text.encode(), getattr(hashlib, f"sha{algorithm[2:]}"))
@@ -46,13 +46,13 @@ def signed_symmetrically(payload: Any, secret: bytes, kid: str = "key", algorith
 
 
 def unsigned(payload: Any, kid: str = "key", algorithm: str = "none") -> str:
-    """A token without a signature."""
+    """Return a token without a signature."""
     head = {"alg": algorithm, "typ": "JWT", "kid": kid}
     return f"{encode(json.dumps(head).encode())}.{encode(json.dumps(payload).encode())}."
 
 
 def key_set(**keys: SigningKey) -> bytes:
-    """The JWKS document of keys by key id."""
+    """Return the JWKS document of keys by key id."""
     return json.dumps(
         {
             "keys": [

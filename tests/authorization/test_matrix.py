@@ -1,8 +1,8 @@
-"""S35 Who may do what: every operation × caller, as ``matrix.csv`` says, on the real service.
+"""S35 Who may do what: ``matrix.csv`` lists every operation and caller, and the real service must answer that way.
 
-The columns are who calls: nobody; the account that the request is about; another ordinary user; an administrator; the
-account itself while it is disabled, deleted or unverified; the account itself by another credential than a session; an
-administrator by a personal access token or an API key. A route of template.yaml that has no row here fails.
+The columns are callers: nobody; the account of the request; another ordinary user; an administrator. Then follow the
+account of the request while it is disabled, deleted or unverified, the same account with another credential than a
+session, and an administrator with a personal access token or an API key. A route of template.yaml without a row fails.
 """
 
 import csv
@@ -24,7 +24,7 @@ from users.rules import passwords
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 STATUSES = {"disabled": 1, "deleted": 2}
 CREDENTIALS = ("pat", "api_key", "refresh", "recovery", "invitation")
-# Rows about one case of a route: its key is what stands before.
+# Rows about one case of a route. The key of the route is the text before the case.
 CASES = (" as admin", " without secret", " and purge", " and remove")
 
 
@@ -43,7 +43,7 @@ CELLS = [
 
 
 def route_key(row: dict[str, str]) -> str:
-    """The route of a row, without the words for one case of it."""
+    """Return the route of a row, without the words for one case of it."""
     key = row["route"]
     for case in CASES:
         key = key.removesuffix(case)
@@ -56,7 +56,7 @@ def secret_hash() -> str:
 
 
 def account(service: Service, *, role: int = 0, status: int = 0, verified: bool = True) -> Person:
-    """An account whose tokens are good as far as they are concerned: only what the row says can refuse them."""
+    """Return an account with valid tokens, so that only the state in the row can lead to a refusal."""
     user_id, name = str(uuid.uuid4()), f"m{uuid.uuid4().hex[:12]}"
     service.execute(
         "INSERT INTO users (id, username, email, first_name, last_name, secret, created_at, role, status, verified_at)"
@@ -81,7 +81,7 @@ def caller_token(service: Service, caller: str, subject: Person) -> str | None:
 
 
 def body_of(operation: str, subject: Person) -> Any:
-    """A body that nothing is wrong with; None where the operation reads none."""
+    """Return a valid body, or None if the operation reads none."""
     bodies = {
         "register_user": registration(),
         "issue_token": {"identity": subject.email, "secret": subject.secret},
@@ -106,7 +106,7 @@ def committed_body(operation: str) -> Any:
 
 
 def request_of(service: Service, row: dict[str, str], subject: Person) -> dict[str, Any]:
-    """What is sent, apart from the bearer token: a request of which only the caller can be refused."""
+    """Return a request without the bearer token, in which only the caller can be refused."""
     operation, (method, path) = row["operation"], route_key(row).split(" ")
     request: dict[str, Any] = {"operation": operation, "method": method, "body": body_of(operation, subject)}
     if "{id}" in path:
@@ -128,7 +128,7 @@ def request_of(service: Service, row: dict[str, str], subject: Person) -> dict[s
         token = mail_token(service, subject, "verification" if operation == "verify_email" else "password_reset")
         fields = {"token": token, **(body_of(operation, subject) or {})}
         if row["route"].endswith(" and remove"):
-            # The button is for an account that registered itself and was never verified.
+            # The button works only for an account that registered itself and was never verified.
             service.execute("UPDATE users SET self_registered = true, verified_at = NULL WHERE id = %s", subject.id)
             fields["action"] = "remove"
         form = urlencode(fields)

@@ -20,7 +20,7 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-    "--host-resolver-rules=MAP *.example 127.0.0.1",  # what DNS rebinding does
+    "--host-resolver-rules=MAP *.example 127.0.0.1",  # as after DNS rebinding
 )
 _ENGLISH: dict[str, object] = {"intl.accept_languages": "en"}
 _JAVASCRIPT_OFF: dict[str, object] = {"profile.managed_default_content_settings.javascript": 2}
@@ -28,20 +28,20 @@ _JAVASCRIPT_OFF: dict[str, object] = {"profile.managed_default_content_settings.
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Chromium as it comes."""
+    """Yield Chromium with its default preferences."""
     with _chromium(tmp_path_factory.mktemp("chromium"), _ENGLISH) as driver:
         yield Browser(driver)
 
 
 @pytest.fixture
 def browser_without_javascript(tmp_path: Path) -> Iterator[Browser]:
-    """Chromium with JavaScript switched off for all sites."""
+    """Yield Chromium with JavaScript switched off for all sites."""
     with _chromium(tmp_path, _ENGLISH | _JAVASCRIPT_OFF) as driver:
         yield Browser(driver)
 
 
 def _chromium(profile: Path, preferences: dict[str, object]) -> Chrome:
-    """Start Chromium; the test is skipped, with the command to type, where it is not installed."""
+    """Start Chromium. If it is not installed, skip the test and show the command that installs it."""
     chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or chromedriver is None:
         pytest.skip("no Chromium; on Debian: apt-get update && apt-get install -y chromium chromium-driver")

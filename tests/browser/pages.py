@@ -1,4 +1,4 @@
-"""What the tests do with a browser and look for on a page."""
+"""A browser for the tests, with the checks that they make on a page."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,11 +25,11 @@ class Browser:
         self.driver = driver
 
     def open(self, url: str) -> None:
-        """Open an address, and wait until it is loaded."""
+        """Open an address, and wait until the page is loaded."""
         self.driver.get(url)
 
     def prefer(self, *, scheme: str = "light", language: str = "en", width: int = 1280, height: int = 800) -> None:
-        """Be the browser of somebody with such a colour scheme, language and screen (a narrow one is a phone's)."""
+        """Set color scheme, language and screen size. A narrow screen is a phone's."""
         phone = width < 600
         self._command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self._command(
@@ -40,7 +40,7 @@ class Browser:
 
     @contextmanager
     def link_in_mail(self, mail_url: str, address: str, subject: str, text: str) -> Iterator[None]:
-        """Follow a link of the mail with this subject as a person does on the mail page, into a tab of its own."""
+        """Open the link of the mail with this subject from the mail page, in a new tab, as a person does."""
         self.open(mail_url)
         mail = f"//div[@class='email'][contains(., '{address}')][contains(., '{subject}')]"
         self._wait_for(f"{mail}//button[.='Toggle HTML view']").click()
@@ -63,30 +63,30 @@ class Browser:
 
     @property
     def problem(self) -> str:
-        """What the page says is wrong."""
+        """Return the text of the error that the page shows."""
         return self.one("[role=alert]").text
 
     def one(self, selector: str) -> WebElement:
-        """The element that a CSS selector names."""
+        """Return the element of a CSS selector."""
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def field(self, label: str) -> WebElement:
-        """The field that a label is for."""
+        """Return the field of a label."""
         name = self.driver.find_element(By.XPATH, f"//label[normalize-space()='{label}']").get_attribute("for")
         return self.driver.find_element(By.ID, str(name))
 
     def press_button(self) -> None:
-        """Press the page's only button, and wait for the next page."""
+        """Press the only button of the page, and wait for the next page."""
         button = self.one("button")
         button.click()
         self.wait_until_gone(button)
 
     def wait_until_gone(self, element: WebElement) -> None:
-        """Wait until the page of an element was left and the next one is loaded."""
+        """Wait until the browser has left the element's page and loaded the next one."""
         WebDriverWait(self.driver, _SECONDS).until(lambda _: _is_gone(element))
 
     def press(self, *keys: str) -> None:
-        """Press keys, for whatever has the focus."""
+        """Press keys. The focused element receives them."""
         ActionChains(self.driver).send_keys(*keys).perform()
 
     @property
@@ -94,30 +94,33 @@ class Browser:
         return self.driver.switch_to.active_element
 
     def accessibility_violations(self) -> list[str]:
-        """What axe-core finds against WCAG 2.2 AA and its best practices; the driver brings it, not the page."""
+        """Return the violations of WCAG 2.2 AA and of best practices that axe-core finds.
+
+        The driver loads axe-core, not the page.
+        """
         self.driver.execute_script(_axe())
         found: dict[str, Any] = self.driver.execute_async_script(
             "const done = arguments[0]; axe.run().then(done, error => done({error: String(error)}))"
         )
         assert "error" not in found, found
-        assert found["passes"], "axe looked at nothing"
+        assert found["passes"], "axe checked nothing"
         return [f"{rule['id']}: {node['html']}" for rule in found["violations"] for node in rule["nodes"]]
 
     def console(self) -> list[str]:
-        """What the browser complained of since it was asked last: refused by policy, not found, deprecated."""
+        """Return new messages of the browser's console: blocked by policy, not found, deprecated."""
         return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
 
     def controls(self) -> list[WebElement]:
-        """What can be pressed or typed into; the page itself where there is nothing."""
+        """Return the elements that can be pressed or typed into. Without any, return the page itself."""
         shown = self.driver.find_elements(By.CSS_SELECTOR, "button, input, a")
         return [each for each in shown if each.is_displayed()] or [self.one("main")]
 
     def scrolls_sideways(self) -> bool:
-        """Whether the page is wider than the window."""
+        """Return whether the page is wider than the window."""
         return bool(self.driver.execute_script("return document.documentElement.scrollWidth > window.innerWidth"))
 
     def _wait_for(self, path: str) -> WebElement:
-        """The visible element at an XPath, once it is there."""
+        """Wait for the visible element of an XPath, and return it."""
         found = expected_conditions.visibility_of_element_located((By.XPATH, path))
         return WebDriverWait(self.driver, _SECONDS).until(found)
 
@@ -130,7 +133,7 @@ def _is_gone(element: WebElement) -> bool:
         element.is_enabled()
     except StaleElementReferenceException:
         return True
-    except WebDriverException as error:  # what Chromium says for a moment, while the next page takes over
+    except WebDriverException as error:  # Chromium raises it for a moment while the next page loads
         if "does not belong to the document" not in str(error.msg):
             raise
         return True

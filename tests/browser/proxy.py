@@ -1,4 +1,4 @@
-"""A reverse proxy that serves an API below a path, as a stage, a custom domain's mapping or a company's proxy does."""
+"""A reverse proxy that serves an API below a path, like a stage, a custom domain's mapping or a company's proxy."""
 
 import threading
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _PASSED = {"accept", "accept-language", "content-type"}
 
 @contextmanager
 def behind_prefix(url: str, prefix: str) -> Iterator[str]:
-    """Serve what ``url`` serves below ``prefix`` on a free port, and nothing elsewhere; gives the new address."""
+    """Serve ``url`` below ``prefix`` on a free port, and nothing elsewhere. Yield the new address."""
 
     class Proxy(BaseHTTPRequestHandler):
         def answer(self) -> None:

@@ -1,4 +1,4 @@
-"""A front end on another port of this machine calls the API: `make run` allows it without being told."""
+"""A front end on another port of this machine calls the API: `make run` allows it without any setting."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.system import System
 
 pytestmark = pytest.mark.long
 
-# A request by fetch(), as a front end makes it: what it may see of the answer, or what the browser says.
+# A request by fetch(), as a front end makes it. It returns the readable part of the answer, or the browser's error.
 CALL = """
 const [url, method, headers, body] = arguments, done = arguments[arguments.length - 1];
 fetch(url, {method, headers, body: body === null ? undefined : JSON.stringify(body)}).then(

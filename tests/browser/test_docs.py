@@ -1,4 +1,4 @@
-"""The page of the API in a real browser, as its first reader uses it."""
+"""The page of the API in a real browser, used as by a first reader."""
 
 import json
 from typing import Any
@@ -38,7 +38,7 @@ def test_the_root_shows_every_operation_in_the_visitors_colours(browser: Browser
 
 
 def test_its_first_reader_logs_in(browser: Browser, system: System) -> None:
-    """As the page says under "Try it", with its own examples, and one field for the token."""
+    """The reader follows "Try it" on the page, with the page's own examples and the one field for the token."""
     browser.prefer()
     opened(browser, system)
     assert execute(browser, "registerUser")["status"] == 201
@@ -54,7 +54,7 @@ def test_its_first_reader_logs_in(browser: Browser, system: System) -> None:
 
 
 def execute(browser: Browser, operation: str) -> dict[str, Any]:
-    """Open an operation, send its example, and read the answer that the page shows."""
+    """Open an operation, send its example, and return the answer that the page shows."""
     block = browser.one(f"[id$='-{operation}'].opblock")
     browser.driver.execute_script("arguments[0].scrollIntoView()", block)
     block.find_element(By.CSS_SELECTOR, ".opblock-summary-control").click()
@@ -66,6 +66,6 @@ def execute(browser: Browser, operation: str) -> dict[str, Any]:
 
 
 def _brightness(color: str) -> float:
-    """Of ``rgb(r, g, b)`` or ``rgba(r, g, b, a)``; white where it is transparent."""
+    """Return the brightness of ``rgb(r, g, b)`` or ``rgba(r, g, b, a)``. A transparent colour counts as white."""
     parts = [float(part) for part in color[color.index("(") + 1 : -1].split(",")]
     return 255.0 if len(parts) == 4 and parts[3] == 0 else sum(parts[:3]) / 3

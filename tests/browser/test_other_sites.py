@@ -1,4 +1,4 @@
-"""S63 in a real browser: pages of other sites at the local ports of mails and of Lambda Invoke."""
+"""S63 in a real browser: pages of other sites send requests to the local ports of mails and of Lambda Invoke."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,8 @@ from tests.security.test_s63_other_sites import INVOKE, TEMPLATE, send_mail
 
 pytestmark = pytest.mark.long
 
-# All that a page may send without asking first: simple types, a body without a type, an image, a form in a frame.
+# All requests that a page may send without a preflight: simple types, a body without a type, an image, a form in a
+# frame.
 ATTACK = """
 const [invoke, mail] = arguments, done = arguments[arguments.length - 1];
 const send = (url, options) => fetch(url, {mode: "no-cors", ...options}).then(
@@ -38,7 +39,7 @@ fetch(path, options).then(async (answer) => done([answer.status, await answer.te
 
 @pytest.fixture
 def page() -> Iterator[HttpServer]:
-    """A site of somebody else; port and name make the origin."""
+    """Yield another site. Its port and name make the origin."""
     with http_server(body=b"<!doctype html><title>other</title><p>other</p>") as server:
         yield server
 
@@ -50,7 +51,7 @@ def gateway(tmp_path: Any) -> Iterator[Gateway]:
 
 
 def runs(gateway: Gateway) -> int:
-    """How often a function has run: each writes a line."""
+    """Return how often a function has run. Each run writes a line."""
     return gateway.log.read_text().count("describe was here")
 
 
@@ -71,7 +72,7 @@ def test_s63_a_page_of_another_origin(
 
 
 def test_s63_a_name_that_is_made_to_lead_here(browser: Browser, gateway: Gateway, mail_server: MailServer) -> None:
-    """After DNS rebinding the page's own origin is the port, so that it reads what it is answered."""
+    """After DNS rebinding the port is the page's own origin, so the page can read the answers."""
     address = "rebinding@example.com"
     assert send_mail(mail_server.port, {}, address).status_code == 200
     browser.open(f"http://evil.example:{mail_server.port}/")

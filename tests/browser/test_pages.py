@@ -1,4 +1,4 @@
-"""The pages of the mails' links in a real browser, from the mail page to the new login."""
+"""The pages behind the links in mails, in a real browser, from the mail page to the new login."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.long
 NEW_PASSWORD = "another 9 purple giraffes"
 RESET, VERIFICATION = "Password Reset Request", "Email Verification"
 INVITATION = "Your new account: set your password"
-REFUSED = "status of 400"  # Chromium notes a page that says what went wrong, too
+REFUSED = "status of 400"  # Chromium also logs a page with status 400 that shows an error
 
 User = dict[str, Any]
 
@@ -114,7 +114,7 @@ def _verified_at(system: System, token: str) -> str:
 def test_links_that_are_used_expired_or_wrong(system: System, browser: Browser, user: User, mail: str) -> None:
     link = reset_link(system, user) if mail == RESET else system.mail(user["email"], VERIFICATION).link
     browser.prefer()
-    browser.open(link)  # good, and left open
+    browser.open(link)  # valid, and left open
     system.execute("UPDATE users_one_time_tokens SET expires_at = now() WHERE user_id = %s", user["id"])
     if mail == RESET:
         fill(browser, NEW_PASSWORD, NEW_PASSWORD)
@@ -132,10 +132,10 @@ def test_an_expired_link_brings_a_new_one(system: System, browser: Browser, mail
     user = system.register(metadata={"locale": "en"})
     link = reset_link(system, user) if mail == RESET else system.mail(user["email"], VERIFICATION).link
     system.execute("UPDATE users_one_time_tokens SET expires_at = now() WHERE user_id = %s", user["id"])
-    system.execute("DELETE FROM users_throttle WHERE user_id = %s", user["id"])  # a second mail within a minute
+    system.execute("DELETE FROM users_throttle WHERE user_id = %s", user["id"])  # allow a second mail within a minute
     browser.prefer(language="de", width=320)
     browser.open(link)
-    assert browser.heading == "This link does not work any more", "the language of the mail, not of the browser"
+    assert browser.heading == "This link does not work any more", "the mail's language, not the browser's"
     assert browser.accessibility_violations() == []
     assert not browser.scrolls_sideways()
     browser.press_button()
@@ -187,12 +187,12 @@ def test_by_keyboard_alone(system: System, browser: Browser, user: User) -> None
     browser.wait_until_gone(password)
 
     password = browser.focused
-    assert password.accessible_name == "New password", "the focus is where the problem is"
+    assert password.accessible_name == "New password", "the focus is on the field with the problem"
     assert password.get_attribute("aria-invalid") == "true"
-    assert password.get_attribute("aria-describedby") == "problem rules", "a screen reader says what is wrong first"
+    assert password.get_attribute("aria-describedby") == "problem rules", "a screen reader reads the problem first"
     browser.press(NEW_PASSWORD, Keys.TAB, NEW_PASSWORD, Keys.TAB)
     assert browser.focused.accessible_name == "Set new password"
-    assert browser.focused.value_of_css_property("outline-style") == "solid", "the focus is seen"
+    assert browser.focused.value_of_css_property("outline-style") == "solid", "the focus is visible"
     browser.press(Keys.SPACE)
     browser.wait_until_gone(password)
     assert browser.heading == "Your password is changed"
@@ -225,7 +225,7 @@ def test_every_page_is_accessible_and_fits(
     browser: Browser, reset_page: str, verification_page: str, language: str, scheme: str, width: int
 ) -> None:
     browser.prefer(scheme=scheme, language=language, width=width)
-    browser.console()  # what other tests' pages left there
+    browser.console()  # messages that the pages of other tests left
     for arrive in _pages(browser, reset_page, verification_page):
         arrive()
         assert browser.accessibility_violations() == []
@@ -233,11 +233,11 @@ def test_every_page_is_accessible_and_fits(
         assert [entry for entry in browser.console() if REFUSED not in entry] == []
         assert browser.one("html").get_attribute("lang") == language[:2]
         smallest = min(each.size["height"] for each in browser.controls())
-        assert smallest >= 44, "as large as a thumb"
+        assert smallest >= 44, "each target is as large as a thumb"
 
 
 def _pages(browser: Browser, reset_page: str, verification_page: str) -> list[Callable[[], None]]:
-    """Ways to every page that leaves its token unused."""
+    """Return functions that open every page without using its token."""
 
     def open_with_problem() -> None:
         browser.open(reset_page)

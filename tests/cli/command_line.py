@@ -1,4 +1,4 @@
-"""Running ``python -m users`` as an operator does, on the test's database, in a directory that is not the project's."""
+"""Run ``python -m users`` as an operator does, on the test's database and outside the project's directory."""
 
 import json
 import os
@@ -11,12 +11,12 @@ from typing import Any
 
 from tests.service import Service
 
-LAYER = Path(__file__).parents[2] / "layers" / "common" / "python"  # what local/install.py makes .venv know
+LAYER = Path(__file__).parents[2] / "layers" / "common" / "python"  # local/install.py adds it to the path of .venv
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a command left: its exit code and what it wrote. An operator never sees a traceback."""
+    """The result of a command: its exit code and its output. An operator never sees a traceback."""
 
     code: int
     out: str
@@ -31,7 +31,7 @@ class Run:
 
     @property
     def failure(self) -> tuple[int, str, str]:
-        """Exit code, stable code and message of a failure that was asked for as JSON."""
+        """Return exit code, stable code and message of a failure in JSON."""
         document = json.loads([line for line in self.err.splitlines() if line.startswith("{")][-1])
         assert set(document) == {"error", "message", "exit_code"}
         assert document["exit_code"] == self.code
@@ -55,19 +55,19 @@ class CommandLine:
         return inherited | self.variables | {"PYTHONPATH": str(LAYER)}
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
-        """Start a command as a program of its own; the caller waits for it."""
+        """Start a command in a new process. The caller waits for it."""
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         command = [sys.executable, "-m", "users", *arguments]
         return subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, **pipes, **options)
 
     def run_alone(self, *arguments: str, **options: Any) -> Run:
-        """Run a command to its end as a program of its own."""
+        """Run a command to its end in a new process."""
         process = self.start(*arguments, **options)
         out, err = process.communicate(timeout=120)
         return Run(process.returncode, out, err)
 
     def run(self, *arguments: str, input: str = "") -> Run:  # noqa: A002 -- as subprocess.run calls it
-        """The same in a fork of a process that has imported it, which is quicker."""
+        """Run a command in a fork of a process that has imported it, which is quicker."""
         request = {
             "arguments": arguments,
             "environment": self.environment,
@@ -83,7 +83,7 @@ class CommandLine:
 
 
 def stop_forking() -> None:
-    """End what ``run`` has started."""
+    """End the process that ``run`` has started."""
     if _forking.cache_info().currsize:
         _forking().communicate()
         _forking.cache_clear()
@@ -91,7 +91,7 @@ def stop_forking() -> None:
 
 @cache
 def _forking() -> "subprocess.Popen[str]":
-    """One for all tests of this process."""
+    """Return the process that is forked, one for all tests of this process."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_"))}
     command = [sys.executable, str(Path(__file__).with_name("forking.py"))]
     return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Runs commands in forks of one process that has imported them: what takes long about a short command is its imports.
+"""Run commands in forks of one process that has imported them. Imports are most of the time of a short command.
 
 python forking.py    reads {"arguments", "environment", "folder", "input"} and answers {"code", "out", "err"}, one
                      JSON object per line
@@ -15,7 +15,7 @@ from users.__main__ import main
 
 
 def execute(request: dict[str, Any], files: list[Any]) -> int:
-    """In the fork: become the command."""
+    """Become the command. Runs in the fork."""
     for descriptor, file in enumerate(files):
         os.dup2(file.fileno(), descriptor)
     os.environ.clear()
@@ -45,7 +45,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepare() -> None:
-    """Import what the commands import, and connect to nothing."""
+    """Import the modules of the commands, and connect to nothing."""
     sys.path.append(str(Path(__file__).parents[2] / "layers" / "background" / "python"))
     import grpc  # noqa: F401
     from authzed.api.v1 import permission_service_pb2_grpc  # noqa: F401

@@ -1,4 +1,4 @@
-"""``user list``, ``create`` and ``delete``: by the rules of the API's operations."""
+"""``user list``, ``create`` and ``delete`` follow the rules of the API's operations."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.service import PASSWORD, Service, registration
 
 
 def long(*values: Any) -> Any:
-    """A case that takes as long as the one beside it, and tells less."""
+    """Mark a case as long: it takes as long as the case beside it, and proves less."""
     return pytest.param(*values, marks=pytest.mark.long)
 
 
@@ -23,7 +23,7 @@ def line(service: Service, tmp_path: Path) -> CommandLine:
 
 
 def created(line: CommandLine, *options: str, given: str = "", **changes: str) -> Any:
-    """``user create`` of somebody with names of his own."""
+    """Run ``user create`` with unique names."""
     body = registration()
     names = {
         "email": body["email"],
@@ -102,7 +102,7 @@ def test_create_invites(service: Service, line: CommandLine, mail_server: MailSe
 
 
 def test_create_records_what_the_api_records(emptied_service: Service, tmp_path: Path) -> None:
-    """An administrator's registration beside it: the same rows, but for ids, names and who did it."""
+    """An administrator's registration writes the same rows, apart from ids, names and the acting account."""
     service, line = emptied_service, CommandLine.of(emptied_service, tmp_path)
     _, token = service.administrator()
 
@@ -125,9 +125,9 @@ def test_create_records_what_the_api_records(emptied_service: Service, tmp_path:
 
 def test_create_an_administrator_with_a_password(service: Service, line: CommandLine) -> None:
     user = created(line, "--role", "admin", "--password-stdin", given=f"{PASSWORD}\n", username="support").json
-    assert user["credentials"]["username"] == "support"  # reserved names are the operator's to give
+    assert user["credentials"]["username"] == "support"  # only an operator may assign reserved names
     service.execute("UPDATE users SET verified_at = now() WHERE id = %s", user["id"])
-    assert service.call("list_users", token=service.log_in(user["email"])).status == 200  # with its relation
+    assert service.call("list_users", token=service.log_in(user["email"])).status == 200  # its relation exists
     service.execute("UPDATE users SET role = 0, status = 2 WHERE id = %s", user["id"])
 
 
@@ -187,7 +187,7 @@ def test_create_refuses_what_a_registration_refuses(
     ],
 )
 def test_create_refuses_metadata_that_cannot_be_kept(service: Service, line: CommandLine, metadata: str) -> None:
-    """As a registration does."""
+    """A registration refuses such metadata as well."""
     raw = json.dumps(registration()).removesuffix("}") + f', "metadata": {metadata}}}'
     _, expected = service.call("register_user", raw=raw).error
     code, error, _ = created(line, metadata=metadata).failure
@@ -195,7 +195,7 @@ def test_create_refuses_metadata_that_cannot_be_kept(service: Service, line: Com
 
 
 def test_create_refuses_to_go_without_the_password_that_was_to_come(line: CommandLine) -> None:
-    """The program before the pipe may have failed: no account without a password is made of that."""
+    """The program before the pipe may have failed. In that case the command creates no account without a password."""
     assert created(line, "--password-stdin", given="").failure[:2] == (2, "usage")
     assert created(line, "--password-stdin", given="\n").failure[:2] == (2, "usage")
 
@@ -233,7 +233,7 @@ def test_purge_leaves_no_trace(service: Service, line: CommandLine, deleted_befo
     user = service.register()
     if deleted_before:
         assert line.run("user", "delete", user["id"]).code == 0
-    assert line.run("user", "delete", user["id"], "--purge").code == 2  # nobody to ask, and no --yes
+    assert line.run("user", "delete", user["id"], "--purge").code == 2  # nobody can confirm, and --yes is missing
     removed = line.run("user", "delete", user["id"], "--purge", "--yes", "--json")
     assert removed.json == {"id": user["id"], "now": "removed", "changed": True}
     assert service.execute("SELECT FROM users WHERE id = %s", user["id"]) == []

@@ -1,4 +1,4 @@
-"""Which installation the commands work on, and what they say when it cannot be used."""
+"""Which installation the commands work on, and their messages when they cannot use it."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ ODD = 'it\'s a \\ "test" #1 $HOME `x`'
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Iterator[Path]:
-    """No variables that name an installation, and an empty MG_LOCAL_DIR."""
+    """Unset the variables that name an installation, and set MG_LOCAL_DIR to an empty folder."""
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith(("MG_", "AWS_"))]:
         del os.environ[name]
@@ -97,7 +97,7 @@ def test_a_file_without_a_database_is_refused(bare: Path) -> None:
         configure(file, local=False)
 
 
-# --- what cannot be used
+# --- unusable installations
 
 
 def test_an_unreachable_database(service: Service, tmp_path: Path) -> None:
@@ -135,5 +135,5 @@ def test_bootstrap_tells_what_it_did_and_may_be_repeated(
     first, second = line.run("bootstrap", "--json"), line.run("bootstrap", "--json")
     assert (first.code, second.code) == (0, 0), first.err
     assert first.json["administrator"] == "made the administrator"
-    assert "database cli_bootstrap at" in first.err  # a command that changes something says where
+    assert "database cli_bootstrap at" in first.err  # a command that changes something names the database
     assert second.json["schema"] == first.json["schema"]

@@ -1,4 +1,4 @@
-"""``mail-suppressions``: who gets no mails, and who shall again."""
+"""``mail-suppressions``: list the addresses that get no mails, and remove an address from the list."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``outbox``, ``conflicts`` and ``sweep``: what an operator looks after."""
+"""``outbox``, ``conflicts`` and ``sweep``: the regular work of an operator."""
 
 import json
 import uuid
@@ -50,7 +50,7 @@ def test_retry_and_skip(own_service: Service, line: CommandLine) -> None:
     row = own_service.execute("SELECT attempts, parked_at, last_error FROM users_outbox WHERE id = %s", second)
     assert row == [{"attempts": 0, "parked_at": None, "last_error": None}]
 
-    assert line.run("outbox", "skip", "--all-parked").code == 2  # nobody to ask, and no --yes
+    assert line.run("outbox", "skip", "--all-parked").code == 2  # nobody can confirm, and --yes is missing
     assert line.run("outbox", "skip", behind, "--json").json == {"skipped": [], "missing": [behind]}
     skipped = line.run("outbox", "skip", "--all-parked", "--yes", "--json").json["skipped"]
     assert [(one["id"], one["freed"]) for one in skipped] == [(first, 1)]
@@ -71,5 +71,5 @@ def test_conflicts_and_sweep(own_service: Service, line: CommandLine) -> None:
     assert line.run("sweep").code == 2
     assert line.run("sweep", "--yes", "--json").json["counts"]["swept"] == 1
     assert own_service.execute("SELECT id FROM users WHERE id = %s", due["id"]) == []
-    nothing_due = line.run("sweep", "--json")  # so nobody is asked
+    nothing_due = line.run("sweep", "--json")  # so no confirmation is needed
     assert (nothing_due.code, nothing_due.json["counts"]["swept"]) == (0, 0), nothing_due.err

@@ -1,4 +1,4 @@
-"""``import`` and ``export``: what goes out comes back as it was, and what is wrong is told by its line."""
+"""``import`` and ``export``: an export can be imported without a change, and errors are reported with their line."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from tests.cli.command_line import CommandLine
 from tests.service import PASSWORD, Service, eventually
 from users.errors import BadRequest
 
-# Made by argon2-cffi, whose default has 4 lanes, and of PASSWORD.
+# A hash of PASSWORD by argon2-cffi, whose default is 4 lanes.
 ARGON2_DEFAULT = "$argon2id$v=19$m=65536,t=3,p=4$MDEyMzQ1Njc4OWFiY2RlZg$dh/UUsqK8iX5fz7jeyPD3SP9X5iOfPUQHPU1DO8mJaU"
 ARGON2_WEAK = "$argon2id$v=19$m=8192,t=1,p=2$MDEyMzQ1Njc4OWFiY2RlZg$l59GnBPLGk3lCY+lbmIJXcITxgV/+nG3bVySMasddIY"
 
@@ -38,7 +38,7 @@ def line(own_service: Service, tmp_path: Path) -> CommandLine:
 def another(
     own_service: Service, postgres: PostgresServer, template_database: str, tmp_path: Path
 ) -> Callable[..., tuple[CommandLine, Service]]:
-    """A maker of further, empty installations."""
+    """Return a function that makes further, empty installations."""
 
     def make(**variables: str) -> tuple[CommandLine, Service]:
         name = f"transfer_{uuid.uuid4().hex}"
@@ -60,7 +60,7 @@ def user(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def write(line: CommandLine, *users: Any) -> str:
-    """A file of lines: objects, or bytes as they are."""
+    """Write a file of lines: objects as JSON, bytes unchanged."""
     lines = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in users]
     (line.folder / "users.ndjson").write_bytes(b"\n".join(lines) + b"\n")
     return "users.ndjson"
@@ -116,13 +116,13 @@ def test_imported_hashes_log_in(own_service: Service, line: CommandLine) -> None
     assert line.run("import", write(line, *users)).code == 0
     for number, stored in enumerate(is_replaced):
         assert own_service.call("issue_token", {"identity": f"ada_{number}", "secret": "wrong"}).status == 401
-        own_service.log_in(f"ADA_{number}")  # with the relation that Auth asks for
+        own_service.log_in(f"ADA_{number}")  # the relation that Auth needs exists
         (kept,) = own_service.execute("SELECT secret FROM users WHERE username = %s", f"ada_{number}")
         assert (kept["secret"] != stored) == is_replaced[stored]
         own_service.log_in(f"ada_{number}")
 
 
-# --- lines that are wrong
+# --- wrong lines
 
 ARGON2I = "$argon2i$v=19$m=65536,t=3,p=4$MDEyMzQ1Njc4OWFiY2RlZg$dh/UUsqK8iX5fz7jeyPD3SP9X5iOfPUQHPU1DO8mJaU"
 WRONG: list[tuple[Any, str]] = [
@@ -175,7 +175,7 @@ def test_any_other_line_is_refused_and_nothing_else(raw: bytes) -> None:
 
 
 def test_good_lines_go_in_beside_wrong_ones(own_service: Service, line: CommandLine) -> None:
-    """Among them one that only PostgreSQL finds: more digits than its numbers have."""
+    """One of the wrong lines is found only by PostgreSQL: its number has too many digits."""
     digits = b'{"first_name":"A","last_name":"B","email":"d@example.com","credentials":{"username":"d"},"metadata":'
     given = [
         b"\xef\xbb\xbf" + json.dumps(user(1)).encode(),
@@ -199,7 +199,7 @@ def test_good_lines_go_in_beside_wrong_ones(own_service: Service, line: CommandL
 
 
 def test_wrong_lines_are_told_in_their_order(own_service: Service, line: CommandLine) -> None:
-    """Whoever finds what is wrong: the check of a line, the constraints, or PostgreSQL alone."""
+    """The order is that of the lines, whether the check of a line, a constraint or PostgreSQL alone finds the error."""
     existing = own_service.register()
     digits = b'{"first_name":"A","last_name":"B","email":"d@example.com","credentials":{"username":"d"},"metadata":'
     digits += b'{"n":1e400000}}'
@@ -239,11 +239,11 @@ def test_the_file_that_is_read_is_not_written(own_service: Service, line: Comman
     assert (line.folder / name).read_bytes() == before
 
 
-# --- accounts that are there
+# --- existing accounts
 
 
 def test_an_address_is_stored_in_its_one_spelling(own_service: Service, line: CommandLine) -> None:
-    """Unless the file is to be taken as it is; a second run finds the account that the first one made."""
+    """``--any-names`` keeps the spelling in the file. A second import finds the account that the first one made."""
     typed = "Ada@ｅxample.com"
     for _ in range(2):
         assert line.run("import", write(line, user(1, email=typed))).code == 0
@@ -282,11 +282,11 @@ def test_update_takes_no_administrator_away(own_service: Service, line: CommandL
     assert own_service.execute("SELECT status FROM users WHERE role = 1") == [{"status": 0}]
 
 
-# --- the administrator of either installation
+# --- the administrators of both installations
 
 
 def installed(service: Service) -> str:
-    """What bootstrap makes: the administrator that everybody has; its id."""
+    """Insert the administrator that bootstrap makes in every installation. Return its id."""
     administrator, _ = service.administrator()
     service.execute("UPDATE users SET email = 'admin@example.com', username = 'admin' WHERE id = %s", administrator)
     return administrator
@@ -300,7 +300,7 @@ SOURCE = "11111111-1111-4111-8111-111111111111"
 
 
 def theirs(**changes: Any) -> dict[str, Any]:
-    """The administrator of the installation that the file is of."""
+    """Return the administrator of the installation that wrote the file."""
     names = {"email": "Admin@example.com", "credentials": {"username": "admin"}}
     return user(1, **{"id": SOURCE, "role": "admin", "status": "enabled", **names, **changes})
 
@@ -320,7 +320,7 @@ def test_the_sources_administrator_is_left_out(own_service: Service, line: Comma
 def test_the_sources_administrator_takes_the_place(
     own_service: Service, line: CommandLine, names: dict[str, Any]
 ) -> None:
-    """Its id is the one that other services know. Without a hash, the password is the one of here."""
+    """Other services use the id in the file. If the file has no hash, the password of this installation stays."""
     here = installed(own_service)
     token = own_service.log_in("admin@example.com")
     own_service.execute("DELETE FROM users_outbox")
@@ -343,16 +343,18 @@ def test_the_sources_administrator_takes_the_place(
     own_service.execute("UPDATE users SET verified_at = now() WHERE id = %s", SOURCE)
     token = own_service.log_in(expected["email"])
     assert own_service.call("list_users", token=token).status == 200
-    told = own_service.execute("SELECT channel, name, payload FROM users_outbox WHERE user_id = %s ORDER BY seq", here)
-    names_told = [(row["channel"], row["name"]) for row in told if row["channel"] != "revocation"]
-    assert names_told == [("event", "user.purge"), ("relation", "settle")]
-    assert told[0]["payload"]["id"] == here
+    outbox = own_service.execute(
+        "SELECT channel, name, payload FROM users_outbox WHERE user_id = %s ORDER BY seq", here
+    )
+    recorded = [(row["channel"], row["name"]) for row in outbox if row["channel"] != "revocation"]
+    assert recorded == [("event", "user.purge"), ("relation", "settle")]
+    assert outbox[0]["payload"]["id"] == here
     again = line.run("import", given, "--on-conflict", "update", "--json").json
     assert (again["updated"], again["imported"], again["failed"]) == (2, 0, 0)
 
 
 def test_nothing_is_kept_of_the_administrator_that_was_replaced(own_service: Service, line: CommandLine) -> None:
-    """As of every account that is removed for good. Auth forgets its refresh tokens."""
+    """Nothing is kept of any account that is removed for good. Auth forgets its refresh tokens as well."""
     here = installed(own_service)
     own_service.log_in("admin@example.com")
     own_service.execute("DELETE FROM users_outbox")
@@ -369,14 +371,14 @@ def test_nothing_is_kept_of_the_administrator_that_was_replaced(own_service: Ser
     )
     done = line.run("import", write(line, theirs()), "--on-conflict", "update", "--json")
     assert (done.code, done.json["updated"]) == (0, 1), done.err
-    told = own_service.execute("SELECT channel, name, payload FROM users_outbox WHERE user_id = %s", here)
-    assert {row["channel"] for row in told} == {"event", "relation", "revocation"}
-    assert "admin@example.com" not in json.dumps([row["payload"] for row in told])
+    outbox = own_service.execute("SELECT channel, name, payload FROM users_outbox WHERE user_id = %s", here)
+    assert {row["channel"] for row in outbox} == {"event", "relation", "revocation"}
+    assert "admin@example.com" not in json.dumps([row["payload"] for row in outbox])
     assert own_service.execute("SELECT FROM users_throttle WHERE user_id = %s", here) == []
 
 
 def test_one_line_takes_the_place_and_the_password(own_service: Service, line: CommandLine) -> None:
-    """The second is another person, with the username that has become free."""
+    """The second line is another person, with the username that the first line freed."""
     here = installed(own_service)
     other = theirs(id=str(uuid.uuid4()), email="second@example.com")
     given = write(line, theirs(credentials={"username": "chief"}), other)
@@ -397,7 +399,7 @@ def test_with_its_hash_the_password_is_the_sources(own_service: Service, line: C
 
 
 def test_no_administrator_goes_where_the_other_cannot_come(own_service: Service, line: CommandLine) -> None:
-    """Another account has the username of the file's administrator; and one that is no administrator is nobody's."""
+    """Another account has the file's username, the file's account is an ordinary user, or it is disabled."""
     here = installed(own_service)
     taken = own_service.register()["credentials"]["username"]
     given = write(
@@ -427,7 +429,7 @@ def test_the_same_username_is_another_person_until_somebody_says_otherwise(
 
 
 def test_a_demotion_takes_the_relation_away(own_service: Service, line: CommandLine) -> None:
-    """Of a disabled administrator: an enabled one is protected."""
+    """The administrator is disabled, because an enabled one is protected."""
     own_service.administrator()
     former, _ = own_service.administrator()
     assert line.run("user", "disable", former).code == 0
@@ -456,7 +458,7 @@ def test_events_and_relations(own_service: Service, line: CommandLine, tmp_path:
     assert "canary" not in json.dumps(rows[0]["payload"])
 
 
-# --- what breaks in the middle
+# --- interruptions
 
 
 @pytest.mark.long
@@ -478,9 +480,9 @@ def test_a_full_disk_leaves_the_older_export(own_service: Service, line: Command
 
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGKILL, marks=pytest.mark.long), signal.SIGINT])
 def test_an_import_that_is_stopped_goes_on(own_service: Service, line: CommandLine, number: signal.Signals) -> None:
-    """Lines come through a pipe that stays open, so that the end comes between two batches."""
+    """Lines come through a pipe that stays open, so that the signal arrives between two batches."""
     text = "".join(json.dumps(user(one)) + "\n" for one in range(1100))
-    # A test run in a shell's background ignores the signal, which a program would inherit.
+    # A test run in the background of a shell ignores the signal, and a program would inherit that.
     process = line.start("import", "-", preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL))
     assert process.stdin
     process.stdin.write(text)
@@ -517,7 +519,10 @@ def test_a_database_that_goes_away(own_service: Service, line: CommandLine) -> N
 
 
 def peak_memory(pid: int) -> int:
-    """KiB since the program began (getrusage would count the process that it was forked from); 0 when it has ended."""
+    """Return the peak memory in KiB since the program began, or 0 after its end.
+
+    getrusage would include the process that was forked.
+    """
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(found[1]) if found else 0
 
@@ -526,7 +531,7 @@ def peak_memory(pid: int) -> int:
 def test_a_hundred_thousand_users_each_way(
     own_service: Service, another: Callable[..., tuple[CommandLine, Service]], line: CommandLine
 ) -> None:
-    """Within minutes on a busy machine; memory does not grow with the file."""
+    """It takes minutes at most on a busy machine, and the memory does not grow with the file."""
     other, _ = another(MG_SPICEDB_HOST="")
     with (line.folder / "users.ndjson").open("w") as file:
         for number in range(100_000):

@@ -1,4 +1,4 @@
-"""``user …``: one account, by the rules of the API's operations."""
+"""``user …``: commands for one account follow the rules of the API's operations."""
 
 from pathlib import Path
 
@@ -124,7 +124,7 @@ def test_what_is_not_utf_8(line: CommandLine) -> None:
 
 
 def test_a_program_of_its_own(service: Service, line: CommandLine) -> None:
-    """As it is started in earnest, also for a reader that goes away."""
+    """The command runs as an operator starts it, also with a reader that closes the pipe early."""
     user = service.register()
     assert line.run_alone("user", "show", user["id"], "--json").json["email"] == user["email"]
 

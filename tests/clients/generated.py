@@ -1,4 +1,4 @@
-"""Clients that are generated from openapi.json, as the API's users do it."""
+"""Generate clients from openapi.json, as users of the API do."""
 
 import json
 import shutil
@@ -23,23 +23,23 @@ _OPTIONS = {
 
 
 def run(*command: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    """The ended program; its two streams are one text."""
+    """Run a program to its end. Both of its streams are one text."""
     return subprocess.run(
         command, cwd=cwd, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120
     )
 
 
 def node(script: Path | str, *arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    """A program of Node."""
+    """Run a program with Node."""
     program = install.node_program(ROOT) or shutil.which("node")
     assert program, "no node: `make test` installs what is needed"
     return run(program, script, *arguments, cwd=cwd)
 
 
 def python_client(folder: Path) -> str:
-    """Make the package ``users_client`` in ``folder``; what openapi-python-client said. AssertionError on a warning."""
+    """Make the package ``users_client`` in ``folder``. Return the generator's output, and fail on a warning."""
     config = folder / "config.json"
-    config.write_text('{"post_hooks": []}')  # it would format the code by a ruff on the PATH
+    config.write_text('{"post_hooks": []}')  # otherwise a ruff on the PATH formats the code
     generator = Path(sys.executable).parent / "openapi-python-client"
     options = ("--meta", "none", "--output-path", folder / "users_client", "--config", config, "--fail-on-warning")
     made = run(generator, "generate", "--path", DOCUMENT, *options, cwd=folder)
@@ -48,7 +48,7 @@ def python_client(folder: Path) -> str:
 
 
 def typescript_project(folder: Path) -> None:
-    """Make ``users.d.ts`` of the document, beside the packages and the options that a program needs."""
+    """Make ``users.d.ts`` from the document, with the packages and options that a program needs."""
     modules = _FOLDER / "node_modules"
     assert (modules / "openapi-typescript").exists(), "not installed: `npm ci --ignore-scripts` in tests/clients"
     (folder / "node_modules").symlink_to(modules)
@@ -59,7 +59,10 @@ def typescript_project(folder: Path) -> None:
 
 
 def compiled(folder: Path, programs: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
-    """What ``tsc --strict`` says of programs, by their files' names; their JavaScript is there when it says nothing."""
+    """Compile programs, by the names of their files, with ``tsc --strict``.
+
+    The result contains the compiler's messages. Without messages, the JavaScript exists.
+    """
     for name, source in programs.items():
         (folder / name).write_text(source)
     config = {"extends": "./tsconfig.json", "files": list(programs)}

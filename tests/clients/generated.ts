@@ -1,6 +1,6 @@
-// What a front end writes with the types that openapi-typescript makes of openapi.json, and openapi-fetch.
+// Calls the API as a front end does, with openapi-fetch and the types that openapi-typescript makes of openapi.json.
 //
-// Prints one line of JSON of what it was answered. Usage: node generated.js URL NAME PASSWORD
+// Prints one line of JSON with the answers. Usage: node generated.js URL NAME PASSWORD
 import createClient from "openapi-fetch";
 import type { components, paths } from "./users";
 

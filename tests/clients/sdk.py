@@ -1,4 +1,4 @@
-"""The TypeScript SDK's Users class, called in a Node process of its own; and a transcript of what clients sent."""
+"""The Users class of the TypeScript SDK in a Node process, and a transcript of the requests that clients sent."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _FOLDER = ROOT / "tests" / "clients"
 
 
 class SdkError(Exception):
-    """What a call threw: the SDK throws ``{"status", "error"}`` of an answer that is none of success."""
+    """The error of a call: the SDK throws ``{"status", "error"}`` unless the answer is a success."""
 
     def __init__(self, thrown: dict[str, Any]) -> None:
         super().__init__(str(thrown))
@@ -26,23 +26,23 @@ class SdkError(Exception):
 
 
 class Transcript:
-    """Requests and their statuses, for a person to read (``pytest -s``)."""
+    """Requests and their statuses, printed for a person (``pytest -s``)."""
 
     def __init__(self, client: str) -> None:
         self.lines = [client]
 
     def add(self, call: str, method: str, path: str, status: int) -> None:
-        """Note one request, without its ids and tokens."""
+        """Add a request, without its ids and tokens."""
         shown = _TOKEN.sub("token=...", _ID.sub("{id}", path))
         self.lines.append(f"  {call:<24}{method:<7}{shown if len(shown) <= 76 else shown[:73] + '...':<76} {status}")
 
-    def tell(self) -> None:
-        """Print it."""
+    def show(self) -> None:
+        """Print the requests."""
         print("\n".join(["", *self.lines]))
 
 
 class Users:
-    """``users.Create(user)`` and so on; every call answers what the SDK's promise holds, or raises SdkError."""
+    """``users.Create(user)`` and so on. A call returns the value of the SDK's promise, or raises SdkError."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
@@ -72,7 +72,7 @@ class Users:
 
 @contextmanager
 def typescript_sdk(url: str) -> Iterator[Users]:
-    """The SDK's Users class, for the API at ``url``."""
+    """Yield the SDK's Users class, for the API at ``url``."""
     node = install.node_program(ROOT) or shutil.which("node")
     assert node, "no node: `make test` installs what is needed"
     assert (_FOLDER / "node_modules").exists(), "not installed: `npm ci --ignore-scripts` in tests/clients"

@@ -1,4 +1,4 @@
-"""Clients generated from openapi.json at work: openapi-python-client and openapi-typescript."""
+"""Clients that openapi-python-client and openapi-typescript generate from openapi.json work."""
 
 import importlib
 import json
@@ -51,7 +51,7 @@ def snake_case(name: str) -> str:
 
 
 def documented() -> dict[str, set[str]]:
-    """The statuses of each operation, by the name of its module in the client."""
+    """Return the statuses of each operation, by the name of its module in the client."""
     paths = json.loads(TARGET.read_text())["paths"].values()
     operations = [path[method] for path in paths for method in METHODS & path.keys()]
     return {snake_case(operation["operationId"]): set(operation["responses"]) for operation in operations}
@@ -112,13 +112,13 @@ def client(system: System, token: str = "") -> Any:
 
 
 def call(tag: str, operation: str, by: Any, **arguments: Any) -> Any:
-    """What an operation of the client answers: a model of its status."""
+    """Call an operation of the client. Return its answer: a model of its status."""
     return importlib.import_module(f"users_client.api.{tag}.{operation}").sync(client=by, **arguments)
 
 
 def test_the_typescript_client_at_work(typescript_folder: Path, system: System) -> None:
-    said = compiled(typescript_folder, {"program.ts": PROGRAM.read_text()})
-    assert (said.returncode, said.stdout) == (0, "")
+    compiler = compiled(typescript_folder, {"program.ts": PROGRAM.read_text()})
+    assert (compiler.returncode, compiler.stdout) == (0, "")
     done = node("program.js", system.url, f"g{uuid.uuid4().hex[:12]}", PASSWORD, cwd=typescript_folder)
     assert done.returncode == 0, done.stdout
     assert json.loads(done.stdout) == {
@@ -137,6 +137,6 @@ def test_misspelt_names_do_not_compile(typescript_folder: Path) -> None:
     source = PROGRAM.read_text()
     assert all(source.count(right) == 1 for right, _ in MISSPELT)
     programs = {f"wrong{number}.ts": source.replace(*each) for number, each in enumerate(MISSPELT)}
-    said = compiled(typescript_folder, programs)
-    assert said.returncode != 0
-    assert set(re.findall(r"^(wrong\d\.ts)\(\d+,\d+\): error TS\d+", said.stdout, re.MULTILINE)) == set(programs)
+    compiler = compiled(typescript_folder, programs)
+    assert compiler.returncode != 0
+    assert set(re.findall(r"^(wrong\d\.ts)\(\d+,\d+\): error TS\d+", compiler.stdout, re.MULTILINE)) == set(programs)

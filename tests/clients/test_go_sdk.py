@@ -1,7 +1,7 @@
 """The requests of the Go SDK, replayed from a table (contract §12.1; absmach/magistrala, pkg/sdk/users.go).
 
-Go is not needed: what matters is what goes over the wire. Every request carries ``Content-Type: application/json``,
-also those without a body; a User is marshalled whole, with ``"id":""`` and zero times; pages are asked for with
+Go is not needed: only the requests on the wire matter. Every request has ``Content-Type: application/json``, also
+without a body. A User is marshalled whole, with ``"id":""`` and zero times. Requests for pages have
 ``with_attributes`` and ``with_metadata``. An answer other than the expected one must be JSON with a ``message``.
 """
 
@@ -27,19 +27,22 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
 def go_user(**values: Any) -> dict[str, Any]:
-    """A ``sdk.User`` as encoding/json writes it: ``omitempty`` has no effect on structs, which times are."""
+    """Return a ``sdk.User`` as encoding/json writes it.
+
+    ``omitempty`` has no effect on structs, and times are structs.
+    """
     user = {"id": "", "credentials": {}, "created_at": ZERO_TIME, "updated_at": ZERO_TIME}
     return user | {key: value for key, value in values.items() if value not in ("", [], {}, None)}
 
 
 def page(**values: Any) -> str:
-    """The query of a ``sdk.PageMetadata``: set values in Go's order of keys, and two that it always sends."""
+    """Return the query of a ``sdk.PageMetadata``: set values in Go's order, and two keys that it always sends."""
     return urlencode(sorted({**values, "with_attributes": "false", "with_metadata": "false"}.items()))
 
 
 @dataclass
 class Story:
-    """What the rows of the table know of the answers before them."""
+    """Values from earlier answers that the rows of the table use."""
 
     system: System
     name: str = field(default_factory=lambda: f"go{uuid.uuid4().hex[:12]}")
@@ -59,7 +62,7 @@ class Story:
         self.token, self.refresh = tokens["access_token"], tokens["refresh_token"]
 
     def whole(self, **changes: Any) -> dict[str, Any]:
-        """The user as the SDK has read it, and sends it back: keys that its struct lacks are lost."""
+        """Return the user as the SDK has read it and sends it back, without keys that its struct lacks."""
         known = ("id", "first_name", "last_name", "email", "credentials", "tags", "metadata", "private_metadata",
                  "created_at", "updated_at", "status", "role", "profile_picture", "auth_provider")  # fmt: skip
         return go_user(**{key: self.user[key] for key in known if key in self.user} | changes)
@@ -67,7 +70,7 @@ class Story:
 
 @dataclass(frozen=True)
 class Row:
-    """A call of the SDK: what it sends, the one status that it takes for success, what the answer must hold."""
+    """A call of the SDK: the request, the one status that means success, and a condition of the answer."""
 
     call: str
     method: str
@@ -80,7 +83,7 @@ class Row:
 
 
 def path(text: str) -> Callable[[Story], str]:
-    """The path; ``{id}`` is the user's."""
+    """Return a function that makes the path. ``{id}`` is the user's id."""
     return lambda story: text.replace("{id}", story.user.get("id", ""))
 
 
@@ -111,7 +114,7 @@ def finds_nobody(_: Story, found: dict[str, Any]) -> bool:
 
 
 def changed_as_documented(_: Story, user: dict[str, Any]) -> bool:
-    """Names and metadata; the tags of a whole-user body are not taken (decisions 7)."""
+    """Return whether names and metadata have changed. The tags of a whole-user body have no effect (decisions 7)."""
     return (user["first_name"], user["metadata"]["team"], user["tags"]) == ("Robert", "plan 9", ["go"])
 
 
@@ -185,7 +188,7 @@ TABLE = [
             created_from=story.user["created_at"][:19] + "Z", created_to="2100-01-01T00:00:00Z",
         ), 200, token=admin, then=finds_the_user,
     ),
-    # The SDK joins tags of an AND with `-`: one tag of that name, which nobody has.
+    # The SDK joins the tags of an AND with `-`, which makes one tag that no account has.
     Row(
         "Users", "GET", lambda story: f"/users?{page(username=story.name, tags='a-b')}", 200, token=admin,
         then=finds_nobody,
@@ -218,7 +221,7 @@ def test_every_request_of_the_go_sdk(system: System) -> None:
             for row in TABLE:
                 _replay(row, story, client, transcript)
     finally:
-        transcript.tell()
+        transcript.show()
 
 
 def _replay(row: Row, story: Story, client: httpx.Client, transcript: Transcript) -> None:

@@ -13,7 +13,7 @@ from tests.system import System
 ZERO_TIME = "0001-01-01T00:00:00Z"
 NEW_PASSWORD = "another 9 purple giraffes"
 RESET, VERIFICATION = "Password Reset Request", "Email Verification"
-# The lists of what a user has in a domain are served by other services (contract §12.3).
+# Other services serve the lists of a user's entities in a domain (contract §12.3).
 ELSEWHERE = ("ListUserGroups", "ListUserClients", "ListUserChannels")
 
 User = dict[str, Any]
@@ -34,12 +34,12 @@ def test_every_call_of_the_users_class(system: System, users: Users) -> None:
         _administer(system, users, user, token)
         _what_is_served_elsewhere(users, user, token)
     finally:
-        users.transcript.tell()
+        users.transcript.show()
     assert users.called == set(users.methods)
 
 
 def refused(users: Users, status: int, message: str, method: str, *arguments: Any) -> None:
-    """The call throws what the service said, which the SDK reads from JSON."""
+    """Expect that a call throws the service's message, which the SDK reads from JSON."""
     with pytest.raises(SdkError) as thrown:
         users.call(method, *arguments)
     assert (thrown.value.status, thrown.value.message) == (status, message)
@@ -71,7 +71,7 @@ def _register_and_verify(system: System, users: Users) -> tuple[User, str]:
 
     assert users.call("UserProfile", token) == user
     refused(users, 401, "email not verified", "User", user["id"], token)
-    # Registering sent the mail; within a minute, asking again is a success that sends no second one (decisions 11).
+    # Registering sent the mail. A second request within a minute succeeds and sends no mail (decisions 11).
     link = system.mail(user["email"], VERIFICATION)
     assert users.call("SendVerification", token) == {
         "status": 200,
@@ -92,7 +92,7 @@ def _change(users: Users, user: User, token: str) -> User:
     stale = user | {"tags": ["stale"], "role": "admin"}
     changed = users.call("Update", stale | {"first_name": "Amazing", "metadata": {"rank": "retired"}}, token)
     assert (changed["first_name"], changed["metadata"]) == ("Amazing", {"rank": "retired"})
-    assert (changed["tags"], changed["role"]) == (user["tags"], "user"), "a whole-user body changes no more than that"
+    assert (changed["tags"], changed["role"]) == (user["tags"], "user"), "a whole-user body changes nothing else"
     assert changed["updated_by"] == user["id"]
 
     tagged = users.call("UpdateUserTags", changed | {"tags": ["a", "b"]}, token)
@@ -162,7 +162,7 @@ def _administer(system: System, users: Users, user: User, token: str) -> None:
 
 
 def _what_is_served_elsewhere(users: Users, user: User, token: str) -> None:
-    """404 as JSON, which the SDK can read."""
+    """Expect 404 with JSON that the SDK can read."""
     for method in ELSEWHERE:
         refused(users, 404, "Not Found", method, "domain", user["id"], {"limit": 1}, token)
 
@@ -193,4 +193,4 @@ def test_what_the_release_lacks_as_its_sources_send_it(system: System) -> None:
         answer = send("ListActiveRefreshTokens", "GET", "/users/tokens/refresh-tokens", token)
         assert answer.json() == {"refresh_tokens": []}
     finally:
-        transcript.tell()
+        transcript.show()

@@ -2,7 +2,7 @@
 //
 //     {"call": "Create", "args": [...]}  ->  {"result": ..., "error": null, "requests": [{"method", "path", "status"}]}
 //
-// `error` is what the call threw. The first line tells the class's methods. Usage: node users.js URL
+// `error` is the error that the call threw. The first line of output lists the class's methods. Usage: node users.js URL
 "use strict";
 const { createInterface } = require("node:readline");
 const { default: SDK } = require("@absmach/magistrala-sdk");

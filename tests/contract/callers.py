@@ -1,4 +1,4 @@
-"""Somebody signed in, who signs in anew when what he called has ended his session."""
+"""Accounts with a session for the contract tests. They log in again after a call that ended the session."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from tests.service import registration
 from tests.system import System
 
-# The password of the document's examples, so that they work for these accounts as they are written.
+# The password in the examples of the document, so that the examples are valid for these accounts.
 PASSWORD = "changeMe123"
 
 
@@ -20,7 +20,7 @@ class Operator:
 
 @dataclass
 class Caller:
-    """An account of ``role`` and its session. ``operator``, whom nobody touches, makes the accounts."""
+    """An account of ``role`` and its session. ``operator``, which no test changes, makes the accounts."""
 
     system: System
     operator: Operator
@@ -43,7 +43,7 @@ class Caller:
         return username
 
     def begin(self) -> None:
-        """Be a new account, and log in, though fuzzing may have reached the limits of this address."""
+        """Become a new account, and log in even if fuzzing has reached the limits of this address."""
         self.system.execute("DELETE FROM users_throttle")
         self.user = self.somebody(role=self.role)
         answer = self.system.log_in(self.user["email"], PASSWORD)
@@ -51,7 +51,7 @@ class Caller:
         self.access_token, self.refresh_token = answer.json()["access_token"], answer.json()["refresh_token"]
 
     def somebody(self, **changes: Any) -> dict[str, Any]:
-        """Another new account, made by the operator."""
+        """Return another new account, made by the operator."""
         body = registration(credentials={"secret": PASSWORD}, **changes)
         answer = self.system.call("POST", "/users", body, token=self.operator.token)
         assert answer.status_code == 201, answer.text
@@ -59,6 +59,6 @@ class Caller:
         return user
 
     def stay(self) -> None:
-        """Begin anew if the session was ended."""
+        """Begin again if the session was ended."""
         if self.system.call("GET", "/users/profile", token=self.access_token).status_code == 401:
             self.begin()

@@ -1,4 +1,4 @@
-"""A whole system for the contract tests alone: what they delete, disable and fuzz is nobody else's."""
+"""A whole system for the contract tests alone, because they delete, disable and fuzz its accounts."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +15,11 @@ from tests.system import System, running_system
 def contract_system(
     postgres: PostgresServer, mail_server: MailServer, environment: dict[str, str], parts_folder: Path
 ) -> Iterator[System]:
-    """The system as `make run` configures it: unverified accounts may do everything, and anybody may register."""
+    """Yield a system as `make run` configures it: unverified accounts may do everything, and anybody may register."""
     conninfo = postgres.create_database("contract")
     own = {
         "MG_ALLOW_UNVERIFIED_USER": "true",
-        # One operation at a time is called: few environments are enough, and idle ones shall not pile up.
+        # The tests call one operation at a time. Few environments are enough, and idle ones must not pile up.
         "MG_LOCAL_WORKERS": "1",
         "MG_LOCAL_IDLE_SECONDS": "5",
     }
@@ -29,7 +29,7 @@ def contract_system(
 
 @pytest.fixture(scope="session")
 def callers(contract_system: System) -> tuple[Caller, Caller]:
-    """An ordinary user and an administrator."""
+    """Yield an ordinary user and an administrator."""
     token = contract_system.admin_token()
     operator = Operator(contract_system.call("GET", "/users/profile", token=token).json()["id"], token)
     return Caller(contract_system, operator, "user"), Caller(contract_system, operator, "admin")

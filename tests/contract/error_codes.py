@@ -1,4 +1,4 @@
-"""The codes of errors, read from the source: what may stand under `error` in an answer."""
+"""Read the codes of errors from the source: the values that `error` may have in an answer."""
 
 import ast
 import re
@@ -8,13 +8,13 @@ from functools import cache
 from tests.service import ROOT
 
 LAYER = ROOT / "layers/common/python/users"
-# In a code that is put together, such as `missing_{…}`, the part that is not known here.
+# Stands for the unknown part of a composed code, such as `missing_{…}`.
 _HOLE = "[a-z_]+"
 
 
 @cache
 def used_codes() -> frozenset[str]:
-    """Every code that the operations and the layer they share give to an error, as a regular expression."""
+    """Return the codes of all errors in the operations and the layer that they share, as regular expressions."""
     files = [*ROOT.glob("functions/*/app.py"), *LAYER.rglob("*.py")]
     definitions = ast.parse((LAYER / "errors.py").read_text())
     errors = {node.name: _takes_a_code(node) for node in definitions.body if isinstance(node, ast.ClassDef)}
@@ -33,14 +33,14 @@ def _codes(tree: ast.Module, errors: dict[str, bool]) -> Iterator[str]:
             yield from _codes_of_class(node)
         elif isinstance(node, ast.Call) and errors.get(ast.unparse(node.func)):
             yield from _codes_of_call(tree, node)
-        elif isinstance(node, ast.Dict):  # a body that is written out
+        elif isinstance(node, ast.Dict):  # a body as a literal
             pairs = {ast.unparse(key): value for key, value in zip(node.keys, node.values, strict=True) if key}
             if pairs.keys() == {"'message'", "'error'"}:
                 yield from _pattern(pairs["'error'"])
 
 
 def _codes_of_class(definition: ast.ClassDef) -> Iterator[str]:
-    """The code that an error has when none is given, or always."""
+    """Yield the default or only code of an error class."""
     for node in ast.walk(definition):
         if isinstance(node, ast.arguments):
             names = [argument.arg for argument in node.args][len(node.args) - len(node.defaults) :]
@@ -51,7 +51,7 @@ def _codes_of_class(definition: ast.ClassDef) -> Iterator[str]:
 
 
 def _codes_of_call(tree: ast.Module, call: ast.Call) -> Iterator[str]:
-    """The first of two arguments; or, for `Error(*TABLE[…])`, the first of each pair in the table."""
+    """Yield the first of two arguments or, for `Error(*TABLE[…])`, the first of each pair in the table."""
     if len(call.args) == 2:
         yield from _pattern(call.args[0])
     elif call.args and isinstance(call.args[0], ast.Starred):
@@ -62,7 +62,7 @@ def _codes_of_call(tree: ast.Module, call: ast.Call) -> Iterator[str]:
 
 
 def _pattern(node: ast.expr | None) -> Iterator[str]:
-    """A regular expression for a literal text; nothing for what is none."""
+    """Yield a regular expression for a literal text, and nothing for other expressions."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield re.escape(node.value)
     elif isinstance(node, ast.JoinedStr):

@@ -1,4 +1,4 @@
-"""GET /docs, the page for reading and trying the API, and GET /, which leads there."""
+"""GET /docs is a page for reading and trying the API, and GET / redirects to it."""
 
 import gzip
 import re
@@ -50,7 +50,7 @@ def test_a_large_file_is_compressed_for_whoever_takes_that(contract_system: Syst
     plain = contract_system.call("GET", f"/docs/{name}", **{"Accept-Encoding": "identity"})
     assert (packed.headers["Content-Encoding"], packed.headers["Vary"]) == ("gzip", "Accept-Encoding")
     assert "Content-Encoding" not in plain.headers
-    assert packed.content == plain.content, "httpx unpacks it"
+    assert packed.content == plain.content, "httpx decompresses it"
     assert packed.headers["ETag"] != plain.headers["ETag"]
 
 
@@ -76,7 +76,7 @@ def test_there_is_nothing_else(contract_system: System, method: str, path: str, 
 
 
 def test_an_answer_fits_lambda(service: Service) -> None:
-    """6 MB, also for a client that takes no compressed ones."""
+    """An answer fits into Lambda's 6 MB, also without compression."""
     answer = service.call("docs", pathParameters={"file": "swagger-ui-bundle.js"}, rawPath="/docs/swagger-ui-bundle.js")
     assert 1_000_000 < len(answer.text) < 5_000_000
 
@@ -85,5 +85,5 @@ def test_the_committed_files_are_those_of_the_lock_file() -> None:
     if not viewer.SOURCE.is_dir():
         pytest.skip("python3 local/install.py install viewer")
     for path, content in viewer.files().items():
-        unpack = gzip.decompress if path.suffix == ".gz" else bytes  # another zlib packs to other bytes
+        unpack = gzip.decompress if path.suffix == ".gz" else bytes  # other versions of zlib compress to other bytes
         assert unpack(path.read_bytes()) == unpack(content), f"{path.name}: run make generate"

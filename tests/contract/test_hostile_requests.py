@@ -1,6 +1,6 @@
-"""What no schema describes: broken JSON, NUL bytes, halves of surrogates, huge bodies, wrong types (S44).
+"""Requests that no schema describes: broken JSON, NUL bytes, halves of surrogates, huge bodies, wrong types (S44).
 
-All of it is sent by an administrator to an account that exists, so that nothing but the request itself is refused.
+An administrator sends every request to an existing account, so that only the request itself can be refused.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ BODIES = {
     "wrong types": b'{"email": {}, "first_name": 1, "username": [], "tags": "a", "role": 0, "token_id": {}, '
     b'"profile_picture": 1, "password": 1, "old_secret": [], "identity": 0, "credentials": ""}',
 }
-FILE = "page.js"  # of /docs
+FILE = "page.js"  # a file of /docs
 IDS = ["%00", "%ff", "%F0%9F%92%A9", "..%2F..", "a" * 4000, "%zz", "%25", "1' OR '1'='1", "%E2%80%AE"]
 QUERIES = [
     "%00=%00",
@@ -60,7 +60,7 @@ def operations(*, with_body: bool = False, with_id: bool = False) -> Iterator[An
 
 
 def send(operation: Any, caller: Caller, path: str, **request: Any) -> httpx.Response:
-    """The answer, after it was held against the document."""
+    """Send a request, and validate its answer against the document."""
     url = caller.system.url + path
     answer = httpx.request(operation.method.upper(), url, timeout=30, trust_env=False, **request)
     checked = schemathesis.Response.from_httpx(answer, verify=True)

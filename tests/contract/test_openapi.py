@@ -1,4 +1,4 @@
-"""openapi.yaml against the code, and GET /openapi.json, which serves it."""
+"""openapi.yaml agrees with the code, and GET /openapi.json serves it."""
 
 import json
 import re
@@ -38,18 +38,18 @@ def test_every_documented_code_is_one_of_an_error() -> None:
 
 
 def test_every_documented_code_is_one_of_an_operations_answers() -> None:
-    told = {
+    shown = {
         code
         for schema in parts(document()["paths"] | document()["components"])
         if isinstance(schema, dict) and "allOf" in schema
         for part in schema["allOf"]
         for code in part.get("properties", {}).get("error", {}).get("enum", [])
     }
-    assert told == set(documented_codes())
+    assert shown == set(documented_codes())
 
 
 def parts(value: Any) -> Iterator[Any]:
-    """A document's values, whatever their depth."""
+    """Yield all values of a document at any depth."""
     yield value
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from parts(item)
@@ -65,7 +65,7 @@ def resolved(value: Any) -> Any:
 
 
 def examples() -> Iterator[Any]:
-    """Every example of a body, with its schema."""
+    """Yield every example of a body with its schema."""
     for part in parts(document()):
         if isinstance(part, dict) and "schema" in part:
             for name, example in part.get("examples", {}).items():

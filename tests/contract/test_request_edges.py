@@ -1,4 +1,4 @@
-"""What stands at the edge of HTTP, through the gateway: ids that are none, blanks, doubled headers."""
+"""Unusual HTTP requests through the gateway: invalid ids, blanks, repeated headers."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ JSON = "application/json"
 
 
 def send(system: System, method: str, path: str, *headers: tuple[str, str], content: str = "{}") -> tuple[int, Any]:
-    """Status and JSON of a request with these headers only, repeats kept."""
+    """Send a request with these headers only, repeats included. Return status and JSON."""
     answer = httpx.request(method, system.url + path, headers=list(headers), content=content, trust_env=False)
     return answer.status_code, answer.json()
 
@@ -26,7 +26,7 @@ def bearer(system: System) -> tuple[str, str]:
     [("PATCH", "/users//tags"), ("PATCH", "/users//role"), ("POST", "/users//disable"), ("GET", "/users//")],
 )
 def test_an_empty_id_is_no_path(system: System, bearer: tuple[str, str], method: str, path: str) -> None:
-    """Upstream answers 400 ``missing entity id`` for the first three; a variable of API Gateway is never empty."""
+    """Upstream answers 400 ``missing entity id`` to the first three. A path variable of API Gateway is never empty."""
     assert send(system, method, path, bearer, ("Content-Type", JSON)) == (404, {"message": "Not Found"})
 
 
@@ -35,11 +35,11 @@ def test_an_empty_id_is_no_path(system: System, bearer: tuple[str, str], method:
 def test_an_id_that_cannot_be_anybodys(
     system: System, bearer: tuple[str, str], user_id: str, method: str, tail: str
 ) -> None:
-    """Upstream answers 422 for NUL: its database refuses it."""
-    status, told = send(system, method, f"/users/{user_id}{tail}", bearer, ("Content-Type", JSON))
-    assert (status, told.get("error")) == (404, "not_found")
-    status, told = send(system, method, f"/users/{user_id}{tail}", ("Content-Type", JSON))
-    assert (status, told.get("error")) == (401, "missing_token")
+    """Upstream answers 422 for NUL, because its database refuses it."""
+    status, content = send(system, method, f"/users/{user_id}{tail}", bearer, ("Content-Type", JSON))
+    assert (status, content.get("error")) == (404, "not_found")
+    status, content = send(system, method, f"/users/{user_id}{tail}", ("Content-Type", JSON))
+    assert (status, content.get("error")) == (401, "missing_token")
 
 
 @pytest.mark.parametrize("blanks", [1, 2, 9])

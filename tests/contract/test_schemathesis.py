@@ -1,8 +1,8 @@
 """Schema-driven fuzzing of every operation over HTTP, as nobody, as an ordinary user and as an administrator (S44).
 
-Nothing that openapi.yaml allows, and nothing that it forbids, may lead to a 5xx, to a status that is not documented, or
-to headers or a body off their schema. Callers are new accounts; one whose session was ended by what he called begins
-anew. Every other valid case is aimed at an account that exists, so that it gets past the first 404.
+A request that openapi.yaml allows or forbids must never lead to a 5xx, to an undocumented status, or to headers or a
+body that violate their schema. Callers are new accounts. After a call has ended its session, a caller begins again
+with another account. Every other valid case is aimed at an existing account, so that it gets past the first 404.
 """
 
 import itertools
@@ -29,18 +29,19 @@ from tests.contract.callers import PASSWORD, Caller
 from tests.service import registration
 from tests.system import System
 
-# What API Gateway itself answers has no code. No schema says so: `anyOf` makes generated clients lose the types.
+# Errors of API Gateway itself have no code. The schema does not show that, because generated clients lose the types of
+# `anyOf`.
 GATEWAY = {"Bad Request", "Not Found", "Request Entity Too Large", "Internal Server Error", "Service Unavailable"}
 
 
 def errors_have_codes_and_details(_: Any, response: schemathesis.Response, __: Case[Any]) -> None:
-    """Every error of ours has a code; a 400 and a 415 have details, of which the first is that of the code."""
+    """Every error of the service has a code. A 400 and a 415 have details, and the first detail has the same code."""
     if response.status_code < 400 or response.headers.get("content-type") != ["application/json"]:
         return
-    told = response.json()
-    assert "error" in told or told["message"] in GATEWAY, told
-    if "error" in told and response.status_code in (400, 415):
-        assert told["details"][0]["error"] == told["error"], told
+    error = response.json()
+    assert "error" in error or error["message"] in GATEWAY, error
+    if "error" in error and response.status_code in (400, 415):
+        assert error["details"][0]["error"] == error["error"], error
 
 
 CHECKS = [
@@ -51,16 +52,16 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-# What, done to oneself, ends one's own session.
+# Operations that end the caller's session when they are aimed at the caller.
 ENDS_SESSIONS = {"deleteUser", "disableUser", "updateUserRole", "updateUserSecret"}
 STATUS_BEFORE = {"enableUser": "disabled"}
-# Where wrong passwords reach a limit, which is lifted now and then.
+# Operations in which wrong passwords reach a limit. The test resets that limit now and then.
 COUNTS_ATTEMPTS = {"issueToken", "updateUserSecret"}
 turn, attempt = itertools.count(), itertools.count()
 
 
 def document(*, max_examples: int, coverage: bool) -> Any:
-    """openapi.yaml with the phases of a run: its examples, ``max_examples`` random cases, and all boundary cases."""
+    """Return openapi.yaml with the phases of a run: examples, ``max_examples`` random cases, and all boundary cases."""
     config = {
         "generation": {"max-examples": max_examples, "deterministic": True},
         "phases": {"coverage": {"enabled": coverage}},
@@ -87,7 +88,7 @@ def test_every_operation_in_full(case: Case[Any], contract_system: System, calle
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(10))
 def test_sequences(seed: int, contract_system: System, callers: tuple[Caller, Caller]) -> None:
-    """The stateful phase: what one operation answers, the ids of accounts above all, goes into the next ones."""
+    """The stateful phase uses values of an answer, most of all ids of accounts, in the next requests."""
     admin = callers[1]
     failures: list[Exception] = []
 
@@ -96,7 +97,7 @@ def test_sequences(seed: int, contract_system: System, callers: tuple[Caller, Ca
         def call(self, case: Case[Any], **_: Any) -> schemathesis.Response:
             if is_positive(case) and case.operation.definition.raw["operationId"] == "registerUser":
                 aim(case, "registerUser", admin)
-            if case.path_parameters.get("id") == admin.operator.id:  # found in a list
+            if case.path_parameters.get("id") == admin.operator.id:  # it was found in a list
                 case.path_parameters["id"] = admin.id
             try:
                 answer = call(case, contract_system, admin.access_token)
@@ -108,9 +109,9 @@ def test_sequences(seed: int, contract_system: System, callers: tuple[Caller, Ca
             return answer
 
         def validate_response(self, response: schemathesis.Response, case: Case[Any], **_: Any) -> None:
-            """It is validated by `call`."""
+            """Skip the validation, because `call` does it."""
 
-    # Lists hold more accounts each time, which hypothesis takes for flaky; a failure is told below all the same.
+    # Lists grow with each account, and hypothesis reports that as flaky. The code below still reports a failure.
     with suppress(hypothesis.errors.FlakyStrategyDefinition):
         Sequence.run(
             settings=hypothesis.settings(max_examples=10, stateful_step_count=10, deadline=None, database=None)
@@ -119,7 +120,7 @@ def test_sequences(seed: int, contract_system: System, callers: tuple[Caller, Ca
 
 
 def call_as_everybody(case: Case[Any], system: System, callers: tuple[Caller, Caller]) -> None:
-    """Send the case as nobody (with credentials that schemathesis made up), as a user, and as an administrator."""
+    """Send the case as nobody (with credentials that schemathesis made), as a user, and as an administrator."""
     operation = case.operation.definition.raw["operationId"]
     aimed = is_positive(case) and next(turn) % 2 == 0
     if operation in COUNTS_ATTEMPTS and next(attempt) % 3 == 0:
@@ -137,7 +138,7 @@ def call_as_everybody(case: Case[Any], system: System, callers: tuple[Caller, Ca
 def call(case: Case[Any], system: System, token: str = "") -> schemathesis.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else None
     with requests.Session() as session:
-        session.trust_env = False  # no proxy
+        session.trust_env = False  # use no proxy
         return case.call_and_validate(base_url=system.url, session=session, headers=headers, checks=CHECKS)
 
 
@@ -146,7 +147,10 @@ def is_positive(case: Case[Any]) -> bool:
 
 
 def aim(case: Case[Any], operation: str, caller: Caller) -> None:
-    """Point the case at the caller's own account; an administrator's at somebody else's where it would end his own."""
+    """Aim the case at the caller's account.
+
+    If the case would end an administrator's session, aim it at another account.
+    """
     if "id" in case.path_parameters:
         case.path_parameters["id"] = caller.id
         if caller.role == "admin" and operation in {*ENDS_SESSIONS, "enableUser"}:

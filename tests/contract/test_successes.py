@@ -1,4 +1,4 @@
-"""Every success that openapi.yaml documents happens, and is as documented: one person's way through the whole API."""
+"""Every success that openapi.yaml documents is produced once and matches, on one person's way through the whole API."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ RESET = "Password Reset Request"
 
 
 class Walk:
-    """Calls operations by their operationId, checks each answer against the document, and notes what was answered."""
+    """Calls operations by their operationId, validates each answer against the document, and records the status."""
 
     def __init__(self, system: System) -> None:
         self.system = system
@@ -83,7 +83,7 @@ def _log_in(walk: Walk, identity: str, password: str) -> dict[str, str]:
 
 
 def _sessions(walk: Walk, body: dict[str, Any]) -> None:
-    """Log in, refresh, list, revoke, profile."""
+    """Log in, refresh, list, revoke, and view the profile."""
     login = {"username": body["credentials"]["username"], "password": PASSWORD, "description": "laptop"}
     tokens = walk("issueToken", 201, json=login).json()
     new = walk("refreshToken", 201, token=tokens["refresh_token"], json={}).json()
@@ -94,7 +94,10 @@ def _sessions(walk: Walk, body: dict[str, Any]) -> None:
 
 
 def _mails(walk: Walk, body: dict[str, Any]) -> None:
-    """Verify by page and button; ask for two reset mails, and use one by program, the other by page and form."""
+    """Verify by page and button.
+
+    Ask for two reset mails: a program uses the first link, page and form use the second.
+    """
     email = body["email"]
     verification = walk.system.mail(email, VERIFICATION).token
     walk("verifyEmail", 200, params={"token": verification})
@@ -103,7 +106,7 @@ def _mails(walk: Walk, body: dict[str, Any]) -> None:
     reset = walk.system.mail(email, RESET).token
     passwords = {"password": "an-interim-Passphrase-7", "confirm_password": "an-interim-Passphrase-7"}
     walk("resetPassword", 201, token=reset, json=passwords)
-    walk.system.execute("DELETE FROM users_throttle")  # a second mail within a minute
+    walk.system.execute("DELETE FROM users_throttle")  # allow a second mail within a minute
     walk("requestPasswordReset", 201, json={"email": email})
     reset = walk.system.mail(email, RESET, count=2).token
     walk("resetPasswordPage", 200, params={"token": reset})
@@ -111,7 +114,7 @@ def _mails(walk: Walk, body: dict[str, Any]) -> None:
 
 
 def _changes(walk: Walk, user_id: str, token: str) -> None:
-    """Everything that one can change of oneself; the password last, which ends the session."""
+    """Change everything that an account may change of itself. The password is last, because it ends the session."""
     own: dict[str, Any] = {"token": token, "user_id": user_id}
     email = walk("viewUser", 200, **own).json()["email"]
     walk("updateUser", 200, **own, json={"first_name": "Augusta", "profile_picture": "https://example.com/a.png"})
@@ -126,7 +129,7 @@ def _changes(walk: Walk, user_id: str, token: str) -> None:
 
 
 def _administration(walk: Walk, user_id: str, token: str, admin: Caller) -> None:
-    """Find the account, and lead it through its states."""
+    """Find the account, and take it through its states."""
     found = walk("searchUsers", 200, token=token, params={"id": user_id}).json()
     assert [user["id"] for user in found["users"]] == [user_id]
     rule: dict[str, Any] = {"token": admin.access_token, "user_id": user_id}

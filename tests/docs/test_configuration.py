@@ -1,4 +1,4 @@
-"""What docs/ and README.md tell of settings, parameters and costs is what there is."""
+"""README.md and docs/ describe the settings, parameters and costs that exist."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_the_generated_tables_are_up_to_date() -> None:
 
 
 def test_the_costs_are_of_the_alarms_that_there_are() -> None:
-    """A metric of an alarm with an expression costs as much as an alarm."""
+    """Each metric of an alarm with an expression costs as much as an alarm."""
     alarms = [alarm["Properties"] for alarm in resources("AWS::CloudWatch::Alarm").values()]
     metrics = sum(len([each for each in alarm.get("Metrics", [alarm]) if "Expression" not in each]) for alarm in alarms)
     assert f"| {metrics} alarmed metrics" in COST.read_text()
@@ -36,9 +36,11 @@ def test_the_rows_of_the_readme_are_the_settings() -> None:
 
 
 def test_the_local_variables_and_their_defaults() -> None:
-    told = dict(LOCAL_ROW.findall(CONFIGURATION.read_text().partition("## This machine")[2]))
-    assert {name: told.get(name) for name in DEFAULTS} == {name: str(port) for name, port in DEFAULTS.items()}
-    defaults = {name: text for name, text in told.items() if text and name.startswith(("MG_USERS_HTTP", "MG_LOCAL_S"))}
+    documented = dict(LOCAL_ROW.findall(CONFIGURATION.read_text().partition("## This machine")[2]))
+    assert {name: documented.get(name) for name in DEFAULTS} == {name: str(port) for name, port in DEFAULTS.items()}
+    defaults = {
+        name: text for name, text in documented.items() if text and name.startswith(("MG_USERS_HTTP", "MG_LOCAL_S"))
+    }
     assert read_settings(defaults) == read_settings({})
     for name in ("MG_LOCAL_IDLE_SECONDS", "MG_LOCAL_PARAMETERS", "RUNTIME"):
-        assert read_settings({name: told[name]}) == read_settings({}), name
+        assert read_settings({name: documented[name]}) == read_settings({}), name

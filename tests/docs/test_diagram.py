@@ -1,4 +1,4 @@
-"""docs/stack.svg is what docs/stack.dot says, and that is what there is."""
+"""docs/stack.svg is drawn from docs/stack.dot, which shows the resources of the template."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What README.md and docs/ lead to, and tell to type, is there."""
+"""Links, make targets and commands in README.md and docs/ exist."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def anchors(page: Path) -> set[str]:
-    """The names that GitHub gives the headings of a page."""
+    """Return the anchors that GitHub makes for the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

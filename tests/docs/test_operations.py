@@ -1,14 +1,12 @@
-"""docs/operations.md: its alarms are the stack's, and its SQL does what it says."""
+"""The alarms in docs/operations.md are the stack's alarms, and the SQL on that page works."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from local.parts.mail import MailServer
-from local.parts.postgres import PostgresServer
-from tests.bootstrapping import bootstrap, catalog, empty_service
+from tests.bootstrapping import bootstrap, catalog
 from tests.people import NEW_PASSWORD, logged_in, mail_token, person
 from tests.service import Service
 from tests.takeover import upstream
@@ -19,14 +17,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 LOCAL_ALONE = {"MG_USERS_HTTP_SERVER_CERT", "MG_USERS_HTTP_SERVER_KEY"}
 
 
-@pytest.fixture
-def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    with empty_service(postgres, shared_service) as service:
-        yield service
-
-
 def sql(name: str) -> list[str]:
-    """The statements of a block of the page; one of dollar quotes holds semicolons."""
+    """Return the statements of a block of the page. A statement in dollar quotes contains semicolons."""
     found = re.search(rf"<!-- {name} -->\n```sql\n(.*?)```", PAGE, re.DOTALL)
     assert found is not None
     return [text for part in re.split(r"(DO \$\$.*?\$\$;)", found[1], flags=re.DOTALL) for text in statements(part)]
@@ -50,11 +42,11 @@ def test_each_best_practice_is_a_setting_that_there_is() -> None:
     rows = re.findall(r"^\| ([A-Z][^|]*\.) \| (.*) \|$", section, re.MULTILINE)
     assert len(rows) >= 5
     variables = {variable.name for variable in Settings.variables()} | LOCAL_ALONE
-    for practice, told in rows:
-        words = [word.partition("=")[0] for word in re.findall(r"`([^`]*)`", told)]
+    for practice, how in rows:
+        words = [word.partition("=")[0] for word in re.findall(r"`([^`]*)`", how)]
         settings = [word for word in words if word.startswith("MG_") and not word.endswith("*")]
-        stack = set(re.findall(r"\(`(\w+)`\)", told))
-        assert settings or "SecretArn" in told, practice
+        stack = set(re.findall(r"\(`(\w+)`\)", how))
+        assert settings or "SecretArn" in how, practice
         assert set(settings) <= variables, practice
         assert stack <= template()["Parameters"].keys(), practice
 
@@ -64,13 +56,13 @@ def test_the_way_back_leaves_upstreams_tables(empty: Service) -> None:
     users = [upstream.add_user(empty, email=f"{name}@example.com") for name in ("Ada", "ADA")]
     before, rows = catalog(empty), empty.execute("SELECT * FROM users ORDER BY id")
     bootstrap()
-    empty.execute("DELETE FROM users WHERE NOT id = ANY(%s)", users)  # the administrator
+    empty.execute("DELETE FROM users WHERE NOT id = ANY(%s)", users)  # only the administrator is left
     run(empty, "down")
     assert catalog(empty) == before
     assert empty.execute("SELECT * FROM users ORDER BY id") == rows
     limits = "SELECT setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase WHERE datname = %s"
     assert empty.execute(limits, empty.environment["MG_USERS_DB_NAME"]) == []
-    assert bootstrap()["case_conflicts"] == 1, "it can be taken over again"
+    assert bootstrap()["case_conflicts"] == 1, "the takeover can be repeated"
 
 
 def test_the_way_to_upstream_of_a_database_that_was_never_there(empty: Service) -> None:

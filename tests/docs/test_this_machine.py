@@ -1,4 +1,4 @@
-"""What docs/this-machine.md tells to type, and the files that it tells to take."""
+"""The commands of docs/this-machine.md work, with the files that the page refers to."""
 
 import os
 import re
@@ -24,7 +24,7 @@ SETTINGS = ROOT / "local/systemd/settings.env"
 
 
 def commands(name: str) -> str:
-    """The block of commands below a mark of the page."""
+    """Return the block of commands below a mark of the page."""
     found = re.search(rf"<!-- {name} -->\n```sh\n(.*?)```", PAGE, re.DOTALL)
     assert found, name
     return found[1]
@@ -36,7 +36,7 @@ def settings() -> dict[str, str]:
 
 
 class Machine:
-    """A machine that is set up as the page says, with other places, and this test in the place of systemd."""
+    """A machine set up by the page, at other paths and ports. This test does the work of systemd."""
 
     def __init__(self, place: Path) -> None:
         self.data = place / "data"
@@ -68,7 +68,10 @@ class Machine:
         return text.replace("/var/lib/magistrala", str(self.data))
 
     def _own(self) -> None:
-        """Started by root, PostgreSQL runs as another user, which the page's account is already."""
+        """Change the owner of restored files.
+
+        Root starts PostgreSQL as another user. The account on the page is that user already.
+        """
         if (account := server_account()) is not None:
             (self.data / "postgres").chmod(0o711)
             for place in [self.data / "postgres/data", *(self.data / "postgres/data").rglob("*")]:
@@ -85,7 +88,7 @@ class Machine:
         answer = httpx.post(f"{self.run.api}/users/tokens/issue", json=login, timeout=30)
         return answer.status_code, answer.json().get("access_token", "")
 
-    def knows(self, token: str) -> bool:
+    def accepts(self, token: str) -> bool:
         headers = {"Authorization": f"Bearer {token}"}
         return httpx.get(f"{self.run.api}/users/profile", headers=headers, timeout=30).status_code == 200
 
@@ -111,7 +114,7 @@ def machine() -> Iterator[Machine]:
     [("backup", "restore"), ("backup while it runs", "restore what was made while it ran")],
 )
 def test_a_backup_brings_everything_back(machine: Machine, backup: str, restore: str) -> None:
-    """Accounts, mails and keys: a token of before is still good, what came later is gone."""
+    """Accounts, mails and keys return. A token from before the backup is valid, and later changes are gone."""
     before = machine.register()
     eventually(lambda: machine.mails(before) == 1, 90)
     status, token = machine.log_in(before)
@@ -120,7 +123,7 @@ def test_a_backup_brings_everything_back(machine: Machine, backup: str, restore:
     later = machine.register()
     assert machine.log_in(later)[0] == 201
     machine.type(commands(restore))
-    assert machine.knows(token)
+    assert machine.accepts(token)
     assert machine.log_in(before)[0] == 201
     assert machine.log_in(later)[0] == 401
     assert machine.mails(before) == 1

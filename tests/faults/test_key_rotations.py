@@ -1,4 +1,4 @@
-"""Auth rotates its keys under the whole system: many warm processes, each with a key set of its own."""
+"""Auth rotates its keys under the whole system: many warm processes, each with its own key set."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def rotating(
     make_auth: Callable[..., AuthServer],
     tmp_path: Path,
 ) -> Iterator[tuple[System, str]]:
-    """A system, and where its Auth is told to rotate."""
+    """Yield a system, and the address that makes its Auth rotate the keys."""
     auth = make_auth(AUTH_FAULTS="1")
     own = {
         "MG_AUTH_GRPC_URL": auth.grpc_url,
@@ -48,7 +48,7 @@ def test_no_token_is_refused_while_a_key_of_another_id_comes(rotating: tuple[Sys
     user = system.register()
 
     def use(number: int) -> int:
-        """Log in and come back, with the rotation in the middle of it all."""
+        """Log in and use the token, with the rotation in between."""
         if number == CLIENTS * 2:
             rotate(address, {"kid": "next"})
         token = system.token(user["email"], user["secret"])
@@ -59,7 +59,7 @@ def test_no_token_is_refused_while_a_key_of_another_id_comes(rotating: tuple[Sys
 
 
 def test_no_token_is_refused_after_a_key_of_the_same_id_came(rotating: tuple[System, str]) -> None:
-    """The tokens of before are refused, by Auth too. That of the new key is good in every process."""
+    """Auth and the service refuse tokens of the old key. Every process accepts tokens of the new key."""
     system, address = rotating
     user = system.register()
     with ThreadPoolExecutor(CLIENTS) as clients:

@@ -1,12 +1,10 @@
-"""kill -9 of the whole local system in the middle of registrations."""
+"""kill -9 of the whole local system during registrations."""
 
 import concurrent.futures
 import contextlib
 import os
 import signal
-import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -19,20 +17,12 @@ from tests.service import registration
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that PostgreSQL's user can enter."""
-    with tempfile.TemporaryDirectory(prefix="mg-kill-", dir="/tmp") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder)
-
-
 def test_what_was_answered_201_is_there_afterwards(place: Path) -> None:
     registered: list[str] = []
     enough = threading.Event()
 
     def register(url: str) -> None:
-        """Register one after the other, until the system is gone."""
+        """Register one account after the other until the system is gone."""
         with contextlib.suppress(httpx.HTTPError), httpx.Client(trust_env=False, timeout=30) as client:
             while True:
                 body = registration()

@@ -1,4 +1,4 @@
-"""Killing what delivers events, in the middle of 10 000 of them: all arrive, and each account's in their order."""
+"""Kill the relay or NATS during the delivery of 10 000 events: all events arrive, in order for each account."""
 
 import contextlib
 import itertools
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.long
 EVENTS = 10_000
 ACCOUNTS = 500
 
-# What the schedule does, without its pauses: until nothing is left. A claim that a killed relay held ends soon.
+# Does the work of the schedule without its pauses. A killed relay's claim ends soon.
 RELAY = """
 import time
 from background.delivery import relay
@@ -60,7 +60,10 @@ class Delivery:
         self._relays.clear()
 
     def left(self) -> int:
-        """How many events are still to be delivered; all of them while the database cannot say."""
+        """Return how many events are undelivered.
+
+        While the database does not answer, return the number of all events.
+        """
         with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self._conninfo) as connection:
             row = connection.execute("SELECT count(*) FROM users_outbox").fetchone()
             assert row is not None
@@ -68,7 +71,7 @@ class Delivery:
         return EVENTS
 
     def wait_for(self, least: int, seconds: float = 120) -> None:
-        """Return when at most that many are left."""
+        """Wait until at most this many events are undelivered."""
         deadline = time.monotonic() + seconds
         while self.left() > least:
             assert time.monotonic() < deadline, f"{self.left()} are left"
@@ -104,7 +107,7 @@ def delivery(tmp_path: Path) -> Iterator[Delivery]:
 
 
 def assert_all_arrived_in_order(delivery: Delivery) -> None:
-    """Every event, and of each account in order, once what arrived twice is left out."""
+    """Check that all events arrived, and that each account's events are in order once repetitions are left out."""
     first: dict[str, int] = {}
     for event in events(delivery.nats.url):
         first.setdefault(event.message_id, event.payload["number"])
@@ -146,7 +149,7 @@ def test_killed_in_the_middle(delivery: Delivery, kill: Callable[[Delivery], Non
 
 
 def test_several_relays_killed_again_and_again(delivery: Delivery) -> None:
-    """At any moment: between a publication and its acknowledgement, its settlement, a claim and the first of these."""
+    """The kill comes at any moment: between a claim, a publication, its acknowledgement and its settlement."""
     for pause in itertools.cycle((0.05, 0.3, 0.15, 0.6, 0.4)):
         for _ in range(2):
             delivery.start_relay()

@@ -1,11 +1,10 @@
-"""kill -9 of one part of `make run` after the other under load: the API comes back, and nothing answered is lost."""
+"""kill -9 of one part of `make run` after the other under load: the API recovers, and no answered request is lost."""
 
 import concurrent.futures
 import contextlib
 import os
 import re
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -25,8 +24,8 @@ pytestmark = pytest.mark.long
 
 KILLS = 3
 BOUND = 10.0  # seconds until the API answers again
-PACE = 0.1  # seconds between a client's registrations: the page of mails keeps 2000
-# What the main process of a part shows in its command line.
+PACE = 0.1  # seconds between a client's registrations, because the mail page keeps 2000 mails
+# A text in the command line of each part's main process.
 PARTS = {
     "nats": "nats-server",
     "auth": "local.auth serve",
@@ -39,7 +38,7 @@ SERVER_PROCESS = "postgres: magistrala_functions"
 
 @dataclass
 class Load:
-    """Clients that register and log in without end, and what was answered 201."""
+    """Clients that register and log in without end, and the accounts that the API confirmed with 201."""
 
     url: str
     ended: threading.Event = field(default_factory=threading.Event)
@@ -47,7 +46,7 @@ class Load:
     answered: list[tuple[float, float]] = field(default_factory=list)  # when a client began, and had both answers
 
     def run(self) -> None:
-        """Register somebody and log in as them, then the next, whatever became of it."""
+        """Register an account and log in, and go on with the next account after any failure."""
         while not self.ended.wait(PACE):
             with contextlib.suppress(httpx.HTTPError), httpx.Client(trust_env=False, timeout=15) as client:
                 began = time.monotonic()
@@ -63,17 +62,9 @@ class Load:
         return client.post(f"{self.url}/users/tokens/issue", json=login).status_code == 201
 
     def seconds_until_answered(self, moment: float) -> float:
-        """Wait for the answers to a client that began after ``moment``; how long after it they came."""
+        """Wait for the answers to a client that began after ``moment``. Return the seconds from then on."""
         eventually(lambda: any(began > moment for began, _ in self.answered), 60)
         return min(end for began, end in self.answered if began > moment) - moment
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that PostgreSQL's user can enter."""
-    with tempfile.TemporaryDirectory(prefix="mg-parts-", dir="/tmp") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder)
 
 
 @contextlib.contextmanager
@@ -94,7 +85,7 @@ def processes(place: Path, shown: str) -> list[int]:
 
 
 def server_processes(place: Path) -> list[int]:
-    """PostgreSQL's processes for the functions; they show neither the folder nor their first environment."""
+    """Return PostgreSQL's processes for the functions. They show neither the folder nor their first environment."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -105,13 +96,16 @@ def server_processes(place: Path) -> list[int]:
 
 
 def kill(found: list[int]) -> float:
-    """Kill the first of the processes; the moment."""
+    """Kill the first of the processes. Return the moment."""
     os.kill(found[0], signal.SIGKILL)
     return time.monotonic()
 
 
 def kill_parts(run: Run, place: Path, load: Load) -> dict[str, list[float]]:
-    """Kill each part, and a process that PostgreSQL serves a function with; the seconds until the API answered."""
+    """Kill each part, and a process in which PostgreSQL serves a function.
+
+    Return the seconds until the API answered.
+    """
     seconds: dict[str, list[float]] = {}
     for part, shown in PARTS.items():
         for _ in range(KILLS):
@@ -122,7 +116,7 @@ def kill_parts(run: Run, place: Path, load: Load) -> dict[str, list[float]]:
             run.read_until(f"{part} was killed by SIGKILL; it starts again")
             run.read_until(f"{part} serves again")
             assert bool(workers) == (part == "gateway")
-            assert psutil.wait_procs(workers, timeout=30)[1] == [], "workers that outlive their gateway"
+            assert psutil.wait_procs(workers, timeout=30)[1] == [], "workers outlive their gateway"
     for _ in range(KILLS):
         eventually(lambda: bool(server_processes(place)))
         moment = kill(server_processes(place))
@@ -131,7 +125,7 @@ def kill_parts(run: Run, place: Path, load: Load) -> dict[str, list[float]]:
 
 
 def lost(run: Run, place: Path, load: Load) -> dict[str, set[str]]:
-    """What was answered 201 and is not there: accounts, events, mails."""
+    """Return accounts that the API confirmed with 201 but that are missing as accounts, events or mails."""
     variables = dict(line.split("=", 1) for line in (place / "environment").read_text().splitlines())
     nats, mail = (variables[name].strip("'") for name in ("MG_USERS_ES_URL", "AWS_ENDPOINT_URL_SESV2"))
 
@@ -172,7 +166,7 @@ def test_nothing_that_was_answered_is_lost(place: Path) -> None:
 
 
 def test_a_part_that_cannot_be_kept_ends_the_run(place: Path) -> None:
-    """A broken database: nothing is gained by more attempts, and a service that is down has to be noticed."""
+    """With a broken database more attempts are useless, and a service that is down must be noticed."""
     with running(place) as run:
         run.read_until("Ctrl-C stops everything")
         (found,) = place.glob("postgres/data/global/pg_control")

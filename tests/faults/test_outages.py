@@ -1,4 +1,4 @@
-"""Parts of the running system that go away and come back: 503 with Retry-After meanwhile, and nothing is lost."""
+"""Parts of the running system go away and return: the API answers 503 with Retry-After meanwhile, and loses nothing."""
 
 import os
 from collections.abc import Iterator
@@ -35,18 +35,21 @@ class Outages:
     gateway: Gateway
 
     def deliver(self) -> None:
-        """What the schedule does each minute."""
+        """Run the delivery, as the schedule does each minute."""
         url = f"http://127.0.0.1:{self.gateway.lambda_port}/2015-03-31/functions/DeliverOutboxFunction/invocations"
         answer = httpx.post(url, json={}, timeout=60, trust_env=False)
         assert answer.status_code == 200
         assert "x-amz-function-error" not in answer.headers, answer.text
 
     def events_of(self, user_id: str) -> list[str]:
-        """The user's events, delivered now. A relay that the request woke may still hold them: ask again then."""
+        """Deliver, and return the user's events.
+
+        A relay that the request woke may still hold some events: ask again in that case.
+        """
         self.deliver()
         try:
             found = events(self.nats.url)
-        except NotFoundError:  # no stream: nothing was delivered yet
+        except NotFoundError:  # no stream exists before the first delivery
             return []
         return [event.payload["operation"] for event in found if event.payload.get("id") == user_id]
 
@@ -129,9 +132,9 @@ def test_database_away_answers_503_and_goes_on_afterwards(outages: Outages) -> N
 def test_auth_away_stops_logins_but_neither_sessions_nor_registrations(outages: Outages) -> None:
     user = outages.system.register()
     token = outages.system.token(user["email"])
-    assert outages.system.call("GET", "/users/profile", token=token).status_code == 200  # the keys are known now
+    assert outages.system.call("GET", "/users/profile", token=token).status_code == 200  # the keys are cached now
     outages.auth.stop()
-    for _ in range(7):  # more than a limit on failed logins would let through
+    for _ in range(7):  # more often than a limit on failed logins allows
         refused(outages.system.log_in(user["email"]))
     assert outages.system.call("GET", "/users/profile", token=token).status_code == 200
     newcomer = outages.system.register()

@@ -1,4 +1,4 @@
-"""Bearer tokens against the real Auth: EdDSA by key set, HS512 by call, PATs, API keys (contract §1.3, §5.5, §5.6)."""
+"""Bearer tokens and the real Auth: EdDSA by key set, HS512 by call, PATs, API keys (contract §1.3, §5.5, §5.6)."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ HS512 = {"MG_AUTH_KEYS_ALGORITHM": "HS512", "MG_AUTH_SECRET_KEY": "k" * 64}
 
 @pytest.fixture
 def hs512(service: Service, make_auth: Callable[..., AuthServer]) -> Iterator[Service]:
-    """The service with an Auth whose keys are symmetric."""
+    """Yield the service with an Auth whose keys are symmetric."""
     elsewhere = service.asking(make_auth(**HS512), **HS512)
     with elsewhere.configured():
         yield elsewhere
@@ -49,7 +49,7 @@ def test_api_keys_work_until_they_are_revoked(service: Service, expires: str) ->
 def test_api_keys_without_a_role_are_good_where_auth_says_so(
     service: Service, make_auth: Callable[..., AuthServer], variables: dict[str, str], strict: str, status: int
 ) -> None:
-    """The real Auth signs its API keys with role 0, and refuses that itself. The claim counts for nothing here."""
+    """The real Auth signs its API keys with role 0, and refuses them itself. The service ignores the claim."""
     elsewhere = service.asking(make_auth(AUTH_STRICT=strict, **variables), **variables)
     with elsewhere.configured():
         user = elsewhere.register()
@@ -82,7 +82,7 @@ def test_an_expired_pat(service: Service) -> None:
     "form", ["pat", "pat_", "pat_x_y", "pat_" + "A" * 44 + "_" + "a" * 99, "pat_" + "A" * 44 + "_" + "é" * 100]
 )
 def test_what_only_looks_like_a_pat(service: Service, form: str) -> None:
-    with service.configured(MG_AUTH_GRPC_URL="127.0.0.1:1"):  # Auth is not asked
+    with service.configured(MG_AUTH_GRPC_URL="127.0.0.1:1"):  # no call to Auth is possible
         assert service.call("view_profile", token=form).error == (401, "unauthenticated")
 
 
@@ -145,7 +145,7 @@ def test_what_works_while_auth_is_away(service: Service, make_auth: Callable[...
         pat = elsewhere.auth_command("pat", admin)
         assert elsewhere.call("list_users", token=token, query="limit=1").status == 200
         server.stop()
-        assert elsewhere.call("view_profile", token=token).status == 200, "the keys are known"
+        assert elsewhere.call("view_profile", token=token).status == 200, "the keys are cached"
         assert elsewhere.call("view_profile", token=pat).error == (503, "service_unavailable")
         assert elsewhere.call("list_users", token=token).error == (503, "service_unavailable")
 
@@ -158,7 +158,7 @@ def test_an_administrator_in_one_place_only(service: Service) -> None:
     claimed = service.register()
     service.execute("UPDATE users SET role = 1 WHERE id = %s", claimed["id"])
     token = service.auth_token(claimed["id"], "access")
-    assert service.call("list_users", token=token).error == (403, "forbidden"), "the policy store knows nothing of it"
+    assert service.call("list_users", token=token).error == (403, "forbidden"), "the policy store has no such relation"
     with service.configured(MG_SPICEDB_HOST=""):
         assert service.call("list_users", token=token, query="limit=1").status == 200
 
@@ -170,7 +170,7 @@ def test_a_claimed_role_counts_for_nothing(service: Service) -> None:
     assert service.call("list_users", token=token).error == (403, "not_administrator")
 
 
-# --- symmetric keys: Auth is asked for each token
+# --- symmetric keys: the service asks Auth about each token
 
 
 def test_hs512_tokens(hs512: Service) -> None:

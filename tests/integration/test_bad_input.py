@@ -1,4 +1,4 @@
-"""Whose request it is comes before what is wrong with it (contract §1.2, §1.3)."""
+"""The caller's identity is checked before the content of the request (contract §1.2, §1.3)."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from tests.people import Person, administrator, log_in, person, refresh, token_of_kind
 from tests.service import Service
 
-# Requests that nobody could make; `user_id` None: the caller's own.
+# Invalid requests. If `user_id` is missing, the request is about the caller.
 BAD: dict[str, dict[str, Any]] = {
     "broken JSON": {"operation": "update_user", "raw": "{"},
     "a wrong type": {"operation": "update_user_tags", "body": {"tags": "x"}},
@@ -52,7 +52,7 @@ def test_a_caller_whose_session_is_over(service: Service, what: str, end: str) -
 @EACH
 @pytest.mark.parametrize("make", [person, administrator])
 def test_anybody_else_is_told_what_is_wrong(service: Service, what: str, make: Any) -> None:
-    """Who is no administrator, too: upstream reads the request before it asks for the role."""
+    """An ordinary user gets the same answer: upstream validates the request before it checks the role."""
     caller: Person = make(service)
     assert send(service, what, caller.id, caller.token)[0] == STATUS.get(what, 400)
 

@@ -1,25 +1,21 @@
-"""bootstrap: an empty database, the first administrator, CloudFormation (contract §4.9; S21); see tests/takeover."""
+"""bootstrap: an empty database, the first administrator, CloudFormation (contract §4.9; S21).
+
+See also tests/takeover.
+"""
 
 import io
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 import pytest
 
-from local.parts.postgres import PostgresServer
-from tests.bootstrapping import ADMINISTRATOR, bootstrap, catalog, empty_service, refused, start_bootstrap
+from tests.bootstrapping import ADMINISTRATOR, bootstrap, catalog, refused, start_bootstrap
 from tests.http_server import http_server
 from tests.service import Service, eventually
-
-
-@pytest.fixture
-def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    with empty_service(postgres, shared_service) as service:
-        yield service
 
 
 def untouched(service: Service) -> bool:
@@ -67,7 +63,7 @@ def test_a_second_time_changes_nothing(empty: Service) -> None:
 
 
 def test_alembic_is_loaded_only_where_there_is_something_to_migrate(empty: Service) -> None:
-    """With SQLAlchemy it is more than half of a cold start, and most deployments migrate nothing."""
+    """Alembic and SQLAlchemy are more than half of a cold start, and most deployments migrate nothing."""
     loaded = []
     for _ in range(2):
         output, errors = start_bootstrap(empty).communicate(timeout=60)
@@ -105,7 +101,7 @@ def test_an_index_that_a_killed_run_left_invalid_is_made_again(empty: Service) -
 
 
 def test_nobody_waits_while_old_digests_are_deleted(empty: Service) -> None:
-    """There may be millions, and logins write to the table ``users`` meanwhile (migration 0011)."""
+    """There may be millions of digests, and logins write to the table ``users`` meanwhile (migration 0011)."""
     from background.setup.schema import migrate
 
     migrate("0010")
@@ -156,11 +152,11 @@ STANDINGS = [
 
 def test_an_account_that_has_the_address_is_left_as_it_is(empty: Service) -> None:
     bootstrap()
-    for change, told, advice in STANDINGS:
+    for change, standing, advice in STANDINGS:
         empty.execute(f"UPDATE users SET {change}")
         before = empty.execute("SELECT * FROM users")
         done = bootstrap()["administrator"]
-        assert told in done
+        assert standing in done
         assert advice in done
         assert empty.execute("SELECT * FROM users") == before
 
@@ -198,7 +194,7 @@ def test_what_registration_refuses_is_refused(empty: Service) -> None:
         with empty.configured(**{variable: value}), refused(f"^{variable}: .*{why}"):
             bootstrap()
     assert empty.execute("SELECT id FROM users") == []
-    assert bootstrap()["administrator"] == "made the administrator", "the same command goes on"
+    assert bootstrap()["administrator"] == "made the administrator", "the same command continues"
 
 
 def test_a_long_username_that_is_taken_gets_an_ending_that_fits(empty: Service) -> None:
@@ -227,7 +223,7 @@ def test_a_taken_username_gets_an_ending(empty: Service) -> None:
     assert admin["username"] in done
 
 
-# --- what stops it
+# --- refusals
 
 
 @pytest.mark.parametrize(
@@ -368,7 +364,7 @@ def test_cloudformation_gets_the_counts_and_always_the_same_resource(empty: Serv
 
 
 def test_work_that_would_outlast_the_function_is_ended_and_told(empty: Service) -> None:
-    """Another run holds the lock: forever, as far as this one can see."""
+    """Another run holds the lock, without an end in sight."""
     from background.setup.schema import exclusive
 
     started = time.monotonic()
@@ -382,7 +378,7 @@ def test_work_that_would_outlast_the_function_is_ended_and_told(empty: Service) 
 
 
 def test_an_index_that_takes_too_long_is_ended_and_told(empty: Service) -> None:
-    """A transaction that began before holds up what is built concurrently; the server stops building as well."""
+    """An older transaction delays an index that is built concurrently. The server stops building it as well."""
     from background.setup.schema import migrate
 
     migrate("0003")
@@ -397,7 +393,7 @@ def test_an_index_that_takes_too_long_is_ended_and_told(empty: Service) -> None:
 
 
 def test_a_connection_that_the_server_ends_is_told_as_such(empty: Service) -> None:
-    """While an index is built: what fails in tidying up after it does not hide it."""
+    """The connection ends while an index is built. A failure of the clean-up does not hide the reason."""
     from background.setup.schema import migrate
 
     migrate("0003")

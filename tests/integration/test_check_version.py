@@ -1,4 +1,4 @@
-"""check_version: a new version is invoked before it gets traffic, and refused when it cannot serve (docs/deploy.md)."""
+"""check_version invokes a new version before it gets traffic, and refuses one that is not ready (docs/deploy.md)."""
 
 import io
 import json
@@ -44,7 +44,7 @@ def codedeploy(monkeypatch: pytest.MonkeyPatch) -> Iterator[CodeDeploy]:
 
 @pytest.fixture
 def invoked(codedeploy: CodeDeploy, monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpServer]:
-    """Lambda's Invoke: what it was sent, and what it is to answer."""
+    """Yield Lambda's Invoke API, which records requests. The test sets the answer."""
     with http_server(body=json.dumps(READY).encode()) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", server.url)
         yield server
@@ -65,7 +65,7 @@ def test_a_version_that_is_ready_gets_traffic(codedeploy: CodeDeploy, invoked: H
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "told"),
+    ("status", "answer", "expected"),
     [
         (200, {"errorType": "NotReady", "errorMessage": "database: OperationalError"}, "database: OperationalError"),
         (200, {"errorType": "Runtime.ImportModuleError", "errorMessage": "No module named 'x'"}, "ImportModuleError"),
@@ -76,15 +76,15 @@ def test_a_version_that_is_ready_gets_traffic(codedeploy: CodeDeploy, invoked: H
     ],
 )
 def test_a_version_that_is_not_ready_is_refused(
-    codedeploy: CodeDeploy, invoked: HttpServer, log_output: io.StringIO, status: int, answer: Any, told: str
+    codedeploy: CodeDeploy, invoked: HttpServer, log_output: io.StringIO, status: int, answer: Any, expected: str
 ) -> None:
     invoked.status, invoked.body = status, json.dumps(answer).encode()
-    assert told in hook()["problem"]
+    assert expected in hook()["problem"]
     assert codedeploy.reported == [(DEPLOYMENT, EXECUTION, "Failed")]
     lines = [json.loads(line) for line in log_output.getvalue().splitlines()]
     (line,) = (line for line in lines if line["message"] == "version refused")
     assert line["problem"].startswith("users-ViewProfileFunction-X:7: ")
-    assert told in line["problem"]
+    assert expected in line["problem"]
     assert line["deployment"] == DEPLOYMENT
 
 
@@ -120,7 +120,7 @@ RATE_EXCEEDED = json.dumps({"Type": "User", "message": "Rate Exceeded."}).encode
 
 
 def test_a_hook_makes_room_where_too_many_functions_run(codedeploy: CodeDeploy, invoked: HttpServer) -> None:
-    """It ends without a word, and is called again."""
+    """The hook reports nothing, and Lambda calls it again."""
     invoked.status, invoked.body = 429, RATE_EXCEEDED
 
     def take_the_event() -> None:
@@ -143,7 +143,7 @@ def test_a_hook_makes_room_where_too_many_functions_run(codedeploy: CodeDeploy, 
 
 @pytest.mark.parametrize("until", [0, 1.0])
 def test_turns_end(codedeploy: CodeDeploy, invoked: HttpServer, until: float) -> None:
-    """When their time is over, and when Lambda does not take the event."""
+    """The hook reports a failure when its time is over, and when Lambda does not accept the event."""
     invoked.status, invoked.body = 429, RATE_EXCEEDED
     assert hook(until=until) == {"problem": "users-ViewProfileFunction-X:7: Lambda answers 429: Rate Exceeded."}
     assert len(invoked.received) == (1 if until else 2)
@@ -151,7 +151,7 @@ def test_turns_end(codedeploy: CodeDeploy, invoked: HttpServer, until: float) ->
 
 
 def test_a_version_that_has_served_is_not_held_up(codedeploy: CodeDeploy, invoked: HttpServer) -> None:
-    """CloudFormation rolls back by CodeDeploy too, to versions that may know no check."""
+    """CloudFormation rolls back with CodeDeploy as well, and an older version may not support the check."""
     codedeploy.deployments[DEPLOYMENT] = app_spec("users-ViewProfileFunction-X", "10", "9")
     assert hook() == {"problem": ""}
     assert codedeploy.reported == [(DEPLOYMENT, EXECUTION, "Succeeded")]
@@ -181,13 +181,13 @@ def test_a_defect_of_the_hook_fails_the_deployment(
 
 
 def test_a_word_that_does_not_reach_codedeploy_is_an_error(codedeploy: CodeDeploy, invoked: HttpServer) -> None:
-    """Lambda calls the hook again then."""
+    """The error makes Lambda call the hook again."""
     codedeploy.refusals = [(500, "InternalFailure")] * 6
     with pytest.raises(CodeDeployError, match="PutLifecycleEventHookExecutionStatus: 500 InternalFailure"):
         hook()
 
 
-# --- what functions answer
+# --- answers of functions
 
 
 SHIFTED = sorted(
@@ -199,7 +199,7 @@ SHIFTED = sorted(
 
 @contextmanager
 def running(environment: dict[str, str], folder: Path, template: Path = ROOT / "template.yaml") -> Iterator[Gateway]:
-    """The gateway's Lambda Invoke API, with nothing that runs by itself."""
+    """Yield a gateway with Lambda's Invoke API and without schedules."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_"))}
     variables = {**inherited, **environment, "MG_LOCAL_SCHEDULES": "off"}
     with Gateway(template=template, environment=variables, log=folder / "gateway.log") as gateway:
@@ -208,7 +208,10 @@ def running(environment: dict[str, str], folder: Path, template: Path = ROOT / "
 
 @pytest.fixture
 def check(codedeploy: CodeDeploy, monkeypatch: pytest.MonkeyPatch) -> Callable[[Gateway, str], str]:
-    """Let the hook check a function of a gateway; the problem, empty where it is ready."""
+    """Return a function that lets the hook check a function of a gateway.
+
+    It returns the problem, or "" if there is none.
+    """
 
     def checked(gateway: Gateway, function: str) -> str:
         monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{gateway.lambda_port}")
@@ -232,7 +235,7 @@ DATA = """
 def test_every_function_is_ready_and_changes_nothing(
     check: Callable[[Gateway, str], str], own_service: Service, tmp_path: Path
 ) -> None:
-    """The outbox has rows to deliver and the sweep an account to remove: neither is touched."""
+    """The outbox contains rows to deliver, and one account is due for removal. The check touches neither."""
     user = own_service.register()
     own_service.execute(
         "UPDATE users SET status = 2, deleted_at = now() - interval '90 days', updated_at = now() - interval '90 days'"
@@ -258,7 +261,7 @@ def test_auth_may_be_away(check: Callable[[Gateway, str], str], own_service: Ser
 
 @pytest.fixture(scope="module")
 def password_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL that asks for a password."""
+    """Yield a PostgreSQL that asks for a password."""
     with temporary_postgres(port=0) as server:
         server.ensure_role("functions", "right")
         with psycopg.connect(server.conninfo, autocommit=True) as connection:
@@ -267,9 +270,9 @@ def password_server() -> Iterator[PostgresServer]:
 
 
 def answer_alone(operation: str, environment: dict[str, str]) -> Any:
-    """What a function answers that has imported nothing but its own modules, as on Lambda.
+    """Return the answer of a function that has imported only its own modules, as on Lambda.
 
-    The workers of the local gateway are forked with the modules of all functions, and so with what all of them need.
+    The local gateway forks its workers from a process that has imported the modules of all functions.
     """
     code = "import json, app; print(json.dumps(app.lambda_handler(json.loads(input()), None)))"
     path = f"{ROOT}/layers/common/python:{ROOT}/functions/{operation}"
@@ -352,6 +355,6 @@ def test_code_that_cannot_be_imported_is_refused(
 
 
 def test_no_request_is_taken_for_the_check(service: Service) -> None:
-    """API Gateway wraps what a client sends, so that nobody can send the event itself."""
+    """API Gateway wraps the body of a request, so no client can send the event itself."""
     answer = service.call("view_profile", CHECK, token="x", headers={"check": "readiness"}, query="check=readiness")
     assert answer.error == (401, "unauthenticated")

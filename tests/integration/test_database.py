@@ -1,4 +1,4 @@
-"""Losing PostgreSQL and having it back."""
+"""The service loses PostgreSQL and gets it back."""
 
 import re
 import secrets
@@ -20,7 +20,7 @@ from users.repository import database
 
 
 def kill_connection(service: Service) -> None:
-    """End the service's idle connection at the server, and wait until the socket tells."""
+    """End the service's idle connection at the server, and wait until the socket shows that."""
     connection = database._connection
     assert connection is not None
     service.execute("SELECT pg_terminate_backend(%s, 10000)", connection.info.backend_pid)
@@ -48,7 +48,7 @@ def test_a_write_after_the_connection_was_killed_happens_exactly_once(service: S
 
 
 def test_a_read_whose_connection_dies_under_it_is_sent_once_more(service: Service) -> None:
-    # The statement ends its own connection the first time, and answers the second time.
+    # The first execution ends its own connection, and the second one returns a row.
     rows = run(
         "SELECT CASE WHEN %(pid)s = pg_backend_pid() THEN pg_terminate_backend(pg_backend_pid()) ELSE true END AS done",
         {"pid": database._connected().info.backend_pid},
@@ -73,7 +73,7 @@ def test_one_connection_is_kept(service: Service) -> None:
 
 
 def prepared() -> list[str]:
-    """The texts of the statements that the server holds prepared; all came by the protocol, none by SQL."""
+    """Return the texts of the server's prepared statements. All were prepared by the protocol, none by SQL."""
     rows = run("SELECT statement, from_sql FROM pg_prepared_statements", {}, read_only=True, prepare=False)
     assert not any(row["from_sql"] for row in rows)
     return [row["statement"] for row in rows]
@@ -104,7 +104,7 @@ def test_lists_and_searches_are_not_prepared(service: Service) -> None:
 def test_an_old_libpq_would_deallocate_by_sql_so_it_prepares_nothing(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RDS Proxy pins a connection for DEALLOCATE."""
+    """DEALLOCATE would pin a connection of RDS Proxy."""
     monkeypatch.setattr(database.capabilities, "has_send_close_prepared", lambda: False)
     for _ in range(3):
         run("SELECT 1 AS one", {}, read_only=True)
@@ -119,7 +119,7 @@ def test_a_setting_prepares_nothing(service: Service) -> None:
 
 
 def test_statements_are_let_go_of_without_sql(service: Service, tmp_path: Path) -> None:
-    """What is sent, as libpq traces it: closing is a message of the protocol."""
+    """libpq's trace shows that a statement is closed by a message of the protocol."""
     run("SELECT 1 AS one", {}, read_only=True)
     connection = database._connection
     assert connection is not None
@@ -137,7 +137,7 @@ def test_statements_are_let_go_of_without_sql(service: Service, tmp_path: Path) 
 
 @pytest.fixture
 def plain_table(own_service: Service) -> Service:
-    """A service whose database has the table ``plain`` with one row; its statements have been prepared."""
+    """Return a service whose database has the table ``plain`` with one row. The service's statements are prepared."""
     own_service.execute("CREATE TABLE plain (number int)")
     own_service.execute("INSERT INTO plain VALUES (1)")
     own_service.execute("GRANT SELECT, INSERT ON plain TO PUBLIC")
@@ -152,7 +152,7 @@ INSERT_ONE = "INSERT INTO plain (number) SELECT %(number)s WHERE %(wanted)s RETU
 
 
 def test_a_migration_while_a_function_is_warm(plain_table: Service) -> None:
-    """PostgreSQL refuses a prepared statement whose columns changed (0A000); nobody sees that."""
+    """PostgreSQL refuses a prepared statement whose columns have changed (0A000). No caller notices that."""
     plain_table.execute("ALTER TABLE plain ADD COLUMN name text")
     assert run("SELECT * FROM plain", {}, read_only=True) == [{"number": 1, "name": None}]
     plain_table.execute("ALTER TABLE plain ALTER COLUMN number TYPE bigint")
@@ -170,13 +170,13 @@ def test_an_index_comes_and_goes_while_a_function_is_warm(plain_table: Service) 
     for statement in ("CREATE UNIQUE INDEX plain_number ON plain (number)", "DROP INDEX plain_number"):
         plain_table.execute(statement)
         assert run("SELECT * FROM plain", {}, read_only=True) == [{"number": 1}]
-        assert len(prepared()) == 2, "the server plans it anew by itself"
+        assert len(prepared()) == 2, "the server itself makes new plans"
 
 
 def test_statements_that_a_proxy_has_lost(plain_table: Service) -> None:
     connection = database._connection
     assert connection is not None
-    connection.pgconn.exec_(b"DEALLOCATE ALL")  # psycopg does not know
+    connection.pgconn.exec_(b"DEALLOCATE ALL")  # psycopg does not notice
     assert run(INSERT_ONE, {"number": 2, "wanted": True}, read_only=False) == [{"number": 2}]
     assert plain_table.execute("SELECT count(*) AS rows FROM plain") == [{"rows": 2}]
 
@@ -225,7 +225,7 @@ def test_plans_without_values_read_no_whole_table(own_service: Service) -> None:
     statements = prepared()
     assert len(statements) > len(calls)
     for statement in statements:
-        assert len(statement.encode()) < 16_384, "RDS Proxy pins a connection for longer ones"
+        assert len(statement.encode()) < 16_384, "RDS Proxy pins a connection for a longer statement"
         plan = service.execute(f"EXPLAIN (GENERIC_PLAN) {statement}".replace("%", "%%"))
         assert not [each for each in plan if filled.search(each["QUERY PLAN"])], plan
 
@@ -283,7 +283,7 @@ def own_postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def on_own_postgres(own_postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    """The service on a server that the test may stop."""
+    """Yield the service on a server that the test may stop."""
     from background.setup.schema import migrate
 
     name = f"own_{uuid.uuid4().hex}"

@@ -34,7 +34,7 @@ def is_gone(service: Service, who: Person) -> bool:
 
 
 def traces(service: Service, who: Person) -> list[str]:
-    """The tables that still hold a value of the account in any column."""
+    """Return the tables in which any column still contains a value of the account."""
     found = []
     tables = service.execute(
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
@@ -80,7 +80,7 @@ def test_its_names_stay_reserved(service: Service) -> None:
 
 
 def test_once(service: Service) -> None:
-    """A second time answers 422 upstream."""
+    """Upstream answers 422 to a second request."""
     ada, boss = person(service), administrator(service)
     assert delete(service, boss, ada.id).status == 204
     answer = delete(service, boss, ada.id)
@@ -89,7 +89,7 @@ def test_once(service: Service) -> None:
 
 
 def test_another_deletion_comes_first(own_service: Service) -> None:
-    """It commits between this request's read and its statement."""
+    """The other deletion commits between this request's read and its statement."""
     ada, boss = person(own_service), administrator(own_service)
     waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with ThreadPoolExecutor() as thread, psycopg.connect(own_service.conninfo) as other:
@@ -148,7 +148,7 @@ def test_purge_leaves_nothing(service: Service, before: str) -> None:
 
 
 def test_purge_is_told(service: Service) -> None:
-    """After the deletion, which is told even when there was no time to publish it."""
+    """The event of the deletion comes first, even if there was no time to publish it."""
     ada, boss = person(service), administrator(service)
     delete(service, boss, ada.id, "purge=true")
     left = records(service, ada.id, "event")

@@ -1,4 +1,4 @@
-"""deliver_outbox: order, retries, parking, destinations that go away, and what arrives (decisions 28)."""
+"""deliver_outbox: order, retries, parking, destinations that go away, and delivered messages (decisions 28)."""
 
 import io
 import json
@@ -25,13 +25,13 @@ TOO_LARGE = {"operation": "user.test", "text": "x" * (1024 * 1024)}
 
 
 def rows(service: Service, **columns: str) -> list[dict[str, Any]]:
-    """What is left in the outbox, in order."""
+    """Return the rows that are still in the outbox, in order."""
     conditions = " AND ".join(["true", *(f"{name} = %s" for name in columns)])
     return service.execute(f"SELECT * FROM users_outbox WHERE {conditions} ORDER BY seq", *columns.values())
 
 
 def put(service: Service, user_id: str | None, payload: dict[str, Any], channel: str = "event") -> str:
-    """Write a row; its id."""
+    """Write a row. Return its id."""
     row_id = str(uuid.uuid4())
     service.execute(
         "INSERT INTO users_outbox (id, user_id, channel, name, payload) VALUES (%s, %s, %s, 'user.test', %s)",
@@ -41,7 +41,7 @@ def put(service: Service, user_id: str | None, payload: dict[str, Any], channel:
 
 
 def now_due(service: Service) -> None:
-    """Let the leases and the backoffs end."""
+    """End all leases and backoffs."""
     service.execute("UPDATE users_outbox SET next_attempt_at = now()")
 
 
@@ -49,7 +49,7 @@ def events_of(nats: NatsServer, user_id: str) -> list[Event]:
     return [event for event in events(nats.url) if user_id in (event.payload.get("id"), event.payload.get("user"))]
 
 
-# --- what arrives
+# --- delivered messages
 
 
 def test_a_registration_arrives_as_event_and_mail(
@@ -146,7 +146,7 @@ HOSTILE = 'Eve</p><script>alert(1)</script><img src="x">\r\nBcc: victim@example.
 
 def test_a_name_writes_no_header_no_paragraph_and_no_element(emptied_service: Service, mail_server: MailServer) -> None:
     user = emptied_service.register()
-    # No registration takes it any more; a database that was taken over may hold it.
+    # Registration refuses such a name today, but a taken-over database may contain one.
     emptied_service.execute("UPDATE users SET first_name = %s WHERE id = %s", HOSTILE, user["id"])
     plain = emptied_service.register(first_name="Eve")
     emptied_service.deliver()
@@ -182,7 +182,7 @@ def tokens(service: Service) -> list[dict[str, Any]]:
 
 
 def request_reset(service: Service, email: str) -> None:
-    """Ask for a reset mail as if the last one were long ago, and deliver it."""
+    """Ask for a reset mail as if the last mail were long ago, and deliver it."""
     service.execute("DELETE FROM users_throttle")
     assert service.call("request_password_reset", {"email": email}).status == 201
     service.deliver()
@@ -253,7 +253,7 @@ def test_two_relays_at_once_claim_different_rows(emptied_service: Service) -> No
         put(emptied_service, str(uuid.uuid4()), {})
     with psycopg.connect(emptied_service.conninfo) as other:
         other.execute("SELECT 1 FROM users_outbox ORDER BY seq LIMIT 2 FOR UPDATE")
-        assert len(relay._claim("event", 50).rows) == 2, "locked rows are passed over"
+        assert len(relay._claim("event", 50).rows) == 2, "locked rows are skipped"
 
 
 # --- refusals
@@ -272,14 +272,14 @@ def test_a_refused_row_is_tried_ever_later_and_parked_after_the_last_try(emptied
         assert (row["attempts"], row["parked_at"]) == (attempt, None)
         assert row["last_error"] == "the event is larger than NATS takes"
         waits.append(row["wait"])
-        assert emptied_service.deliver()["refused"] == 0, "it is not due yet"
+        assert emptied_service.deliver()["refused"] == 0, "the row is not due yet"
         now_due(emptied_service)
     assert waits == [min(10 * 2**tries, 3600) for tries in range(relay.MAX_ATTEMPTS - 1)]
     assert emptied_service.deliver() == {"delivered": 0, "refused": 0, "parked": 1, "unavailable": 0}
     (row,) = rows(emptied_service)
     assert row["parked_at"] is not None
     now_due(emptied_service)
-    assert emptied_service.deliver()["parked"] == 0, "a parked row is left alone"
+    assert emptied_service.deliver()["parked"] == 0, "a parked row stays"
 
 
 def test_a_parked_row_blocks_its_own_account_and_channel_only(
@@ -304,7 +304,7 @@ def test_a_parked_row_blocks_its_own_account_and_channel_only(
     assert events_of(nats_server, user["id"])[-1].payload == {"id": user["id"], "later": True}
 
 
-# --- destinations that are away
+# --- unavailable destinations
 
 
 def test_nats_away_costs_no_attempt_and_loses_nothing(emptied_service: Service, nats_server: NatsServer) -> None:
@@ -385,7 +385,7 @@ def test_mails_wait_for_a_setting_that_is_missing(
 def test_what_counts_against_a_mailbox_waits_for_the_secret_key(
     emptied_service: Service, mail_server: MailServer
 ) -> None:
-    """A notice and a wish for a reset mail: the count of a mailbox is known by a digest, which needs the key."""
+    """A notice and a wish for a reset mail wait: the counter of a mailbox is named by a digest, which needs the key."""
     with emptied_service.configured(MG_USERS_VERIFY_ON_REGISTER="false"):
         user = emptied_service.register()
     emptied_service.deliver()
@@ -398,15 +398,15 @@ def test_what_counts_against_a_mailbox_waits_for_the_secret_key(
     assert len(mails_to(mail_server.url, user["email"])) == 2
 
 
-# --- nothing to do
+# --- nothing to deliver
 
 
 def test_a_run_with_nothing_to_do_writes_nothing(emptied_service: Service, log_output: io.StringIO) -> None:
-    """An idle system stays silent: the schedule looks each minute."""
+    """An idle system writes nothing, although the schedule runs each minute."""
     emptied_service.deliver()
 
     def transactions() -> int:
-        """How many have written so far, on the whole server."""
+        """Return how many transactions of the whole server have written."""
         (row,) = emptied_service.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next")
         return int(row["next"])
 
@@ -415,14 +415,14 @@ def test_a_run_with_nothing_to_do_writes_nothing(emptied_service: Service, log_o
         assert emptied_service.deliver() == {"delivered": 0, "refused": 0, "parked": 0, "unavailable": 0}
         return transactions() - before
 
-    assert 0 in [writes() for _ in range(3)], "PostgreSQL itself writes now and then, not each time"
+    assert 0 in [writes() for _ in range(3)], "PostgreSQL itself writes now and then, but not each time"
     assert log_output.getvalue() == ""
     emptied_service.register()
     emptied_service.deliver()
     assert '"message":"delivered"' in log_output.getvalue()
 
 
-# --- killed in the middle
+# --- a relay that is killed
 
 
 def test_a_relay_that_dies_after_sending_sends_again_the_same(
@@ -432,8 +432,8 @@ def test_a_relay_that_dies_after_sending_sends_again_the_same(
     with closing(NatsChannel(nats_server.url)) as nats, closing(MailChannel()) as mails:
         list(nats.deliver(relay._claim("event", 50).rows))
         list(mails.deliver(relay._claim("mail", 50).rows))
-    # Here it is killed: nothing is settled.
-    assert emptied_service.deliver()["delivered"] == 0, "the lease holds"
+    # The relay is killed here: nothing is settled.
+    assert emptied_service.deliver()["delivered"] == 0, "the lease lasts"
     (row,) = emptied_service.execute(
         "SELECT min(next_attempt_at - now()) AS least, max(attempts) AS attempts FROM users_outbox"
     )
@@ -445,7 +445,7 @@ def test_a_relay_that_dies_after_sending_sends_again_the_same(
     assert first.link == second.link
     assert len(tokens(emptied_service)) == 1
     assert tokens(emptied_service)[0]["used_at"] is None
-    assert len(events_of(nats_server, user["id"])) == 1, "the stream knows the id already"
+    assert len(events_of(nats_server, user["id"])) == 1, "the stream has a message with this id"
 
 
 def test_a_run_ends_before_its_time_is_over(emptied_service: Service) -> None:
@@ -458,7 +458,7 @@ def test_a_run_ends_before_its_time_is_over(emptied_service: Service) -> None:
 
 
 def test_no_mail_is_begun_when_time_is_over(emptied_service: Service) -> None:
-    """A mail server may take seconds for each: one that is sent and not settled would be sent again."""
+    """A mail server may take seconds for each mail. An unsettled mail would be sent again."""
     for _ in range(3):
         emptied_service.register()
     assert relay.deliver_due({"mail": MailChannel}, iter((True, True, False, False)).__next__)["delivered"] == 1
@@ -479,9 +479,9 @@ def test_what_is_left_is_measured(emptied_service: Service, capsys: pytest.Captu
     (newest,) = emptied_service.execute("SELECT max(seq) * 100 AS age FROM users_outbox")
     emptied_service.deliver()
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "OutboxAge" in line]
-    told = json.loads(line)
-    assert told["OutboxParked"] == [2.0]
-    assert newest["age"] <= told["OutboxAge"][0] < newest["age"] + 60
+    metrics = json.loads(line)
+    assert metrics["OutboxParked"] == [2.0]
+    assert newest["age"] <= metrics["OutboxAge"][0] < newest["age"] + 60
 
 
 def test_a_login_arrives_as_an_event(emptied_service: Service, nats_server: NatsServer) -> None:

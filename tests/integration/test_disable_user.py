@@ -36,7 +36,7 @@ def test_oneself(service: Service) -> None:
 
 
 def test_an_administrator_disables_anybody_once(service: Service) -> None:
-    """A second time answers 422 upstream."""
+    """Upstream answers 422 to a second request."""
     ada, boss = person(service), administrator(service)
     assert disable(service, boss, ada.id).json["updated_by"] == boss.id
     answer = disable(service, boss, ada.id)
@@ -55,7 +55,7 @@ def test_a_deleted_account_stays_deleted(service: Service) -> None:
 
 @pytest.mark.parametrize("status", [1, 2], ids=["disabled", "deleted"])
 def test_another_change_comes_first(own_service: Service, status: int) -> None:
-    """It commits between this request's read and its statement."""
+    """The other change commits between this request's read and its statement."""
     ada, boss = person(own_service), administrator(own_service)
     waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with ThreadPoolExecutor() as thread, psycopg.connect(own_service.conninfo) as other:

@@ -46,7 +46,7 @@ def test_an_enabled_account_is_a_conflict(service: Service) -> None:
 
 
 def test_an_account_whose_removal_has_begun(service: Service) -> None:
-    """From the sweep's claim on (decisions 18)."""
+    """The refusal starts with the sweep's claim (decisions 18)."""
     ada, boss = person(service), administrator(service)
     service.execute("UPDATE users SET status = 2, purging_at = now() WHERE id = %s", ada.id)
     assert enable(service, boss, ada.id).status == 409

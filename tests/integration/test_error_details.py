@@ -1,4 +1,4 @@
-"""`details` of a 400 and a 415: every broken rule, its field, and what it asks for (decisions 44)."""
+"""`details` of a 400 and a 415: every broken rule, its field, and the requirement (decisions 44)."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ MAIL_NAME_CHECK = "password must not contain the part of the e-mail address befo
 
 @pytest.fixture(scope="module")
 def ada(shared_service: Service) -> Person:
-    """An administrator, whom no test of this page changes."""
+    """Return an administrator that no test of this module changes."""
     with shared_service.configured():
         return administrator(shared_service)
 
@@ -28,7 +28,7 @@ def refused(answer: Answer, *details: tuple[str, str, str]) -> None:
 def test_a_registration_hears_of_all_its_faults_at_once(service: Service) -> None:
     body = registration(email="nobody", credentials={"username": "_ada", "secret": "short"})
     answer = service.call("register_user", body)
-    assert answer.told == {"message": "invalid username", "error": "invalid_username"}
+    assert answer.refusal == {"message": "invalid username", "error": "invalid_username"}
     refused(
         answer,
         ("credentials.username", "invalid_username", "username must begin with a letter or a digit"),
@@ -48,7 +48,7 @@ def test_a_registration_with_nothing_right(service: Service) -> None:
         "tags": ["x" * 65] * 101,
     }
     answer = service.call("register_user", body)
-    assert answer.told == {"message": "invalid status", "error": "invalid_status"}
+    assert answer.refusal == {"message": "invalid status", "error": "invalid_status"}
     refused(
         answer,
         ("status", "invalid_status", "status must be enabled or disabled"),
@@ -149,14 +149,14 @@ def test_a_privilege_is_refused_once_the_rules_are_kept(service: Service) -> Non
 )  # fmt: skip
 def test_a_wrong_type_is_named(service: Service, body: Any, details: list[tuple[str, str]]) -> None:
     answer = service.call("register_user", body)
-    assert answer.told["message"] == "request body is not a valid JSON, expecting a valid JSON", "upstream's"
+    assert answer.refusal["message"] == "request body is not a valid JSON, expecting a valid JSON", "upstream's message"
     refused(answer, *((field, "malformed_body", message) for field, message in details))
 
 
 @pytest.mark.parametrize("raw", ["", "{", '{"a": NaN}', "[" * 200, '{"a": 1e999}', '{"first_name": "\\u0000"}'])
 def test_what_is_no_json_is_nobodys_field(service: Service, raw: str) -> None:
     answer = service.call("register_user", raw=raw)
-    refused(answer, ("", "malformed_body", answer.told["message"]))
+    refused(answer, ("", "malformed_body", answer.refusal["message"]))
 
 
 def test_another_content_type_hears_of_the_right_one(service: Service) -> None:
@@ -245,7 +245,7 @@ def test_an_update_hears_of_rules_that_need_the_stored_values_too(service: Servi
 
 
 def test_a_broken_rule_comes_before_the_account_and_a_dead_session_before_both(service: Service) -> None:
-    """As before `details`: the request is read first, and only a caller who is nobody hears of that instead."""
+    """As before `details` existed: the request is validated first, unless the caller's session is invalid."""
     eve, bob = person(service), person(service)
     for user_id in (bob.id, str(uuid.uuid4())):
         answer = service.call("update_user", {"first_name": "x" * 255}, user_id=user_id, token=eve.token)

@@ -1,4 +1,4 @@
-"""Events that go to EventBridge: what arrives there, what it refuses, and what it cannot take now."""
+"""Events for EventBridge: arrived events, refused events, and events that it cannot accept now."""
 
 import io
 import json
@@ -36,7 +36,7 @@ def bus(server: EventBridgeServer) -> Bus:
 
 @pytest.fixture
 def bridged(emptied_service: Service, server: EventBridgeServer, bus: Bus) -> Iterator[Service]:
-    """A service whose events go to the bus."""
+    """Yield a service whose events go to the bus."""
     with emptied_service.configured(
         MG_USERS_ES_URL=f"eventbridge://{bus.name}", AWS_ENDPOINT_URL_EVENTBRIDGE=server.url
     ):
@@ -44,7 +44,7 @@ def bridged(emptied_service: Service, server: EventBridgeServer, bus: Bus) -> It
 
 
 def put(service: Service, user_id: str | None, **payload: Any) -> str:
-    """Write an event; its id."""
+    """Write an event. Return its id."""
     row_id = str(uuid.uuid4())
     service.execute(
         "INSERT INTO users_outbox (id, user_id, channel, name, payload) VALUES (%s, %s, 'event', 'user.test', %s)",
@@ -57,7 +57,7 @@ def left(service: Service) -> list[dict[str, Any]]:
     return service.execute("SELECT * FROM users_outbox WHERE channel = 'event' ORDER BY seq")
 
 
-# --- what arrives
+# --- arrived events
 
 
 def test_a_registration_arrives(bridged: Service, bus: Bus) -> None:
@@ -106,13 +106,13 @@ def test_an_event_of_a_large_account_is_told_without_the_large_part(bridged: Ser
     assert (counts["delivered"], counts["refused"]) == (3, 0)
     first, second, behind = (event["detail"] for event in bus.events())
     assert (first["left_out"], first["tags"], first["email"]) == (["metadata"], ["t"], "a@b.c")
-    assert second["left_out"] == ["tags"], "the largest goes first, and no more than is needed"
+    assert second["left_out"] == ["tags"], "the largest value goes first, and no other value goes"
     assert len(second["metadata"]["a"]) == 100_000
     assert behind["id"] == "behind"
 
 
 def test_the_largest_event_is_taken(bridged: Service, bus: Bus) -> None:
-    """By the size that AWS's guide defines: source, detail type, detail, and 14 bytes of time; less than 256 KB."""
+    """AWS's guide defines the size: source, detail type, detail, and 14 bytes of time. It must be less than 256 KB."""
     row_id = put(bridged, None, occurred_at=1, text="")
     (row,) = left(bridged)
     detail = {**row["payload"], "event_id": row_id, "sequence": row["seq"]}
@@ -126,7 +126,7 @@ def test_the_largest_event_is_taken(bridged: Service, bus: Bus) -> None:
         assert bridged.deliver()["delivered"] == delivered
 
 
-# --- what is wrong with the bus
+# --- defects of the bus
 
 
 def test_a_missing_bus_is_told_and_costs_nothing(bridged: Service, log_output: io.StringIO) -> None:
@@ -144,14 +144,14 @@ def test_a_bus_that_cannot_be(service: Service, url: str) -> None:
         event_channel()
 
 
-# --- what moto cannot do: an endpoint that speaks EventBridge's protocol and answers as it is told
+# --- beyond moto: an endpoint that speaks EventBridge's protocol and returns the answers of the test
 
 Answer = Callable[[list[dict[str, Any]]], tuple[int, dict[str, Any]]]
 
 
 @contextmanager
 def answering(service: Service, answer: Answer) -> Iterator[HttpServer]:
-    """A service whose PutEvents is answered by ``answer``, from the entries: status and body."""
+    """Yield an endpoint of a configured service. ``answer`` makes the status and body of PutEvents from the entries."""
 
     def decide(request: Received) -> tuple[int, bytes]:
         is_put = request.headers["x-amz-target"] == "AWSEvents.PutEvents"
@@ -165,16 +165,16 @@ def answering(service: Service, answer: Answer) -> Iterator[HttpServer]:
 
 
 def calls(endpoint: HttpServer) -> list[list[str]]:
-    """The ``id`` of each entry of each PutEvents."""
+    """Return the ``id`` of each entry of each PutEvents."""
     puts = [each for each in endpoint.received if each.headers["x-amz-target"] == "AWSEvents.PutEvents"]
     return [[json.loads(entry["Detail"])["id"] for entry in json.loads(put.body)["Entries"]] for put in puts]
 
 
 def results(entries: list[dict[str, Any]], codes: dict[str, str]) -> tuple[int, dict[str, Any]]:
-    """An answer that fails the entries whose ``id`` has a code."""
+    """Return an answer in which each entry whose ``id`` has a code fails."""
     found = [codes.get(json.loads(entry["Detail"])["id"]) for entry in entries]
-    told = [{"ErrorCode": code, "ErrorMessage": "m"} if code else {"EventId": "1"} for code in found]
-    return 200, {"FailedEntryCount": len([code for code in found if code]), "Entries": told}
+    answered = [{"ErrorCode": code, "ErrorMessage": "m"} if code else {"EventId": "1"} for code in found]
+    return 200, {"FailedEntryCount": len([code for code in found if code]), "Entries": answered}
 
 
 def test_a_throttled_entry_is_put_again_alone(emptied_service: Service) -> None:
@@ -217,7 +217,7 @@ def test_a_malformed_entry_is_refused_alone(emptied_service: Service, code: str)
 
 
 def test_an_invalid_call_is_taken_apart(emptied_service: Service) -> None:
-    """ValidationException does not say which entry it is about."""
+    """ValidationException does not name the invalid entry."""
 
     def one_is_invalid(entries: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
         if any(json.loads(entry["Detail"])["id"] == "b" for entry in entries):
@@ -233,7 +233,7 @@ def test_an_invalid_call_is_taken_apart(emptied_service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "told"),
+    ("status", "error", "logged"),
     [
         (400, "AccessDeniedException", "must allow events:PutEvents on the event bus users"),
         (400, "ResourceNotFoundException", "there is no event bus users"),
@@ -242,12 +242,12 @@ def test_an_invalid_call_is_taken_apart(emptied_service: Service) -> None:
     ],
 )
 def test_a_call_that_fails_costs_no_attempt(
-    emptied_service: Service, log_output: io.StringIO, status: int, error: str, told: str
+    emptied_service: Service, log_output: io.StringIO, status: int, error: str, logged: str
 ) -> None:
     put(emptied_service, "a", id="a")
     with answering(emptied_service, lambda _: (status, {"__type": error, "message": "m"})):
         assert emptied_service.deliver()["unavailable"] == 1
-    assert told in log_output.getvalue()
+    assert logged in log_output.getvalue()
     assert [row["attempts"] for row in left(emptied_service)] == [0]
 
 
@@ -277,7 +277,7 @@ def test_an_endpoint_that_is_away_costs_no_attempt(emptied_service: Service) -> 
 
 
 def test_a_call_holds_less_than_it_may(emptied_service: Service) -> None:
-    """Three of these are more than 256 KB."""
+    """Three of these events are more than 256 KB."""
     for name in "abc":
         put(emptied_service, name, id=name, text="x" * 100_000)
     with answering(emptied_service, lambda entries: results(entries, {})) as endpoint:
@@ -285,11 +285,11 @@ def test_a_call_holds_less_than_it_may(emptied_service: Service) -> None:
     assert sorted(calls(endpoint)) == [["a", "b"], ["c"]]
 
 
-# --- calls at the same time, and a client that is kept
+# --- parallel calls, and a client that is kept
 
 
 def rows(count: int) -> list[Row]:
-    """Rows of as many accounts."""
+    """Return this many rows, each of another account."""
     return [
         Row(seq=n, id=f"{n}", user_id=f"u{n}", channel="event", name="user.test", payload={"id": f"{n:02}"}, attempts=1)
         for n in range(count)
@@ -315,14 +315,14 @@ def test_what_other_calls_put_counts_when_one_fails(emptied_service: Service) ->
 
     with answering(emptied_service, one_fails), closing(EventBridgeChannel("eventbridge://users")) as channel:
         outcomes = channel.deliver(rows(30))
-        told: list[int] = []
+        delivered: list[int] = []
         with pytest.raises(DestinationUnavailable, match="AccessDenied"):
-            told.extend(outcome.row.seq for outcome in outcomes)
-    assert told == [*range(10), *range(20, 30)]
+            delivered.extend(outcome.row.seq for outcome in outcomes)
+    assert delivered == [*range(10), *range(20, 30)]
 
 
 def test_the_bus_is_looked_at_once_a_minute(emptied_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bus that is deleted takes events and drops them, so it is looked at again and again."""
+    """A deleted bus accepts events and drops them, so the relay checks the bus again and again."""
 
     def looks() -> int:
         return len([each for each in endpoint.received if each.headers["x-amz-target"].endswith("DescribeEventBus")])
@@ -339,7 +339,10 @@ def test_the_bus_is_looked_at_once_a_minute(emptied_service: Service, monkeypatc
 
 
 def test_a_kept_connection_that_ended_is_replaced(emptied_service: Service) -> None:
-    """Between two runs, or under a call: the client is kept, and puts the entries again on another connection."""
+    """The connection ends between two runs or during a call.
+
+    The kept client sends the entries again on another connection.
+    """
 
     def hang_up() -> None:
         endpoint.before_answer = lambda: None
@@ -354,11 +357,11 @@ def test_a_kept_connection_that_ended_is_replaced(emptied_service: Service) -> N
     assert calls(endpoint) == [["a"], ["b"], ["b"]]
 
 
-# --- which event store
+# --- the choice of the event store
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "reason"),
     [
         ("amqp://guest:guest@fluxmq:5682", "not published to FluxMQ any more; set nats://"),
         ("redis://es-redis:6379/0", "not published to Redis any more; set nats://"),
@@ -369,10 +372,10 @@ def test_a_kept_connection_that_ended_is_replaced(emptied_service: Service) -> N
         ("nats://a:port", "each server must be"),
     ],
 )
-def test_an_event_store_that_there_is_none_for(service: Service, url: str, told: str) -> None:
+def test_an_event_store_that_there_is_none_for(service: Service, url: str, reason: str) -> None:
     with service.configured(MG_USERS_ES_URL=url), pytest.raises(WrongSettings, match="MG_USERS_ES_URL") as raised:
         event_channel()
-    assert told in str(raised.value)
+    assert reason in str(raised.value)
     assert "guest" not in str(raised.value)
 
 

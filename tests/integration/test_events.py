@@ -1,7 +1,7 @@
 """Every operation's event as a consumer of the stream reads it, against the table of contract §7.2.
 
-Without a caller here, as `user.identify` has none upstream: `user.oauth_callback` and `user.add_policy`, which only the
-login by Google makes (contract §4.8), and that is not in this release (decisions.md#state).
+Some events have no caller here. `user.identify` has none upstream either. Only the login by Google makes
+`user.oauth_callback` and `user.add_policy` (contract §4.8), and it is not in this release (decisions.md#state).
 """
 
 import json
@@ -34,7 +34,7 @@ ACCOUNT = {
 VIEW = {name: kind for name, kind in ACCOUNT.items() if name != "last_name"} | CHANGE
 PAGE = {"total": int, "offset": int, "limit": int}
 
-# The keys of an account that has all of them; `private_metadata` is never told (decisions 21).
+# The keys of an account that has all of them. No event contains `private_metadata` (decisions 21).
 TABLE: dict[str, dict[str, type]] = {
     "user.create": ACCOUNT | SESSION,
     "user.send_verification": {"user_id": str, "token_type": str},
@@ -54,7 +54,7 @@ TABLE: dict[str, dict[str, type]] = {
     | SESSION
     | {"status": str, "order": str, "dir": str, "metadata": dict, "tags": list, "username": str, "email": str}
     | {"first_name": str, "last_name": str},
-    # `email` is no parameter of a search (contract §3.3), and so never told.
+    # `email` is no parameter of a search (contract §3.3), so the event does not contain it.
     "user.search": PAGE | {"username": str, "first_name": str, "id": str, "last_name": str},
     "user.issue_token": {"username": str},
     "user.refresh_token": {},
@@ -62,13 +62,13 @@ TABLE: dict[str, dict[str, type]] = {
     "user.reset_secret": {},
     "user.send_password_reset": {"host": str, "email": str, "user": str},
     "user.delete": {"id": str} | SESSION,
-    "user.purge": {"id": str},  # ours: upstream's sweep emits nothing
+    "user.purge": {"id": str},  # not in upstream, whose sweep emits nothing
 }
 TIMES = {"created_at", "updated_at", "verified_at"}
 
 
 def perform_everything(service: Service, mail_url: str) -> None:
-    """Each operation of the table, once at least, on accounts that have everything an event can tell."""
+    """Call each operation of the table at least once, on accounts that have a value for every key of an event."""
     details = {"tags": ["t"], "metadata": {"m": 1}, "private_metadata": {"p": "canary-4711"}}
     admin = administrator(service)
     ada = person(service, verified=False, **details)

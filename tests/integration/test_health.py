@@ -1,4 +1,4 @@
-"""GET /health (contract §1.6.25), and what it tells of the dependencies."""
+"""GET /health (contract §1.6.25), and its checks of the dependencies."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ UPSTREAM_KEYS = ["status", "version", "commit", "description", "build_time", "in
 
 
 def statuses(answer: Answer) -> dict[str, str]:
-    """The checks' statuses, by name."""
+    """Return the statuses of the checks, by name."""
     return {name: check["status"] for name, (check,) in answer.json["checks"].items()}
 
 
@@ -31,7 +31,7 @@ def observed(answer: Answer, name: str) -> tuple[float, str]:
 
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """Hang a process and its children (SIGSTOP) for the block: its ports still take connections."""
+    """Stop a process and its children (SIGSTOP) during the block. Their ports still accept connections."""
     processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     for process in processes:
         os.kill(process.pid, signal.SIGSTOP)
@@ -101,16 +101,16 @@ def test_a_dependency_that_is_away(service: Service, variable: str, value: str, 
     assert answer.json["checks"][name] == [
         {"componentType": answer.json["checks"][name][0]["componentType"], "status": "fail"}
     ]
-    assert value not in answer.text, "an unauthenticated caller learns no address"
+    assert value not in answer.text, "an unauthenticated caller sees no address"
 
 
 def test_an_auth_that_does_not_serve(service: Service, auth: AuthServer) -> None:
-    with service.configured(MG_AUTH_GRPC_URL=f"127.0.0.1:{auth.ports.http}"):  # answers, but knows no gRPC
+    with service.configured(MG_AUTH_GRPC_URL=f"127.0.0.1:{auth.ports.http}"):  # it answers, but not gRPC
         assert statuses(service.call("health"))["auth:responseTime"] == "fail"
 
 
 def test_a_database_that_hangs(service: Service, postgres: PostgresServer) -> None:
-    assert service.call("health").status == 200  # connected
+    assert service.call("health").status == 200  # the service connects
     dependencies.forget()
     with stopped(postgres.pid):
         started = time.perf_counter()

@@ -20,8 +20,8 @@ def stored_hash(service: Service, user_id: str) -> str:
     return secret
 
 
-def give_bcrypt(service: Service, user_id: str, password: str, prefix: bytes = b"2a") -> str:
-    """Make an account one that upstream made."""
+def store_bcrypt(service: Service, user_id: str, password: str, prefix: bytes = b"2a") -> str:
+    """Store a bcrypt hash, as upstream does. Return the hash."""
     stored = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4, prefix)).decode()
     service.execute("UPDATE users SET secret = %s WHERE id = %s", stored, user_id)
     return stored
@@ -64,7 +64,7 @@ def test_documented_and_sdk_form_by_email_and_username_in_any_case(
 )
 def test_what_is_missing_or_too_long(service: Service, body: dict[str, Any], code: str, message: str) -> None:
     answer = service.call("issue_token", body)
-    assert (answer.status, answer.told) == (400, {"message": message, "error": code})
+    assert (answer.status, answer.refusal) == (400, {"message": message, "error": code})
 
 
 def test_the_role_and_the_verification_are_the_rows(service: Service) -> None:
@@ -148,7 +148,7 @@ def test_the_exact_spelling_comes_first_then_the_folded_one(service: Service) ->
 @pytest.mark.parametrize("prefix", [b"2a", b"2b"])
 def test_a_bcrypt_hash_logs_in_and_is_argon2id_afterwards(service: Service, prefix: bytes) -> None:
     user = service.register()
-    give_bcrypt(service, user["id"], "pässword of upstream", prefix)
+    store_bcrypt(service, user["id"], "pässword of upstream", prefix)
     assert service.call("issue_token", {"identity": user["email"], "secret": "wrong"}).status == 401
     assert stored_hash(service, user["id"]).startswith(f"${prefix.decode()}$")
     assert service.log_in(user["email"], "pässword of upstream")
@@ -165,7 +165,7 @@ def test_an_argon2id_hash_stays(service: Service) -> None:
 
 def test_bcrypt_stays_until_the_operator_has_decided(service: Service) -> None:
     user = service.register()
-    before = give_bcrypt(service, user["id"], "password of upstream")
+    before = store_bcrypt(service, user["id"], "password of upstream")
     with service.configured(MG_USERS_REHASH="false"):
         assert service.log_in(user["email"], "password of upstream")
     assert stored_hash(service, user["id"]) == before
@@ -175,7 +175,7 @@ def test_a_password_that_changes_meanwhile_is_not_overwritten(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = service.register()
-    give_bcrypt(service, user["id"], "password of upstream")
+    store_bcrypt(service, user["id"], "password of upstream")
     changed = passwords.hash_password("changed meanwhile")
     real = passwords.hash_password
 
@@ -202,7 +202,7 @@ def test_an_expired_password(service: Service) -> None:
     with service.configured(MG_USERS_PASS_MAX_AGE="2160h"):
         assert service.call("issue_token", body | {"secret": "wrong"}).error == (401, "invalid_credentials")
         answer = service.call("issue_token", body)
-        assert (answer.status, answer.told) == (403, {"message": "password expired", "error": "password_expired"})
+        assert (answer.status, answer.refusal) == (403, {"message": "password expired", "error": "password_expired"})
     (row,) = service.execute(
         "SELECT count(*) AS wishes FROM users_outbox WHERE channel = 'reset_request' AND payload ->> 'email' = %s",
         user["email"],

@@ -19,14 +19,14 @@ from users.repository import pages
 
 @dataclass
 class Population:
-    """Accounts with a last name of their own, by which a list finds them and nobody else; and an administrator."""
+    """Accounts with a unique last name, so that a list finds only them, and an administrator."""
 
     service: Service
     token: str
     mark: str
 
     def add(self, **columns: Any) -> str:
-        """Insert an account as upstream does, with these columns; its id."""
+        """Insert an account with these columns as upstream does. Return its id."""
         name = f"p{uuid.uuid4().hex[:12]}"
         row: dict[str, Any] = {
             "id": str(uuid.uuid4()),
@@ -41,7 +41,7 @@ class Population:
         return str(row["id"])
 
     def page(self, **parameters: Any) -> dict[str, Any]:
-        """The page of these accounts with more parameters."""
+        """Return the page of these accounts with more parameters."""
         query = urlencode({"last_name": self.mark, **parameters})
         answer = self.service.call("list_users", token=self.token, query=query)
         assert answer.status == 200, answer.text
@@ -49,7 +49,7 @@ class Population:
         return page
 
     def ids(self, **parameters: Any) -> set[str]:
-        """The ids on the page."""
+        """Return the ids on the page."""
         return {user["id"] for user in self.page(limit=100, **parameters)["users"]}
 
 
@@ -66,19 +66,19 @@ def population(service: Service, administrator: str) -> Population:
 
 @pytest.fixture
 def alone(own_service: Service) -> Population:
-    """The same in a database of its own, whose only other account is the administrator."""
+    """Return a population in a database whose only other account is the administrator."""
     _, token = own_service.administrator()
     return Population(own_service, token, f"mark{uuid.uuid4().hex}")
 
 
-# --- who may
+# --- callers
 
 
 def test_an_ordinary_user(service: Service) -> None:
     user = service.register()
     token = service.log_in(user["email"])
     answer = service.call("list_users", token=token)
-    assert (answer.status, answer.told) == (401, {"message": "email not verified", "error": "email_not_verified"})
+    assert (answer.status, answer.refusal) == (401, {"message": "email not verified", "error": "email_not_verified"})
     service.execute("UPDATE users SET verified_at = now() WHERE id = %s", user["id"])
     answer = service.call("list_users", token=token)
     assert (answer.status, answer.json) == (
@@ -103,7 +103,7 @@ def test_the_query_is_checked_before_the_role(service: Service) -> None:
     assert service.call("list_users", token=token, query="limit=0").error == (400, "invalid_limit")
 
 
-# --- what is shown
+# --- fields in an answer
 
 
 def test_a_row_key_by_key(population: Population) -> None:
@@ -255,7 +255,7 @@ def test_by_tags(population: Population) -> None:
     assert population.ids(tags="c") == set()
     assert population.ids(tags="") == {a, b, ab, none, odd}
     raw = population.service.call("list_users", token=population.token, query=f"last_name={population.mark}&tags=x+y")
-    assert [user["id"] for user in raw.json["users"]] == [b], "a raw plus is a space"
+    assert [user["id"] for user in raw.json["users"]] == [b], "an unescaped plus is a space"
 
 
 def test_by_dates_which_are_inclusive(population: Population) -> None:
@@ -296,7 +296,7 @@ ORDERS = ["updated_at", "created_at", "first_name", "last_name", "username", "em
 
 
 def order_value(user: dict[str, Any], order: str) -> str:
-    """What a list is ordered by. RFC 3339 without fractions sorts as text; no time at all comes first."""
+    """Return the value that orders a list. RFC 3339 without fractions sorts as text, and a missing time comes first."""
     zero = "0001-01-01T00:00:00Z"
     if order == "updated_at" and user["updated_at"] == zero:
         return str(user["created_at"])
@@ -305,7 +305,7 @@ def order_value(user: dict[str, Any], order: str) -> str:
 
 @pytest.fixture
 def various(population: Population) -> Population:
-    """Ties, missing times, and names that take some care to put into a URL."""
+    """Return accounts with ties, missing times, and names that need escaping in a URL."""
     for number in range(4):
         population.add(created_at="2026-01-01T00:00:00Z", first_name="same")
         population.add(created_at=f"2026-01-0{number + 1}T00:00:00Z", updated_at="2026-02-01T00:00:00Z")
@@ -331,7 +331,7 @@ def test_the_default_order(various: Population) -> None:
 
 
 def walk(population: Population, between: Callable[[], Any], **parameters: Any) -> Iterator[str]:
-    """The ids of page after page by cursor."""
+    """Yield the ids of page after page by cursor."""
     cursor: dict[str, str] = {}
     while True:
         page = population.page(limit=3, **parameters, **cursor)
@@ -374,7 +374,7 @@ def test_there_is_no_cursor_after_the_last_page(population: Population) -> None:
 
 
 def test_a_cursor_of_the_release_before_is_refused(population: Population) -> None:
-    """It was base64 of the last row's values."""
+    """In the release before, a cursor was base64 of the last row's values."""
     made = base64.urlsafe_b64encode(b'["updated_at",true,"2026-06-26 10:11:12.3456+00","x"]').decode().rstrip("=")
     answer = population.service.call("list_users", token=population.token, query=f"cursor={made}")
     assert answer.error == (400, "invalid_cursor")
@@ -423,7 +423,7 @@ def test_a_total_beyond_the_boundary_is_never_too_low_while_a_row_follows(alone:
         assert answered["total"] > offset + 2
         offset += 2
     assert (seen, answered["total"]) == (count, count), "the last page is exact"
-    assert page(limit=2, offset=50)["total"] == count, "an empty one, too"
+    assert page(limit=2, offset=50)["total"] == count, "an empty page is exact, too"
     assert page(only_total="true")["total"] == count
     assert "total_is_estimate" not in page(only_total="true")
 
@@ -497,7 +497,7 @@ def test_a_total_is_counted_without_reading_the_accounts(own_service: Service) -
     own_service.execute("VACUUM ANALYZE users")
     scans = "SELECT idx_scan, idx_tup_fetch FROM pg_stat_user_indexes WHERE indexrelname = 'users_status'"
     assert own_service.call("list_users", token=token).json["total"] == 3001
-    forget()  # the connection ends, and with it what it has not told the statistics yet
+    forget()  # the end of the connection flushes its statistics
     (used,) = eventually(lambda: [each for each in own_service.execute(scans) if each["idx_scan"]])
     assert used["idx_scan"] == 1
     assert used["idx_tup_fetch"] < 100, "of 3001"

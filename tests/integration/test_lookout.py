@@ -1,4 +1,4 @@
-"""Waking the relay no more often than needed, and never too seldom: no change waits for the schedule."""
+"""The relay is woken no more often than necessary, and often enough that no change waits for the schedule."""
 
 import itertools
 import json
@@ -38,7 +38,7 @@ def nobody_is_expected(emptied_service: Service) -> None:
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Promises that stand long enough for a machine that is busy with other tests."""
+    """Make promises last long enough for a machine that is busy with other tests."""
     monkeypatch.setattr(lookout, "_FIRST", 0.5)
     monkeypatch.setattr(lookout, "_RENEWED", 1.0)
     monkeypatch.setattr(lookout, "_RENEWED_BELOW", timedelta(seconds=0.7))
@@ -55,8 +55,8 @@ def put(service: Service, name: str, channel: str = "event") -> None:
     )
 
 
-class Told:
-    """A channel that tells what it gets, before it is done with it."""
+class Recorder:
+    """A channel that records the names of its rows, and calls ``then`` before it settles a row."""
 
     batch = group = 50
 
@@ -75,7 +75,7 @@ class Told:
 
 
 def promise(service: Service) -> tuple[bool, float]:
-    """Whether a run has made it, and for how many seconds it stands."""
+    """Return whether a run has made the promise, and its remaining seconds."""
     (row,) = service.execute(
         "SELECT run_id IS NOT NULL AS of_run, extract(epoch FROM looks_until - clock_timestamp())::float8 AS left"
         " FROM users_relay"
@@ -83,7 +83,7 @@ def promise(service: Service) -> tuple[bool, float]:
     return row["of_run"], row["left"]
 
 
-# --- who wakes
+# --- which change wakes the relay
 
 
 def test_of_several_changes_one_wakes(emptied_service: Service) -> None:
@@ -93,7 +93,7 @@ def test_of_several_changes_one_wakes(emptied_service: Service) -> None:
 
 
 def test_a_change_does_not_queue_for_the_row(emptied_service: Service) -> None:
-    """Who holds it is about to wake a run or to look."""
+    """The holder of the row is about to wake a run or to look."""
     with psycopg.connect(emptied_service.conninfo) as other:
         other.execute("SELECT FROM users_relay FOR UPDATE")
         other.execute("SELECT set_config('lock_timeout', '1s', false)")
@@ -109,18 +109,18 @@ def test_a_change_that_reads_a_promise_writes_nothing(emptied_service: Service) 
 
 @pytest.mark.parametrize("run", [None, "11111111-1111-4111-8111-111111111111"])
 def test_a_promise_of_a_clock_that_was_wrong_is_none(emptied_service: Service, run: str | None) -> None:
-    """Else no change would wake a run until that time."""
+    """Otherwise no change would wake a run until that time."""
     emptied_service.execute("UPDATE users_relay SET run_id = %s, looks_until = now() + interval '1 day'", run)
     assert [must_wake() for _ in range(2)] == [True, False]
 
 
 def test_every_change_wakes_where_the_row_is_missing(emptied_service: Service) -> None:
-    """A restored database may lack it. Else each event would wait for the schedule."""
+    """A restored database may lack the row. Without a wake-up, each event would wait for the schedule."""
     emptied_service.execute("DELETE FROM users_relay")
     try:
         assert [must_wake() for _ in range(2)] == [True, True]
         put(emptied_service, "a")
-        assert deliver_due({"event": Told}, always, always)["delivered"] == 1
+        assert deliver_due({"event": Recorder}, always, always)["delivered"] == 1
     finally:
         emptied_service.execute("INSERT INTO users_relay DEFAULT VALUES")
 
@@ -154,7 +154,7 @@ def test_a_wake_up_that_lambda_does_not_take_keeps_nobody_from_waking(
         assert len(api.received) == 2
 
 
-# --- what a run does about it
+# --- a run and its promise
 
 
 @pytest.mark.usefixtures("unhurried")
@@ -168,18 +168,18 @@ def test_a_change_during_a_delivery_is_delivered_by_the_same_run_and_wakes_nobod
 
     put(emptied_service, "a")
     assert must_wake()
-    channel = Told(change)
+    channel = Recorder(change)
     assert deliver_due({"event": lambda: channel}, always, always)["delivered"] == 4
     assert channel.names == ["a", "b", "c", "d"]
     assert woken == [False, False, False]
-    assert must_wake(), "nobody looks after the run"
+    assert must_wake(), "no run looks for changes any more"
 
 
 @pytest.mark.usefixtures("unhurried")
 def test_a_change_after_the_last_delivery_is_seen_while_the_promise_stands(
     emptied_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It comes while the run waits, and it wakes nobody."""
+    """The change comes while the run waits, and wakes no other run."""
     waits: list[float] = []
 
     def change_instead_of_waiting(seconds: float) -> None:
@@ -191,13 +191,13 @@ def test_a_change_after_the_last_delivery_is_seen_while_the_promise_stands(
     monkeypatch.setattr(lookout.time, "sleep", change_instead_of_waiting)
     put(emptied_service, "a")
     must_wake()
-    channel = Told()
+    channel = Recorder()
     deliver_due({"event": lambda: channel}, always, always)
     assert channel.names == ["a", "late"]
 
 
 def test_the_look_that_was_promised_comes_at_the_end_of_the_promise(emptied_service: Service) -> None:
-    """Whoever read the promise a moment before its end is seen: the last look comes after it."""
+    """A change may read the promise just before the end. The last look is later, so it finds that change."""
     must_wake()
     put(emptied_service, "a")
     watch = Lookout(always)
@@ -211,7 +211,7 @@ def test_the_look_that_was_promised_comes_at_the_end_of_the_promise(emptied_serv
 
 
 def test_a_wake_up_that_finds_nothing_is_answered_by_another_look(emptied_service: Service) -> None:
-    """A change that read it while the first look began is seen by the second."""
+    """A change may read the wake-up while the first look begins. The second look finds that change."""
     must_wake()
     watch = Lookout(always)
     assert watch.look(["event"]) == []
@@ -222,11 +222,11 @@ def test_a_wake_up_that_finds_nothing_is_answered_by_another_look(emptied_servic
 
 
 def test_a_run_that_nobody_woke_promises_nothing_and_writes_nothing(emptied_service: Service) -> None:
-    """An idle system writes nothing each minute, and a run of the schedule waits for nobody."""
+    """An idle system writes nothing each minute, and a run of the schedule never waits."""
     (before,) = emptied_service.execute("SELECT xmin, ctid::text FROM users_relay")
-    deliver_due({"event": Told}, always, always)
+    deliver_due({"event": Recorder}, always, always)
     put(emptied_service, "a")
-    assert deliver_due({"event": Told}, always, always)["delivered"] == 1
+    assert deliver_due({"event": Recorder}, always, always)["delivered"] == 1
     assert emptied_service.execute("SELECT xmin, ctid::text FROM users_relay") == [before]
 
 
@@ -241,11 +241,11 @@ def test_a_promise_is_renewed_only_while_changes_come(emptied_service: Service) 
 
     put(emptied_service, "a")
     must_wake()
-    deliver_due({"event": lambda: Told(change)}, always, always)
+    deliver_due({"event": lambda: Recorder(change)}, always, always)
     first, *renewed = stood
     assert first <= lookout._FIRST
     assert lookout._FIRST < max(renewed) <= lookout._RENEWED
-    assert promise(emptied_service)[1] <= 0, "it was kept to its end"
+    assert promise(emptied_service)[1] <= 0, "the run kept its promise to the end"
 
 
 @pytest.mark.usefixtures("unhurried")
@@ -260,7 +260,7 @@ def test_two_runs_do_not_both_wait(emptied_service: Service) -> None:
 
 
 def test_no_mail_is_sent_while_events_count_on_the_run(emptied_service: Service) -> None:
-    """A mail server may take seconds, and a change that read the promise would wait for it."""
+    """A mail server may take seconds, and an event whose change has read the promise would wait for it."""
     stood: list[float] = []
     put(emptied_service, "a")
     must_wake()
@@ -268,8 +268,8 @@ def test_no_mail_is_sent_while_events_count_on_the_run(emptied_service: Service)
     def write_mail(_: str) -> None:
         put(emptied_service, "mail", "mail")
 
-    mails = Told(lambda _: stood.append(promise(emptied_service)[1]))
-    counts = deliver_due({"event": lambda: Told(write_mail), "mail": lambda: mails}, always, always)
+    mails = Recorder(lambda _: stood.append(promise(emptied_service)[1]))
+    counts = deliver_due({"event": lambda: Recorder(write_mail), "mail": lambda: mails}, always, always)
     assert counts["delivered"] == 2
     assert stood[0] <= 0
 
@@ -279,13 +279,13 @@ def test_a_woken_run_with_mails_clears_the_way_for_another(emptied_service: Serv
     put(emptied_service, "mail", "mail")
     must_wake()
     woken: list[bool] = []
-    mails = Told(lambda _: woken.append(must_wake()))
-    deliver_due({"event": Told, "mail": lambda: mails}, always, always)
+    mails = Recorder(lambda _: woken.append(must_wake()))
+    deliver_due({"event": Recorder, "mail": lambda: mails}, always, always)
     assert woken == [True], "while mails are sent, a change wakes a run for its event"
 
 
 def test_a_destination_that_is_away_keeps_nobody_waiting(emptied_service: Service) -> None:
-    class Away(Told):
+    class Away(Recorder):
         def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
             raise DestinationUnavailable(rows[0].name)
 
@@ -298,7 +298,7 @@ def test_a_destination_that_is_away_keeps_nobody_waiting(emptied_service: Servic
 # --- processes
 
 
-# A relay as Lambda runs it: for each line that it reads, one run. It tells when it has begun and what it did.
+# A relay as on Lambda: each line on stdin starts a run. It prints each delivered row, then the counts of the run.
 RELAY = """
 import json, sys, time
 from background.delivery.ports import Outcome
@@ -320,7 +320,7 @@ for _ in sys.stdin:
     counts = deliver_due({"event": Channel}, lambda: True, lambda: True)
     print(json.dumps(counts), flush=True)
 """
-# What a function does: commit, and wake where it has to. For each line it makes one change, after as many seconds.
+# A function that commits and wakes the relay if necessary. Each line on stdin is a pause in seconds before one change.
 CHANGER = """
 import sys, time
 from users.rules.outbox_records import Record
@@ -336,7 +336,7 @@ for number, line in enumerate(sys.stdin):
 
 
 class Relays:
-    """As many execution environments as there are wake-ups at once, as Lambda has them."""
+    """One execution environment for each simultaneous wake-up, as Lambda has them."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.runs: list[dict[str, int]] = []
@@ -347,7 +347,7 @@ class Relays:
         self.processes: list[subprocess.Popen[str]] = []
 
     def wake(self) -> None:
-        """Run one; it is not waited for."""
+        """Start a run, and do not wait for it."""
         thread = threading.Thread(target=self._run)
         self._busy.append(thread)
         thread.start()
@@ -363,25 +363,25 @@ class Relays:
             self.processes.append(process)
         assert process.stdin is not None
         assert process.stdout is not None
-        with suppress(BrokenPipeError):  # it was killed
+        with suppress(BrokenPipeError):  # the process was killed
             process.stdin.write("\n")
             process.stdin.flush()
         for line in process.stdout:
-            told: dict[str, Any] = json.loads(line)
-            if isinstance(told["delivered"], int):
-                self.runs.append(told)
+            printed: dict[str, Any] = json.loads(line)
+            if isinstance(printed["delivered"], int):
+                self.runs.append(printed)
                 self._idle.put(process)
                 return
-            self.delivered.append(told["delivered"])
+            self.delivered.append(printed["delivered"])
 
     def wait(self) -> None:
-        """Return when no run is left."""
+        """Wait until all runs have ended."""
         for thread in self._busy:
             thread.join(60)
             assert not thread.is_alive()
 
     def lose_idle(self) -> None:
-        """Let the next run have an environment of its own."""
+        """Make the next run start in a new environment."""
         while not self._idle.empty():
             self._idle.get_nowait()
 
@@ -393,7 +393,7 @@ class Relays:
 
 @contextmanager
 def relays(service: Service) -> Iterator[tuple[Relays, dict[str, str]]]:
-    """Relays, and the environment of what wakes them."""
+    """Yield relays, and the environment of the processes that wake them."""
     environment = {**os.environ, **service.environment, "PYTHONPATH": PYTHON_PATH}
     started = Relays(environment)
     with http_server(status=202) as api:
@@ -406,7 +406,7 @@ def relays(service: Service) -> Iterator[tuple[Relays, dict[str, str]]]:
 
 @pytest.mark.long
 def test_no_change_is_lost_between_a_look_and_a_promise(emptied_service: Service) -> None:
-    """Rounds of changes at moments around the ends of promises, without a schedule: each is delivered by some run."""
+    """Changes come around the ends of promises, without a schedule. Some run delivers each change."""
     chance, count = random.Random(4711), 4
     with relays(emptied_service) as (started, environment), ExitStack() as at_end:
         changers = [
@@ -433,9 +433,9 @@ def test_no_change_is_lost_between_a_look_and_a_promise(emptied_service: Service
 
 @pytest.fixture
 def promised(emptied_service: Service) -> Iterator[tuple[Relays, Callable[[], None]]]:
-    """A relay in the middle of a run that has promised to look again; and a change that wakes another where it has to.
+    """Yield a relay whose run has promised to look again, and a change that wakes another run if necessary.
 
-    Its first run imports what it needs, so that the next one begins at once.
+    The first run imports the modules, so that the next one begins at once.
     """
     numbers = itertools.count()
     with relays(emptied_service) as (started, environment):
@@ -466,7 +466,7 @@ def test_a_relay_that_is_killed_with_a_promise_delays_events_by_no_more_than_it(
         process.wait()
     started.lose_idle()
     assert promise(emptied_service)[1] <= lookout._RENEWED
-    put(emptied_service, "missed")  # it may read the promise, and wake nobody
+    put(emptied_service, "missed")  # its change may have read the promise and woken no run
     eventually(lambda: promise(emptied_service)[1] <= 0)
     change()
     eventually(lambda: {"missed", "change0-0"} <= set(started.delivered))

@@ -1,4 +1,4 @@
-"""Mails as they arrive: at a real SES endpoint, and at a real SMTP server in clear, with STARTTLS and with TLS."""
+"""Mails arrive at a real SES endpoint, and at a real SMTP server in clear, with STARTTLS and with TLS."""
 
 import hashlib
 import io
@@ -49,7 +49,7 @@ def make_due(service: Service) -> None:
 
 @pytest.fixture
 def somebody(own_service: Service) -> dict[str, Any]:
-    """An account whose events and verification mail are delivered already, and which is warned of its removal."""
+    """Return an account that was warned of its removal. Its events and verification mail are delivered."""
     user = own_service.register()
     own_service.execute("UPDATE users SET removal_warned_at = now()")
     own_service.deliver()
@@ -115,9 +115,9 @@ def test_a_changed_address_is_told_to_the_old_one(service: Service, mail_server:
     answer = service.call("update_user_email", {"email": address}, token=service.log_in(user["email"]), **path)
     assert answer.status == 200, answer.text
     service.deliver()
-    told = newest(mail_server, user["email"])
-    assert told.subject == "Your e-mail address was changed"
-    assert address not in told.text + told.html
+    mail_to_old_address = newest(mail_server, user["email"])
+    assert mail_to_old_address.subject == "Your e-mail address was changed"
+    assert address not in mail_to_old_address.text + mail_to_old_address.html
     assert [mail.subject for mail in mails_to(mail_server.url, address)] == ["Email Verification"]
 
 
@@ -185,7 +185,7 @@ def test_a_row_that_no_mail_can_be_made_of_holds_up_nobody(
 
 
 class Authority:
-    """An authority that the sender trusts, and the TLS of servers that it certified."""
+    """A certificate authority that the sender trusts, and the TLS contexts of its servers."""
 
     def __init__(self, folder: Path) -> None:
         self.ca = trustme.CA()
@@ -214,13 +214,13 @@ TlsServer = Callable[[str], AbstractContextManager[SmtpServer]]
 
 @pytest.fixture(params=["STARTTLS", "implicit"])
 def tls_server(request: pytest.FixtureRequest, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> TlsServer:
-    """A maker of servers with a certificate for a name, where `root` logs in."""
+    """Return a function that runs a server with a certificate for a name, in which `root` logs in."""
     implicit = request.param == "implicit"
 
     @contextmanager
     def running(name: str) -> Iterator[SmtpServer]:
         with smtp_server(authority.server(name), implicit=implicit, password="s3cret") as server:
-            if implicit:  # 465 itself needs a privilege, and may be taken
+            if implicit:  # port 465 itself needs a privilege, and may be in use
                 monkeypatch.setattr(smtp, "_IMPLICIT_TLS_PORT", server.port)
             yield server
 
@@ -232,7 +232,7 @@ Sending = Callable[..., AbstractContextManager[None]]
 
 @pytest.fixture
 def sending(own_service: Service) -> Sending:
-    """Configure the relay to send by a server."""
+    """Return a function that configures the relay to send by a server."""
 
     def configured(server: SmtpServer, **variables: str) -> AbstractContextManager[None]:
         place = {"MG_EMAIL_HOST": "127.0.0.1", "MG_EMAIL_PORT": str(server.port), "MG_EMAIL_USERNAME": "root"}
@@ -241,7 +241,7 @@ def sending(own_service: Service) -> Sending:
     return configured
 
 
-def tell(user: dict[str, Any]) -> Record:
+def enqueue_notice(user: dict[str, Any]) -> Record:
     record = notice("password_changed", user["email"])
     enqueue(user["id"], record)
     return record
@@ -285,7 +285,7 @@ def test_every_delivery_of_a_mail_has_the_rows_message_id_and_link(
     (row,) = rows(own_service, user["id"])
     with sending(server):
         own_service.deliver()
-        # As after a relay that was killed between sending and settling: the row is still there.
+        # A relay that is killed between sending and settling leaves the row.
         again = Record(channel="mail", name="verification", payload={"email": user["email"]}, id=str(row["id"]))
         enqueue(user["id"], again)
         expiry = tokens(own_service, user["id"])
@@ -299,7 +299,7 @@ def test_every_delivery_of_a_mail_has_the_rows_message_id_and_link(
 def test_tls_and_login(
     own_service: Service, somebody: dict[str, Any], sending: Sending, tls_server: TlsServer, authority: Authority
 ) -> None:
-    tell(somebody)
+    enqueue_notice(somebody)
     with tls_server("127.0.0.1") as server:
         with sending(server, MG_EMAIL_PASSWORD="s3cret", SSL_CERT_FILE=str(authority.file)):
             assert own_service.deliver()["delivered"] == 1
@@ -310,7 +310,7 @@ def test_tls_and_login(
 def test_a_certificate_of_another_name_gets_no_mail(
     own_service: Service, somebody: dict[str, Any], sending: Sending, tls_server: TlsServer, authority: Authority
 ) -> None:
-    tell(somebody)
+    enqueue_notice(somebody)
     with tls_server("mail.example") as server:
         with sending(server, MG_EMAIL_PASSWORD="s3cret", SSL_CERT_FILE=str(authority.file)):
             assert own_service.deliver()["unavailable"] == 1
@@ -321,7 +321,7 @@ def test_a_certificate_of_another_name_gets_no_mail(
 def test_a_certificate_of_an_unknown_authority_gets_no_mail(
     own_service: Service, somebody: dict[str, Any], sending: Sending, tls_server: TlsServer, log_output: io.StringIO
 ) -> None:
-    tell(somebody)
+    enqueue_notice(somebody)
     with tls_server("127.0.0.1") as server:
         with sending(server, MG_EMAIL_PASSWORD="s3cret"):
             assert own_service.deliver()["unavailable"] == 1
@@ -332,7 +332,7 @@ def test_a_certificate_of_an_unknown_authority_gets_no_mail(
 def test_login_only_where_it_is_offered(
     own_service: Service, somebody: dict[str, Any], server: SmtpServer, sending: Sending
 ) -> None:
-    tell(somebody)
+    enqueue_notice(somebody)
     with sending(server, MG_EMAIL_PASSWORD="s3cret"):
         assert own_service.deliver()["delivered"] == 1
     assert server.received[0].login is None
@@ -340,7 +340,7 @@ def test_login_only_where_it_is_offered(
 
 def test_no_login_of_nobody(own_service: Service, somebody: dict[str, Any], sending: Sending) -> None:
     with smtp_server(password="s3cret") as server:
-        tell(somebody)
+        enqueue_notice(somebody)
         with sending(server, MG_EMAIL_USERNAME="", MG_EMAIL_PASSWORD="s3cret"):
             own_service.deliver()
         assert [mail.login for mail in server.received] == [None]
@@ -351,7 +351,7 @@ def test_a_refused_login_costs_a_mail_nothing(
     own_service: Service, somebody: dict[str, Any], sending: Sending, password: str
 ) -> None:
     with smtp_server(password="s3cret") as server:
-        tell(somebody)
+        enqueue_notice(somebody)
         with sending(server, MG_EMAIL_PASSWORD=password):
             assert own_service.deliver()["unavailable"] == 1
         with sending(server, MG_EMAIL_PASSWORD="s3cret"):
@@ -363,7 +363,7 @@ def test_no_password_crosses_a_network_in_clear(
 ) -> None:
     with smtp_server(password="s3cret") as server:
         monkeypatch.setattr(smtp, "_LOOPBACK", set())
-        tell(somebody)
+        enqueue_notice(somebody)
         with sending(server, MG_EMAIL_PASSWORD="s3cret"):
             assert own_service.deliver()["unavailable"] == 1
         assert server.received == []
@@ -408,7 +408,7 @@ def test_a_refused_mail_is_tried_again_later_and_holds_up_nobody(
     answer: str,
     cause: str,
 ) -> None:
-    tell(somebody)
+    enqueue_notice(somebody)
     if command == "RCPT":
         server.rcpt_answers[somebody["email"]] = answer
         other = own_service.register()
@@ -446,7 +446,7 @@ def test_a_refused_mail_is_tried_again_later_and_holds_up_nobody(
 def test_what_a_server_says_of_itself_costs_a_mail_nothing(
     own_service: Service, somebody: dict[str, Any], server: SmtpServer, sending: Sending, command: str, answer: str
 ) -> None:
-    tell(somebody)
+    enqueue_notice(somebody)
     if command == "RCPT":
         server.rcpt_answers[somebody["email"]] = answer
     else:
@@ -462,7 +462,7 @@ def test_the_time_of_a_link_begins_when_its_mail_is_sent(
 ) -> None:
     before = tokens(own_service, somebody["id"])
     enqueue(somebody["id"], Record(channel="mail", name="password_reset", payload={}))
-    with sending(server, MG_EMAIL_PORT="1"):  # nobody listens there
+    with sending(server, MG_EMAIL_PORT="1"):  # no server listens there
         assert own_service.deliver()["unavailable"] == 1
     assert tokens(own_service, somebody["id"]) == before
     server.rcpt_answers[somebody["email"]] = "450 later"
@@ -481,7 +481,7 @@ def test_the_time_of_a_link_begins_when_its_mail_is_sent(
 def test_without_a_sender_no_mail_is_lost(
     own_service: Service, somebody: dict[str, Any], server: SmtpServer, sending: Sending, address: str
 ) -> None:
-    tell(somebody)
+    enqueue_notice(somebody)
     with sending(server, MG_EMAIL_FROM_ADDRESS=address):
         assert own_service.deliver()["unavailable"] == 1
     with sending(server):
@@ -514,7 +514,7 @@ def test_a_server_that_knows_no_such_addresses_refuses_them(
 
 def test_nothing_that_was_typed_becomes_a_header(own_service: Service, server: SmtpServer, sending: Sending) -> None:
     user = own_service.register()
-    name = "Ada\r\nBcc: victim@example.com\r\n\r\n<b>bold</b>"  # refused today; a taken-over database may have it
+    name = "Ada\r\nBcc: victim@example.com\r\n\r\n<b>bold</b>"  # refused today, but possible in a taken-over database
     own_service.execute("UPDATE users SET first_name = %s WHERE id = %s", name, user["id"])
     with sending(server):
         own_service.deliver()

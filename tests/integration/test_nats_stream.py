@@ -1,4 +1,4 @@
-"""Events that go to NATS: ways to connect, streams that are not as expected, and what is refused."""
+"""Events for NATS: ways to connect, unexpected streams, and refusals."""
 
 import asyncio
 import io
@@ -66,7 +66,7 @@ def own_nats(tmp_path: Path) -> Iterator[NatsServer]:
 
 @contextmanager
 def configured_nats(folder: Path, configuration: str) -> Iterator[int]:
-    """A NATS server with more configuration; its port."""
+    """Run a NATS server with more configuration. Yield its port."""
     port = free_port()
     file = folder / "nats.conf"
     file.write_text(f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{folder}/js" }}\n{configuration}\n')
@@ -115,7 +115,7 @@ def test_tls_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         began = time.monotonic()
         with closing(NatsChannel(f"tls://localhost:{port}")) as channel, pytest.raises(DestinationUnavailable):
             list(channel.deliver([row()]))
-        assert time.monotonic() - began < 2.5, "what is left of the connection is not waited for"
+        assert time.monotonic() - began < 2.5, "the rest of the connection is not awaited"
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         assert ssl.create_default_context().get_ca_certs()
         with closing(NatsChannel(f"tls://localhost:{port}")) as channel:
@@ -149,7 +149,8 @@ def test_a_stream_that_was_deleted_meanwhile_is_made_again(own_nats: NatsServer)
     assert [event.payload["number"] for event in events(own_nats.url)] == [2]
 
 
-# What upstream's services send (pkg/events/nats/subscriber.go:22-35), as nats.go writes its jetstream.StreamConfig.
+# The request of upstream's services (pkg/events/nats/subscriber.go:22-35), as nats.go writes its
+# jetstream.StreamConfig.
 UPSTREAMS_STREAM = {
     "name": "events",
     "description": "Magistrala stream for sending and receiving messages in between Magistrala events",
@@ -168,12 +169,12 @@ UPSTREAMS_STREAM = {
     "allow_direct": False,
     "mirror_direct": False,
 }
-# What the first release of this service made.
+# The stream that the first release of this service made.
 FIRST_STREAM = {"name": "events", "subjects": ["events.>"], "max_age": 24 * 3600, "max_msg_size": 1024 * 1024}
 
 
 def ask_jetstream(url: str, request: str, body: Any = None) -> dict[str, Any]:
-    """What JetStream's API answers."""
+    """Return the answer of JetStream's API."""
 
     async def run() -> dict[str, Any]:
         client = await nats.connect(url)
@@ -206,7 +207,7 @@ def test_a_stream_that_upstreams_services_made_is_used_as_it_is(own_nats: NatsSe
     assert ask_jetstream(own_nats.url, "INFO.events")["config"] == made
     with_stream(own_nats.url, lambda stream: stream.delete_stream("events"))
     publish(own_nats.url)
-    assert ask_jetstream(own_nats.url, "INFO.events")["config"] == made, "the same to the last field"
+    assert ask_jetstream(own_nats.url, "INFO.events")["config"] == made, "equal to the last field"
 
 
 def test_a_stream_of_the_first_release_becomes_upstreams(own_nats: NatsServer) -> None:
@@ -215,7 +216,7 @@ def test_a_stream_of_the_first_release_becomes_upstreams(own_nats: NatsServer) -
     publish(own_nats.url)
     answer = ask_jetstream(own_nats.url, "CREATE.events", UPSTREAMS_STREAM)
     assert "error" not in answer, answer
-    assert len(events(own_nats.url)) == 1, "with what it held"
+    assert len(events(own_nats.url)) == 1, "the stream keeps its events"
 
 
 @pytest.mark.parametrize(
@@ -250,9 +251,9 @@ def test_who_may_not_change_streams_delivers_and_says_it_once(
         for _ in range(3):
             publish(f"nats://a:b@127.0.0.1:{port}")
         assert len(events(f"nats://boss:b@127.0.0.1:{port}")) == 3
-    told = [line for line in log_output.getvalue().splitlines() if "stream is left as it is" in line]
-    assert len(told) == 1
-    assert "ermissions" in told[0], "and why"
+    lines = [line for line in log_output.getvalue().splitlines() if "stream is left as it is" in line]
+    assert len(lines) == 1
+    assert "ermissions" in lines[0], "with the reason"
 
 
 def test_a_stream_of_another_name_that_takes_the_subjects_is_enough(own_nats: NatsServer) -> None:
@@ -324,7 +325,7 @@ def test_who_may_not_publish_is_told_so(
 
 
 def client_of_environment() -> Any:
-    """What the relay keeps in this process."""
+    """Return the client that the relay keeps in this process."""
     channel = kept_channel._kept["event"]
     assert isinstance(channel, NatsChannel)
     return channel._client
@@ -352,7 +353,7 @@ def test_the_connection_is_kept_from_run_to_run_and_closed_before_a_snapshot(
 def test_a_server_that_restarted_between_two_runs_costs_no_run(
     emptied_service: Service, own_nats: NatsServer, monkeypatch: pytest.MonkeyPatch, trusted: float
 ) -> None:
-    """Whether the connection is looked at before it is used, or breaks under the events."""
+    """The relay checks the connection before it uses it, or the connection breaks during the delivery."""
     monkeypatch.setattr(nats_stream, "_TRUSTED", trusted)
     with emptied_service.configured(MG_USERS_ES_URL=own_nats.url):
         put(emptied_service, "u", number=0)
@@ -364,7 +365,7 @@ def test_a_server_that_restarted_between_two_runs_costs_no_run(
             put(emptied_service, "u", number=number)
         began = time.monotonic()
         assert emptied_service.deliver()["delivered"] == 2
-        assert time.monotonic() - began < nats_stream._TIMEOUT, "no answer of the ended connection is waited for"
+        assert time.monotonic() - began < nats_stream._TIMEOUT, "the answer of the ended connection is not awaited"
     assert [event.payload["number"] for event in events(own_nats.url)] == [0, 1, 2]
 
 
@@ -382,7 +383,7 @@ def test_a_server_that_stays_away_is_told_and_found_again(emptied_service: Servi
 
 
 class Proxy:
-    """A way to a server whose connections can fall silent, as those do that a NAT gateway forgets."""
+    """A proxy whose connections can fall silent, like connections that a NAT gateway has dropped."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -393,7 +394,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def silence(self) -> None:
-        """Pass on nothing more of what is connected; nobody is told."""
+        """Stop forwarding on all present connections, without closing them."""
         self._silent.update(each for pair in self._pairs for each in pair)
 
     def _accept(self) -> None:
@@ -422,7 +423,7 @@ class Proxy:
 def test_a_connection_that_fell_silent_while_the_function_was_frozen_is_replaced(
     emptied_service: Service, own_nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nats_stream, "_TRUSTED", 0.0)  # as if it were long ago
+    monkeypatch.setattr(nats_stream, "_TRUSTED", 0.0)  # as if the last use were long ago
     with (
         closing(Proxy(own_nats.port)) as proxy,
         emptied_service.configured(MG_USERS_ES_URL=f"nats://127.0.0.1:{proxy.port}"),
@@ -437,7 +438,10 @@ def test_a_connection_that_fell_silent_while_the_function_was_frozen_is_replaced
 
 @pytest.mark.long
 def test_a_relay_that_was_stopped_for_longer_than_the_server_waits(emptied_service: Service, tmp_path: Path) -> None:
-    """The server ends the connection of a process that answers no pings, which is what freezing looks like to it."""
+    """The server ends the connection of a process that answers no pings.
+
+    A frozen function looks like that to the server.
+    """
     relay = (
         "import json, sys\n"
         "from background.delivery.kept_channel import KeptChannel\n"

@@ -1,4 +1,4 @@
-"""GET /password/policy tells the rules that registration applies."""
+"""GET /password/policy returns the rules that registration applies."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def test_the_default(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "told"),
+    ("pattern", "shown"),
     [
         ("^.{12,64}$", {
             "min_length": 12, "max_length": 64,
@@ -36,7 +36,7 @@ def test_the_default(service: Service) -> None:
             "min_length": 12, "max_length": 9999,
             "passwordrules": "minlength: 12; maxlength: 1024; allowed: ascii-printable;",
         }),
-        # Each of these asks for more than a length, or for less than it seems to.
+        # Each of these patterns demands more than a length, or less than it seems to demand.
         ("^[a-z]{8,}$", {}),
         ("^.{8,}[0-9]$", {}),
         ("^.{8,}", {}),
@@ -45,16 +45,16 @@ def test_the_default(service: Service) -> None:
         ("[0-9]", {}),
     ],
 )  # fmt: skip
-def test_other_patterns(service: Service, pattern: str, told: dict[str, Any]) -> None:
+def test_other_patterns(service: Service, pattern: str, shown: dict[str, Any]) -> None:
     with service.configured(MG_USERS_PASS_REGEX=pattern):
-        assert policy(service) == ALWAYS | {"pattern": pattern} | told
+        assert policy(service) == ALWAYS | {"pattern": pattern} | shown
 
 
 def test_what_is_told_is_what_is_applied(service: Service) -> None:
     with service.configured(MG_USERS_PASS_REGEX="^.{10,12}$", MG_USERS_PASS_COMMON_CHECK="false"):
-        told = policy(service)
-        assert told["refuses_common"] is False
-        lengths = range(told["min_length"] - 1, told["max_length"] + 2)
+        shown = policy(service)
+        assert shown["refuses_common"] is False
+        lengths = range(shown["min_length"] - 1, shown["max_length"] + 2)
         statuses = [
             service.call("register_user", registration(credentials={"secret": "p" * length})).status
             for length in lengths

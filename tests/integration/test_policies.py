@@ -36,7 +36,7 @@ from tests.people import (
 from tests.service import ROOT, Answer, Service, eventually, registration
 from users.peers import spicedb
 
-# Away, hanging, the wrong key, no schema, a defect.
+# The store is away or hangs, the key is wrong, the schema is missing, or the store has a defect.
 FAILURES = ["UNAVAILABLE", "HANG", "UNAUTHENTICATED", "FAILED_PRECONDITION", "INTERNAL"]
 MOST_LONG = [FAILURES[0], *(pytest.param(status, marks=pytest.mark.long) for status in FAILURES[1:])]
 SOME_LONG = [*FAILURES[:2], *MOST_LONG[2:]]
@@ -46,7 +46,7 @@ MEMBER, ADMINISTRATOR = {"member"}, {"member", "administrator"}
 
 @dataclass(frozen=True)
 class Faults:
-    """The faults of the Auth that the tests of this module share."""
+    """The faults of the Auth that all tests of this module use."""
 
     url: str
 
@@ -84,7 +84,7 @@ def faults(failing_auth: AuthServer) -> Iterator[Faults]:
 
 @pytest.fixture
 def service(own_service: Service, failing_auth: AuthServer) -> Iterator[Service]:
-    """The operations on a database of their own, with the Auth that fails on demand."""
+    """Yield the operations on a database of their own, with the Auth that fails on demand."""
     elsewhere = own_service.asking(failing_auth, MG_AUTH_GRPC_TIMEOUT="400ms", MG_SPICEDB_TIMEOUT="400ms")
     with elsewhere.configured():
         yield elsewhere
@@ -129,7 +129,7 @@ def test_the_relations_after_each_operation(service: Service, faults: Faults) ->
 
 
 def test_a_taken_name_leaves_no_relation(service: Service, failing_auth: AuthServer) -> None:
-    """Upstream writes the relation before the row, and takes it back."""
+    """Upstream writes the relation before the row, and removes it again."""
     body = registration()
     ada = service.call("register_user", body).json
     assert service.call("register_user", body).status == 409
@@ -194,7 +194,7 @@ def test_a_bootstrap_is_repaired_by_the_relay(service: Service, faults: Faults, 
 
 
 def test_an_answer_that_was_lost_is_no_harm(service: Service, faults: Faults) -> None:
-    """The relation is there, but nobody told: TOUCH makes the repetition harmless."""
+    """The relation exists, but its confirmation was lost. TOUCH makes the repetition harmless."""
     faults.add(WRITE, "HANG", calls=1, after=True)
     ada = service.register()
     assert relations(service, ada["id"]) == MEMBER
@@ -267,7 +267,7 @@ def test_a_wrong_key(service: Service) -> None:
     assert (relations(service, ada["id"]), relations(service, chief.id)) == (MEMBER, ADMINISTRATOR)
 
 
-# --- Repairs that come late
+# --- late repairs
 
 
 def test_a_demotion_overtakes_the_repair_of_a_promotion(service: Service, faults: Faults) -> None:
@@ -303,7 +303,8 @@ def test_a_repair_gives_nothing_to_who_was_removed(service: Service, faults: Fau
     assert service.execute("SELECT * FROM users_outbox WHERE channel = 'relation'") == []
 
 
-# A write of a relation waits for whoever writes the same one, and a delete does not see it: so a grant is held up.
+# A write of a relation waits for another write of the same relation. A delete would not see that one, so the test
+# delays a grant.
 _HOLD = "INSERT INTO auth.relationships VALUES ('platform', 'magistrala', %s, 'user', %s)"
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
@@ -314,7 +315,7 @@ BOOTSTRAP = "from background.setup.admin import ensure_administrator; ensure_adm
 
 @pytest.fixture
 def run(service: Service) -> Iterator[Any]:
-    """A starter of a program in a process of its own, with a long deadline."""
+    """Yield a function that starts a program in a new process, with a long deadline."""
     paths = [ROOT, ROOT / "layers/common/python", ROOT / "layers/background/python"]
     environment = {**os.environ, **service.environment, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     environment |= {"MG_AUTH_GRPC_TIMEOUT": "20s", "MG_SPICEDB_TIMEOUT": "20s"}
@@ -403,7 +404,7 @@ def test_a_promotion_that_is_on_its_way_during_a_demotion(service: Service, fail
     assert relations(service, ada.id) == MEMBER
 
 
-# --- What is asked
+# --- checks of permission
 
 
 @pytest.mark.parametrize(
@@ -428,7 +429,7 @@ def test_who_is_no_administrator_there_is_none_here(service: Service, faults: Fa
     assert set_role(service, boss, ada.id, "admin").status == 200
 
 
-# What asks the policy store about an administrator that acts on somebody else, with a body that is good.
+# Operations that check the caller in the policy store when an administrator acts on another account, with valid bodies.
 ASKING: dict[str, dict[str, Any]] = {
     "list_users": {"query": "limit=1"},
     "view_user": {},
@@ -458,7 +459,7 @@ def ask(service: Service, operation: str, boss: Person, user_id: str) -> Answer:
     ],
 )
 def test_a_policy_store_that_is_away_refuses_no_administrator(service: Service, faults: Faults, operation: str) -> None:
-    """The real Auth answers PERMISSION_DENIED then, as for a refusal."""
+    """The real Auth answers PERMISSION_DENIED in this case, too."""
     ada, boss = person(service), administrator(service)
     accounts = service.execute("SELECT * FROM users ORDER BY id")
     faults.add("CheckPermission", "UNAVAILABLE")
@@ -483,7 +484,7 @@ def test_a_policy_store_that_is_away_refuses_no_administrator(service: Service, 
     ],
 )
 def test_every_failure_of_the_policy_store_is_no_refusal(service: Service, faults: Faults, status: str) -> None:
-    """Also where Auth tells it as a fault of the request or of the caller: no schema, or another key."""
+    """Auth may report the failure as an error of the request or of the caller, for a missing schema or another key."""
     boss = administrator(service)
     faults.add("CheckPermission", status, calls=1)
     unavailable(service.call("list_users", token=boss.token, query="limit=1"))
@@ -491,11 +492,11 @@ def test_every_failure_of_the_policy_store_is_no_refusal(service: Service, fault
 
 
 def test_a_login_while_the_policy_store_is_away(service: Service, faults: Faults) -> None:
-    """Auth's Issue fails in the same way for a relation that is missing, which the login then writes."""
+    """Auth's Issue fails in the same way if a relation is missing. In that case the login writes the relation."""
     ada = person(service)
     faults.add("CheckPermission", "UNAVAILABLE")
     faults.add(WRITE, "UNAVAILABLE")
-    for _ in range(7):  # more than a limit on failed logins would let through
+    for _ in range(7):  # more often than a limit on failed logins allows
         unavailable(log_in(service, ada.email, ada.secret))
     faults.clear()
     assert log_in(service, ada.email, ada.secret).status == 201

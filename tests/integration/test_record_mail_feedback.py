@@ -1,4 +1,4 @@
-"""record_mail_feedback: what SES tells of mails, the addresses that get none because of it, and those that do again."""
+"""record_mail_feedback: SES's events about mails, addresses that get no mails because of them, and their end."""
 
 import io
 import json
@@ -22,7 +22,7 @@ BOUNCE = json.loads((ROOT / "events/record_mail_feedback.json").read_text())
 
 
 def bounce(*addresses: str, **changes: Any) -> dict[str, Any]:
-    """The event of a bounce, of an id of its own."""
+    """Return the event of a bounce, with a new id."""
     event: dict[str, Any] = deepcopy(BOUNCE)
     event["detail"]["bounce"] |= {
         "feedbackId": str(uuid.uuid4()),
@@ -33,7 +33,7 @@ def bounce(*addresses: str, **changes: Any) -> dict[str, Any]:
 
 
 def complaint(*addresses: str, **changes: Any) -> dict[str, Any]:
-    """The event of a complaint as SES documents it, of an id of its own."""
+    """Return the event of a complaint as SES documents it, with a new id."""
     event: dict[str, Any] = deepcopy(BOUNCE) | {"detail-type": "Email Complaint Received"}
     event["detail"] = {
         "eventType": "Complaint",
@@ -52,9 +52,9 @@ def complaint(*addresses: str, **changes: Any) -> dict[str, Any]:
     return event
 
 
-def tell(event: dict[str, Any]) -> int:
-    told: dict[str, int] = handler("record_mail_feedback")(event, lambda_context())
-    return told["suppressed"]
+def record_event(event: dict[str, Any]) -> int:
+    counts: dict[str, int] = handler("record_mail_feedback")(event, lambda_context())
+    return counts["suppressed"]
 
 
 def rows(service: Service) -> list[dict[str, Any]]:
@@ -66,16 +66,16 @@ def suppressed(service: Service) -> dict[str, str]:
 
 
 def counted(output: str, name: str) -> list[float]:
-    """The values of a metric in the lines on stdout."""
+    """Return the values of a metric in the lines on stdout."""
     lines = [json.loads(line) for line in output.splitlines() if name in line]
     return [line[name][0] for line in lines if "_aws" in line]
 
 
-# ------------------------------------------------------------------------------------------------ what is recorded
+# ------------------------------------------------------------------------------------------------ recorded addresses
 
 
 def test_the_event_of_the_documentation(own_service: Service) -> None:
-    assert tell(BOUNCE) == 1
+    assert record_event(BOUNCE) == 1
     (row,) = rows(own_service)
     feedback_id = BOUNCE["detail"]["bounce"]["feedbackId"]
     assert (row["address"], row["reason"], row["feedback_id"]) == ("recipient@example.com", "bounce", feedback_id)
@@ -84,7 +84,7 @@ def test_the_event_of_the_documentation(own_service: Service) -> None:
 
 @pytest.mark.parametrize("kind", ["General", "NoEmail", "Suppressed", "OnAccountSuppressionList"])
 def test_bounces_for_good(own_service: Service, kind: str) -> None:
-    assert tell(bounce("Ada@Example.com", "grace@example.com", bounceSubType=kind)) == 2
+    assert record_event(bounce("Ada@Example.com", "grace@example.com", bounceSubType=kind)) == 2
     assert suppressed(own_service) == {"ada@example.com": "bounce", "grace@example.com": "bounce"}
 
 
@@ -92,7 +92,7 @@ def test_bounces_for_good(own_service: Service, kind: str) -> None:
     "changes", [{}, {"complaintFeedbackType": None}, {"complaintSubType": "OnAccountSuppressionList"}]
 )
 def test_complaints(own_service: Service, changes: dict[str, Any]) -> None:
-    assert tell(complaint("ada@example.com", **changes)) == 1
+    assert record_event(complaint("ada@example.com", **changes)) == 1
     assert suppressed(own_service) == {"ada@example.com": "complaint"}
 
 
@@ -105,15 +105,15 @@ def test_complaints(own_service: Service, changes: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_not_final_suppresses_nothing(own_service: Service, event: dict[str, Any]) -> None:
-    assert tell(event) == 0
+    assert record_event(event) == 0
     assert rows(own_service) == []
 
 
 def test_the_same_feedback_twice_and_another_one(own_service: Service) -> None:
     event = bounce("ada@example.com", "ADA@example.com")
-    assert [tell(event), tell(event)] == [1, 0]
+    assert [record_event(event), record_event(event)] == [1, 0]
     (first,) = rows(own_service)
-    assert tell(complaint("ada@example.com")) == 1
+    assert record_event(complaint("ada@example.com")) == 1
     (second,) = rows(own_service)
     assert second["reason"] == "complaint"
     assert second["expires_at"] > first["expires_at"]
@@ -140,35 +140,35 @@ def test_a_malformed_event_fails_without_an_address(
     own_service: Service, log_output: io.StringIO, event: dict[str, Any]
 ) -> None:
     with pytest.raises(MalformedFeedback) as caught:
-        tell(event)
+        record_event(event)
     assert "canary" not in repr(caught.value) + log_output.getvalue()
     assert rows(own_service) == []
 
 
 def test_a_database_that_is_away_reaches_lambda_which_tries_again(own_service: Service) -> None:
     with own_service.configured(MG_USERS_DB_PORT="1"), pytest.raises(Unavailable):
-        tell(bounce("ada@example.com"))
+        record_event(bounce("ada@example.com"))
 
 
 def test_addresses_are_neither_logged_nor_measured(
     own_service: Service, log_output: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tell(bounce("canary@example.com"))
-    tell(bounce("canary@example.com", bounceType="Transient"))
+    record_event(bounce("canary@example.com"))
+    record_event(bounce("canary@example.com", bounceType="Transient"))
     output = capsys.readouterr().out
     assert counted(output, "AddressesSuppressed") == [1.0]
     assert "canary" not in log_output.getvalue() + output
     assert '"reason":"bounce"' in log_output.getvalue()
 
 
-# ------------------------------------------------------------------------------------------------ what is not sent
+# ------------------------------------------------------------------------------------------------ suppressed mails
 
 
 def test_a_suppressed_address_gets_no_mail(
     own_service: Service, mail_server: MailServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     user, other = own_service.register(), own_service.register()
-    tell(bounce(user["email"].upper()))
+    record_event(bounce(user["email"].upper()))
     capsys.readouterr()
     counts = own_service.deliver()
     output = capsys.readouterr().out
@@ -197,7 +197,7 @@ def test_a_suppressed_reset_ends_no_older_link(own_service: Service, mail_server
     own_service.call("request_password_reset", {"email": user["email"]})
     own_service.deliver()
     link = mails_to(mail_server.url, user["email"])[-1]
-    tell(complaint(user["email"]))
+    record_event(complaint(user["email"]))
     record(user["id"], [Record(channel="mail", name="password_reset", payload={})])
     own_service.deliver()
     body = {"token": link.token, "password": "another horse 8 battery", "confirm_password": "another horse 8 battery"}
@@ -207,7 +207,7 @@ def test_a_suppressed_reset_ends_no_older_link(own_service: Service, mail_server
 @pytest.mark.parametrize("ending", ["lifted", "expired"])
 def test_an_address_gets_mails_again(own_service: Service, mail_server: MailServer, ending: str) -> None:
     user = own_service.register()
-    tell(bounce(user["email"]))
+    record_event(bounce(user["email"]))
     if ending == "lifted":
         assert lift(user["email"].upper()) == [user["email"]]
     else:
@@ -215,12 +215,12 @@ def test_an_address_gets_mails_again(own_service: Service, mail_server: MailServ
     assert suppressions(limit=10) == []
     own_service.deliver()
     assert len(mails_to(mail_server.url, user["email"])) == 1
-    assert tell(bounce(user["email"])) == 1
+    assert record_event(bounce(user["email"])) == 1
     assert [one.address for one in suppressions(limit=10)] == [user["email"]]
 
 
 @pytest.mark.parametrize(
-    ("stored", "told"),
+    ("stored", "reported"),
     [
         ("ada@bücher.example", "ada@xn--bcher-kva.example"),
         ("ada@XN--Bcher-kva.example", "ada@xn--bcher-kva.example"),
@@ -232,12 +232,12 @@ def test_an_address_gets_mails_again(own_service: Service, mail_server: MailServ
     ],
 )
 def test_however_an_address_is_spelled(
-    own_service: Service, capsys: pytest.CaptureFixture[str], stored: str, told: str
+    own_service: Service, capsys: pytest.CaptureFixture[str], stored: str, reported: str
 ) -> None:
     user = own_service.register()
     own_service.execute("UPDATE users SET email = %s WHERE id = %s", stored, user["id"])
     record(user["id"], [Record(channel="mail", name="verification", payload={"email": stored})])
-    tell(bounce(told))
+    record_event(bounce(reported))
     own_service.deliver()
     output = capsys.readouterr().out
     assert (counted(output, "MailsSuppressed"), counted(output, "MailsSent")) == ([1.0], [])
@@ -246,11 +246,11 @@ def test_however_an_address_is_spelled(
     assert rows(own_service) == []
 
 
-# ------------------------------------------------------------------------------------------------ what is forgotten
+# ------------------------------------------------------------------------------------------------ forgotten addresses
 
 
 def test_the_sweep_forgets_what_has_expired(own_service: Service) -> None:
-    tell(bounce("old@example.com", "new@example.com"))
+    record_event(bounce("old@example.com", "new@example.com"))
     own_service.execute(
         "UPDATE users_mail_suppressions SET expires_at = %s WHERE address LIKE 'old%%'",
         datetime.now(UTC) - timedelta(seconds=1),
@@ -261,9 +261,9 @@ def test_the_sweep_forgets_what_has_expired(own_service: Service) -> None:
 
 def test_an_account_takes_its_addresses_along_those_it_had_before_too(own_service: Service) -> None:
     user = own_service.register()
-    tell(complaint(user["email"]))
+    record_event(complaint(user["email"]))
     own_service.execute("UPDATE users SET email = 'Ada <later@example.com>' WHERE id = %s", user["id"])
-    tell(bounce("later@example.com", "somebody@example.com"))
+    record_event(bounce("later@example.com", "somebody@example.com"))
     own_service.execute(
         "UPDATE users SET status = 2, deleted_at = now() - interval '31 days' WHERE id = %s", user["id"]
     )

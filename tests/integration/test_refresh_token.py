@@ -102,7 +102,10 @@ def test_without_auth_it_is_unavailable(service: Service, make_auth: Callable[..
 def test_with_symmetric_keys_the_account_decides_as_well(
     service: Service, make_auth: Callable[..., AuthServer]
 ) -> None:
-    """Auth judges tokens then, and would refresh for anybody; ``iat`` is read from the payload (decisions 15)."""
+    """In this configuration Auth judges the tokens, and would refresh any.
+
+    ``iat`` comes from the payload (decisions 15).
+    """
     variables = {"MG_AUTH_KEYS_ALGORITHM": "HS256", "MG_AUTH_SECRET_KEY": "symmetric-secret-of-the-test"}
     asking = service.asking(make_auth(**variables), **variables)
     with asking.configured(**variables):

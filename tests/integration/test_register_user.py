@@ -97,7 +97,7 @@ def test_keys_in_any_letter_case(service: Service) -> None:
 
 
 LONG = "x" * 1025
-# The contract's order of rules: each row is still wrong in the ways of the rows below it.
+# The order of rules in the contract: each row also breaks the rules of the rows below it.
 VALIDATION: list[tuple[dict[str, Any], str, str]] = [
     ({"first_name": LONG}, "invalid_name_size", "invalid name size"),
     ({"last_name": LONG}, "invalid_name_size", "invalid name size"),
@@ -115,7 +115,7 @@ VALIDATION: list[tuple[dict[str, Any], str, str]] = [
 
 
 def broken(*changes: dict[str, Any]) -> dict[str, Any]:
-    """A registration with all the changes, the first one to name a field winning."""
+    """Return a registration with all changes. The first change of a field wins."""
     body = registration()
     for change in reversed(changes):
         for key, value in change.items():
@@ -129,7 +129,7 @@ def test_the_rules_one_by_one_and_in_their_order(service: Service, row: int) -> 
     for body in (broken(change), broken(*(later[0] for later in VALIDATION[row:]))):
         answer = service.call("register_user", body)
         assert answer.status == 400
-        assert answer.told == {"message": message, "error": code}
+        assert answer.refusal == {"message": message, "error": code}
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_the_rules_one_by_one_and_in_their_order(service: Service, row: int) -> 
 )
 def test_our_own_rules(service: Service, change: dict[str, Any], code: str, message: str) -> None:
     answer = service.call("register_user", broken(change))
-    assert (answer.status, answer.told) == (400, {"message": message, "error": code})
+    assert (answer.status, answer.refusal) == (400, {"message": message, "error": code})
 
 
 def test_fields_at_their_limits(service: Service) -> None:
@@ -168,13 +168,13 @@ def test_fields_at_their_limits(service: Service) -> None:
 @pytest.mark.parametrize("status", [None, 0, True, "all", "deleted", "Enabled", "x", [], {}])
 def test_bad_statuses_come_before_the_rules(service: Service, status: Any) -> None:
     answer = service.call("register_user", {"status": status})
-    assert (answer.status, answer.told) == (400, {"message": "invalid status", "error": "invalid_status"})
+    assert (answer.status, answer.refusal) == (400, {"message": "invalid status", "error": "invalid_status"})
 
 
 @pytest.mark.parametrize("role", [None, 0, True, "all", "Admin", "x", [], {}])
 def test_bad_roles_come_before_the_rules(service: Service, role: Any) -> None:
     answer = service.call("register_user", {"role": role})
-    assert (answer.status, answer.told) == (400, {"message": "invalid client role", "error": "invalid_role"})
+    assert (answer.status, answer.refusal) == (400, {"message": "invalid client role", "error": "invalid_role"})
 
 
 @pytest.mark.parametrize("key", ["status", "role"])
@@ -191,10 +191,10 @@ def test_types_are_looked_at_also_of_what_is_ignored(service: Service, changes: 
 def test_email_and_username_are_taken_in_any_letter_case(service: Service, change: Any) -> None:
     user = service.register()
     answer = service.call("register_user", registration(email=change(user["email"])))
-    assert (answer.status, answer.told) == (409, {"message": "email id already registered", "error": "email_taken"})
+    assert (answer.status, answer.refusal) == (409, {"message": "email id already registered", "error": "email_taken"})
     name = change(user["credentials"]["username"])
     answer = service.call("register_user", registration(credentials={"username": name}))
-    assert (answer.status, answer.told) == (409, {"message": "username not available", "error": "username_taken"})
+    assert (answer.status, answer.refusal) == (409, {"message": "username not available", "error": "username_taken"})
 
 
 def test_a_conflict_leaves_nothing_behind(service: Service) -> None:
@@ -244,7 +244,7 @@ def test_what_only_administrators_give(service: Service, wish: dict[str, str]) -
     service.execute("UPDATE users SET verified_at = now() WHERE id = %s", other["id"])
     for token in (None, "undefined", service.log_in(other["email"])):
         answer = service.call("register_user", registration(**wish), token=token)
-        assert (answer.status, answer.told) == (403, refusal)
+        assert (answer.status, answer.refusal) == (403, refusal)
 
 
 def test_an_administrator_makes_another(service: Service) -> None:
@@ -253,7 +253,7 @@ def test_an_administrator_makes_another(service: Service) -> None:
     user = service.call("register_user", body, token=token).json
     assert user["role"] == "admin"
     event, mail = outbox(service, user["id"])
-    assert mail["name"] == "invitation"  # no verification mail: it was no self-registration
+    assert mail["name"] == "invitation"  # no verification mail, because the account did not register itself
     assert event["payload"]["super_admin"] is True
     assert service.call("list_users", token=service.log_in(body["email"])).status == 200
 
@@ -308,7 +308,7 @@ def test_big_numbers_in_metadata_survive(service: Service) -> None:
 
 
 def test_numbers_are_answered_the_same_at_once_and_later(service: Service) -> None:
-    """Digit by digit: PostgreSQL knows no exponents and no negative zero."""
+    """PostgreSQL writes every digit, and supports neither exponents nor a negative zero."""
     numbers = (
         "[1,1.0,1.50,-0.0,-0,1e15,1e16,1e22,-1e23,1.7976931348623157e308,5e-324,1e-7,123456789012345678901234567890]"
     )
@@ -334,7 +334,7 @@ def test_numbers_are_answered_the_same_at_once_and_later(service: Service) -> No
 
 @pytest.mark.parametrize("number", ["1e309", "-1e400", "1" + "0" * 309, "9" * 5000])
 def test_a_number_that_other_languages_cannot_read_is_refused(service: Service, number: str) -> None:
-    """A Go client, for one, could not read a list with such a number in it."""
+    """A Go client, for example, could not read a list that contains such a number."""
     raw = json.dumps(registration())[:-1] + f',"metadata":{{"n":{number}}}}}'
     answer = service.call("register_user", raw=raw)
     assert answer.error == (400, "malformed_body")
@@ -342,7 +342,7 @@ def test_a_number_that_other_languages_cannot_read_is_refused(service: Service, 
 
 
 def test_a_tag_that_is_null_is_refused(service: Service) -> None:
-    """Upstream makes it an empty tag."""
+    """Upstream stores an empty tag."""
     assert service.call("register_user", registration(tags=[None])).error == (400, "malformed_body")
 
 

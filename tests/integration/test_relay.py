@@ -1,4 +1,4 @@
-"""The relay with channels that fail in every way: what is charged, who is held up, whose a row is."""
+"""The relay with channels that fail in every way: attempts, the order of an account's rows, and the owner of a row."""
 
 import io
 import time
@@ -20,8 +20,8 @@ from users.peers import spicedb
 from users.settings import Settings
 
 
-class Told:
-    """A channel that delivers what ``fails`` does not fail on."""
+class Recorder:
+    """A channel that delivers a row unless ``fails`` raises."""
 
     batch = 50
     group = 10
@@ -32,7 +32,7 @@ class Told:
         self._fails = fails
 
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
-        assert len({row.user_id for row in rows}) == len(rows), "one row of an account at once"
+        assert len({row.user_id for row in rows}) == len(rows), "at most one row of an account at a time"
         for row in rows:
             self._fails(row)
             self.rows.append(row.name)
@@ -43,7 +43,7 @@ class Told:
 
 
 def more() -> bool:
-    """There is always time left."""
+    """Return that time is left."""
     return True
 
 
@@ -55,7 +55,7 @@ def put(service: Service, user_id: str, name: str, channel: str = "event") -> No
 
 
 def put_of_accounts(service: Service, count: int) -> None:
-    """An event each of the accounts u1, u2, …"""
+    """Write one event for each of the accounts u1, u2, …"""
     service.execute(
         "INSERT INTO users_outbox (id, user_id, channel, name, payload)"
         " SELECT gen_random_uuid(), 'u' || number, 'event', 'x', '{}' FROM generate_series(1, %s) number",
@@ -78,7 +78,7 @@ def test_an_error_that_was_not_foreseen_is_its_rows_and_holds_up_no_other_channe
     for user, name in (("a", "a1"), ("b", "poison"), ("b", "b2"), ("c", "c1")):
         put(emptied_service, user, name)
     put(emptied_service, "a", "mail", "mail")
-    broken, mails = Told(fails), Told()
+    broken, mails = Recorder(fails), Recorder()
     counts = deliver_due({"event": lambda: broken, "mail": lambda: mails}, more)
     assert counts == {"delivered": 2, "refused": 1, "parked": 0, "unavailable": 2}
     assert left(emptied_service) == [("poison", 1, "KeyError"), ("b2", 0, None), ("c1", 0, None)]
@@ -90,19 +90,19 @@ def test_an_error_that_was_not_foreseen_is_its_rows_and_holds_up_no_other_channe
 
 
 def test_a_channel_that_cannot_be_made_holds_up_no_other_one(emptied_service: Service) -> None:
-    def broken() -> Told:
+    def broken() -> Recorder:
         raise ImportError
 
     put(emptied_service, "a", "a1")
     put(emptied_service, "a", "mail", "mail")
-    assert deliver_due({"event": broken, "mail": Told}, more)["delivered"] == 1
+    assert deliver_due({"event": broken, "mail": Recorder}, more)["delivered"] == 1
     assert left(emptied_service) == [("a1", 0, None)]
 
 
 def test_what_comes_behind_another_relays_row_is_delivered_too(emptied_service: Service) -> None:
-    """The other relay claims the account's first mail, and has no eye for what this one writes behind it."""
+    """The other relay has claimed the account's first mail, and does not look for rows that this relay writes later."""
 
-    def first_mail_claimed() -> Told:
+    def first_mail_claimed() -> Recorder:
         emptied_service.execute("UPDATE users_outbox SET next_attempt_at = now() + interval '1 minute'")
         put(emptied_service, "a", "wish", "reset_request")
         return mails
@@ -113,13 +113,13 @@ def test_what_comes_behind_another_relays_row_is_delivered_too(emptied_service: 
 
     put(emptied_service, "a", "first", "mail")
     put(emptied_service, "b", "event")
-    mails, wishes = Told(), Told(first_mail_sent)
-    deliver_due({"event": Told, "mail": first_mail_claimed, "reset_request": lambda: wishes}, more)
+    mails, wishes = Recorder(), Recorder(first_mail_sent)
+    deliver_due({"event": Recorder, "mail": first_mail_claimed, "reset_request": lambda: wishes}, more)
     assert (wishes.rows, mails.rows) == (["wish"], ["second"])
 
 
 def test_a_relay_that_outlived_its_lease_settles_nothing(emptied_service: Service) -> None:
-    """Another one has claimed the rows meanwhile: they are its own."""
+    """Another relay has claimed the rows meanwhile, and owns them."""
     for name in ("delivered", "refused", "left"):
         put(emptied_service, name, name)
     late = relay._claim("event", 10)
@@ -144,21 +144,21 @@ def test_a_slow_channel_gives_up_its_turn_to_the_others(
         time.sleep(0.25)
         order.append(row.name)
 
-    channel = Told(slow)
+    channel = Recorder(slow)
     channel.group = 1
-    assert deliver_due({"event": lambda: channel, "mail": lambda: Told(lambda row: order.append(row.name))}, more)
+    assert deliver_due({"event": lambda: channel, "mail": lambda: Recorder(lambda row: order.append(row.name))}, more)
     assert order == ["slow0", "quick", "slow1", "slow2"]
 
 
 def test_a_destination_that_is_away_costs_little(emptied_service: Service) -> None:
-    """A run is woken by each change: it must not touch hundreds of rows each time to find that out."""
+    """Each change wakes a run, so a run must not touch hundreds of rows to find that the destination is away."""
 
     def away(_row: Row) -> None:
         raise DestinationUnavailable
 
     put_of_accounts(emptied_service, 25)
     before = {row["seq"]: row["xmin"] for row in emptied_service.execute("SELECT seq, xmin FROM users_outbox")}
-    assert deliver_due({"event": lambda: Told(away)}, more)["unavailable"] == 10
+    assert deliver_due({"event": lambda: Recorder(away)}, more)["unavailable"] == 10
     after = {row["seq"]: row["xmin"] for row in emptied_service.execute("SELECT seq, xmin FROM users_outbox")}
     assert len(before.items() - after.items()) == 10
 
@@ -166,7 +166,7 @@ def test_a_destination_that_is_away_costs_little(emptied_service: Service) -> No
 def test_batches_grow_as_they_are_taken(emptied_service: Service) -> None:
     sizes: list[int] = []
 
-    class Groups(Told):
+    class Groups(Recorder):
         group = 50
 
         def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
@@ -179,10 +179,10 @@ def test_batches_grow_as_they_are_taken(emptied_service: Service) -> None:
 
 
 def test_a_row_that_may_be_what_ends_relays_goes_alone(emptied_service: Service) -> None:
-    """With those of its account before it; the others wait for the next claim."""
+    """The relay delivers it with the account's earlier rows only. Other rows wait for the next claim."""
     handed_over: list[list[str]] = []
 
-    class Groups(Told):
+    class Groups(Recorder):
         def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
             handed_over.append([row.name for row in rows])
             return super().deliver(rows)
@@ -195,11 +195,14 @@ def test_a_row_that_may_be_what_ends_relays_goes_alone(emptied_service: Service)
 
 
 def test_a_row_that_was_refused_many_times_goes_with_the_others(emptied_service: Service) -> None:
-    """It is no suspect: there was an outcome. Alone, each of thousands would cost a claim of its own."""
+    """The row is no suspect, because it had an outcome.
+
+    One claim for each of thousands of such rows would be too slow.
+    """
     for user in "ab":
         put(emptied_service, user, user)
     emptied_service.execute("UPDATE users_outbox SET attempts = %s, last_error = 'no'", relay._SUSPECT_ATTEMPTS + 1)
-    channel = Told()
+    channel = Recorder()
     assert deliver_due({"event": lambda: channel}, iter((True, True, False)).__next__)["delivered"] == 2
 
 
@@ -212,7 +215,7 @@ def test_large_rows_make_a_small_batch(emptied_service: Service, monkeypatch: py
 
 
 def test_many_rows_of_one_account_do_not_make_a_claim_slow(own_service: Service) -> None:
-    """An account's earlier rows are looked for by an index: joined, 20 000 rows took half a minute."""
+    """The claim finds an account's earlier rows by an index. With a join, 20 000 rows took half a minute."""
     own_service.execute(
         "INSERT INTO users_outbox (id, user_id, channel, name, payload)"
         " SELECT gen_random_uuid(), 'u', 'event', 'user.test', '{}' FROM generate_series(1, 20000)"
@@ -226,7 +229,7 @@ def test_many_rows_of_one_account_do_not_make_a_claim_slow(own_service: Service)
 def test_accounts_that_wait_are_passed_over_within_the_index(
     emptied_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stepped through one by one, 100 000 took two seconds, which is all the time that a statement has."""
+    """Visiting 100 000 accounts one by one took two seconds, which is the time limit of a statement."""
     monkeypatch.setattr(relay, "_STEPS", 3)
     put_of_accounts(emptied_service, 100)
     emptied_service.execute(
@@ -257,7 +260,7 @@ def test_more_blocked_accounts_than_a_claim_looks_at_hide_no_other_one(
 def test_a_claim_begins_anywhere_and_goes_around_once(
     emptied_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that an account is not the last one for ever while there is more to deliver than can be."""
+    """Otherwise one account could always be the last one while there are too many rows to deliver."""
     monkeypatch.setattr(uuid, "uuid4", lambda: "m")
     emptied_service.execute(
         "INSERT INTO users_outbox (id, user_id, channel, name, payload)"
@@ -268,7 +271,7 @@ def test_a_claim_begins_anywhere_and_goes_around_once(
     assert [row.name for row in relay._claim("event", 10).rows] == ["a", "b", "m", "z"]
 
 
-# --- SpiceDB: refuses one, refuses all, is away
+# --- SpiceDB refuses one relation, refuses all, or is away
 
 
 class RpcError(grpc.RpcError):
@@ -305,7 +308,7 @@ def _granted(monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode) -> list[Out
     return list(RelationChannel().deliver([row]))
 
 
-# --- what is left
+# --- remaining rows
 
 
 def test_the_state_of_the_outbox(emptied_service: Service) -> None:

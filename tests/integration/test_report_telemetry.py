@@ -1,4 +1,4 @@
-"""report_telemetry: its whole report, and when there is none (decisions 4)."""
+"""report_telemetry sends its whole report, or none (decisions 4)."""
 
 import io
 import json

@@ -39,7 +39,7 @@ def test_an_unknown_address_or_none_at_all(service: Service, email: str) -> None
 @pytest.mark.parametrize("body", [{}, {"email": ""}, {"email": None}, None])
 def test_no_address(service: Service, body: Any) -> None:
     answer = service.call("request_password_reset", body, raw=None if body is not None else "null")
-    assert (answer.status, answer.told) == (400, {"message": "missing email", "error": "missing_email"})
+    assert (answer.status, answer.refusal) == (400, {"message": "missing email", "error": "missing_email"})
 
 
 def test_an_address_that_no_column_holds(service: Service) -> None:
@@ -48,7 +48,7 @@ def test_an_address_that_no_column_holds(service: Service) -> None:
 
 def test_another_content_type(service: Service) -> None:
     answer = service.call("request_password_reset", {"email": "a@b"}, headers={"content-type": "text/plain"})
-    assert (answer.status, answer.told) == (
+    assert (answer.status, answer.refusal) == (
         415,
         {"message": "unsupported content type", "error": "unsupported_content_type"},
     )

@@ -54,7 +54,7 @@ def test_a_new_password_by_the_token_of_a_mail(service: Service) -> None:
 
 @pytest.mark.parametrize("form", ["bearer", "body", "both"])
 def test_the_token_as_bearer_or_in_the_body(service: Service, form: str) -> None:
-    """Upstream ignores the body's (SDKs send both)."""
+    """Upstream ignores the token in the body (SDKs send both)."""
     ada = person(service)
     token = mail_token(service, ada, "password_reset")
     in_body = {"token": token} if form != "bearer" else {}
@@ -106,7 +106,7 @@ def test_another_content_type(service: Service) -> None:
 
 
 def test_a_used_and_an_expired_token(service: Service) -> None:
-    """Upstream's can be used until it expires (contract §9 S4)."""
+    """Upstream's token works until it expires (contract §9 S4)."""
     ada = person(service)
     token = mail_token(service, ada, "password_reset")
     assert reset(service, token).status == 201
@@ -195,7 +195,7 @@ def test_the_form_is_shown_again(service: Service, password: str, confirmation: 
 
 
 def test_a_link_that_is_over(service: Service) -> None:
-    """The page of one that was good once has a single form, which asks for a new mail."""
+    """The page of a link that was valid once has a single form, which asks for a new mail."""
     ada = person(service)
     old = mail_token(service, ada, "password_reset", lifetime="-1 second")
     fields = {"password": NEW_PASSWORD, "confirm_password": NEW_PASSWORD}
@@ -229,7 +229,7 @@ def test_the_page_of_an_expired_link_sends_a_new_one(
 
 
 def test_a_new_link_goes_only_where_the_old_one_went(service: Service) -> None:
-    """And to nobody whose account is disabled. What is answered is the same."""
+    """The answer is always the same, but a disabled account and another address get no mail."""
     ada, grace, joan = (person(service) for _ in range(3))
     tokens = [mail_token(service, each, "password_reset", lifetime="-1 second") for each in (ada, grace, joan)]
     service.execute("UPDATE users SET email = 'moved-' || email WHERE id = %s", ada.id)
@@ -242,7 +242,7 @@ def test_a_new_link_goes_only_where_the_old_one_went(service: Service) -> None:
 
 
 def test_the_pages_speak_the_language_of_the_mail(service: Service) -> None:
-    """That of the account, whatever the browser prefers."""
+    """The account's language counts, whatever the browser prefers."""
     ada = person(service, metadata={"locale": "de-AT"})
     token = mail_token(service, ada, "password_reset")
     for answer in (

@@ -25,7 +25,7 @@ def named(service: Service, *names: str, **changes: Any) -> None:
 
 @pytest.fixture
 def mark() -> str:
-    """Part of names that no other test finds."""
+    """Return a part of names that no other test finds."""
     return uuid.uuid4().hex[:10]
 
 
@@ -77,7 +77,7 @@ def test_what_it_does_not_filter_by(service: Service, mark: str) -> None:
 
 
 def test_wildcards_are_literal(service: Service, mark: str) -> None:
-    """Upstream lets them act (contract §9 S28)."""
+    """Upstream does not escape wildcards (contract §9 S28)."""
     bob = person(service)
     named(service, f"a_b{mark}", f"axb{mark}")
     assert usernames(search(service, bob, f"username=a_b{mark}")) == [f"a_b{mark}"]
@@ -86,7 +86,7 @@ def test_wildcards_are_literal(service: Service, mark: str) -> None:
 
 
 def test_order_and_direction(service: Service, mark: str) -> None:
-    """Upstream ignores both; here an order is ignored that the answer does not show."""
+    """Upstream ignores both. Here the service ignores only an order by a field that the answer does not show."""
     bob = person(service)
     named(service, *(f"{letter}{mark}" for letter in "bca"))
     default = [f"{letter}{mark}" for letter in "acb"]
@@ -143,7 +143,7 @@ def test_cursors(service: Service, mark: str) -> None:
     ],
 )
 def test_what_is_no_search(service: Service, query: str, code: str, message: str) -> None:
-    """A short one answers ``something went wrong with the request`` upstream (contract §9 B7)."""
+    """Upstream answers a short one with ``something went wrong with the request`` (contract §9 B7)."""
     answer = search(service, person(service), query)
     assert answer.error == (400, code)
     assert answer.json["message"] == message

@@ -1,4 +1,4 @@
-"""Secrets of Secrets Manager (moto's, over HTTP), and a password of PostgreSQL that is rotated under the service."""
+"""Secrets of Secrets Manager (moto's, over HTTP), and a rotation of PostgreSQL's password while the service runs."""
 
 import json
 import time
@@ -33,7 +33,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsServer]:
 
 @pytest.fixture(scope="module")
 def password_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL that asks for a password."""
+    """Yield a PostgreSQL that asks for a password."""
     with temporary_postgres(port=0) as server:
         yield server
 
@@ -56,7 +56,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, aws: AwsServer) -> Iterator[pyt
 
 
 def made(aws: AwsServer, text: str) -> str:
-    """The ARN of a new secret."""
+    """Make a secret. Return its ARN."""
     name = f"s{time.monotonic_ns()}"
     arn: str = aws.client("secretsmanager").create_secret(Name=name, SecretString=text)["ARN"]
     return arn
@@ -117,7 +117,7 @@ def test_what_is_no_arn(environment: pytest.MonkeyPatch, reference: str) -> None
 
 
 def test_a_secret_that_cannot_be_had_is_a_dependency_away(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("MG_USERS_DB_PASS_SECRET_ARN", ARN)  # moto has no such secret
+    environment.setenv("MG_USERS_DB_PASS_SECRET_ARN", ARN)  # a secret that moto does not have
     with pytest.raises(Unavailable) as raised:
         secrets.secret(settings().db_pass)
     assert raised.value.dependency == "secrets manager"
@@ -155,12 +155,12 @@ def test_a_password_that_is_rotated(
 
     rotate("second")
     aws.client("secretsmanager").put_secret_value(SecretId=arn, SecretString='{"password": "second"}')
-    assert run("SELECT 2 AS two", {}, read_only=True) == [{"two": 2}]  # the connection that there is
+    assert run("SELECT 2 AS two", {}, read_only=True) == [{"two": 2}]  # on the present connection
     database.close()
     later(environment, 5)
     assert run("SELECT 3 AS three", {}, read_only=True) == [{"three": 3}]
 
-    rotate("third")  # and Secrets Manager does not know yet
+    rotate("third")  # Secrets Manager still has the second password
     database.close()
     later(environment, 10)
     with pytest.raises(Unavailable):

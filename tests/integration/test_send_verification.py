@@ -11,7 +11,7 @@ def send(service: Service, who: Person) -> Answer:
 
 
 def unverified(service: Service) -> Person:
-    """Registered without a mail, so that the first one is the one that is asked for."""
+    """Return an account that registered without a mail, so that the test asks for the first one."""
     with service.configured(MG_USERS_VERIFY_ON_REGISTER="false"):
         return person(service, verified=False)
 

@@ -1,4 +1,4 @@
-"""SnapStart: what Lambda's runtime client runs around a snapshot, on the real functions."""
+"""SnapStart: the hooks that Lambda's runtime client runs around a snapshot, on the real functions."""
 
 import json
 import os
@@ -16,9 +16,9 @@ from users import settings, snapstart
 from users.peers import auth, jwt, spicedb
 from users.repository import database
 
-# One function in a process of its own: init, the snapshot, and two execution environments resumed from it (fork copies
-# a process as a snapshot does). Each of them prints what it drew, what it answers, and what it loaded late; a space
-# tells these lines from the function's own.
+# One function in its own process: init, the snapshot, and two execution environments resumed from it. A fork copies a
+# process like a snapshot does. Each environment prints its random number, its answer and the modules that it loaded
+# late. These lines begin with a space, unlike the function's own lines.
 RESUMED_TWICE = """
 import json, os, random, sys
 import psutil
@@ -44,7 +44,7 @@ for _ in range(2):
 
 @pytest.fixture
 def snapstart_hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The hooks of one function, registered as its init registers them."""
+    """Register the hooks of one function as its init does."""
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
     snapstart.prepare()
     yield
@@ -53,7 +53,7 @@ def snapstart_hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def resumed_twice(operation: str, environment: dict[str, str], event: Path) -> list[dict[str, object]]:
-    """What the process tells: after the snapshot, and from each of its two copies."""
+    """Return the output of the process after the snapshot, and of each of its two copies."""
     path = [ROOT / "functions" / operation, *(ROOT / "layers" / name / "python" for name in ("common", "background"))]
     variables = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start", "PYTHONPATH": os.pathsep.join(map(str, path))}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""sweep_accounts: what is due, what it does to each account, failures, warnings (decisions 18; contract §4.6)."""
+"""sweep_accounts: due accounts, the steps of a removal, failures, warnings (decisions 18; contract §4.6)."""
 
 import uuid
 from concurrent import futures
@@ -27,14 +27,14 @@ _STATUSES = {"enabled": 0, "disabled": 1, "deleted": 2}
 
 
 def sweep(**counts: int) -> None:
-    """Run it, and hold what it counted against ``counts``."""
+    """Run the sweep, and compare its counts with ``counts``."""
     counted: dict[str, int] = handler("sweep_accounts")({}, lambda_context())
     quiet = {"swept": 0, "failed": 0, "warned": 0, "reminded": 0, "forgotten": 0, "left": 0}
     assert counted == quiet | counts
 
 
 def ended(service: Service, status: str = "deleted", ago: float = GRACE + 60, **columns: Any) -> str:
-    """The id of an account that was deleted or disabled ``ago`` seconds ago; ``columns`` are of its row."""
+    """Insert an account that was deleted or disabled ``ago`` seconds ago, with these columns. Return its id."""
     user_id = str(uuid.uuid4())
     values = {"id": user_id, "email": f"{user_id}@example.com", "status": _STATUSES[status], **columns}
     names, holes = ", ".join(values), ", ".join(["%s"] * len(values))
@@ -48,7 +48,7 @@ def ended(service: Service, status: str = "deleted", ago: float = GRACE + 60, **
 
 
 def many_ended(service: Service, count: int, ago: float = GRACE + 60) -> list[str]:
-    """The ids of so many deleted accounts, each deleted a second before the one before it."""
+    """Insert this many deleted accounts, each deleted a second before the previous one. Return their ids."""
     inserted = service.execute(
         "INSERT INTO users (id, email, first_name, last_name, status, deleted_at)"
         " SELECT id, id || '@example.com', 'Ada', 'Lovelace', 2, now() - (%s + n) * interval '1 second'"
@@ -63,14 +63,14 @@ def there(service: Service) -> set[str]:
 
 
 def purged(service: Service) -> list[str]:
-    """The ids in the events of removals."""
+    """Return the ids in the events of removals."""
     return [
         each["id"]
         for each in service.execute("SELECT payload->>'id' AS id FROM users_outbox WHERE name = 'user.purge'")
     ]
 
 
-# --- what is due
+# --- due accounts
 
 
 def test_exactly_what_is_due(own_service: Service) -> None:
@@ -123,7 +123,7 @@ def test_disabled_accounts_may_stay(own_service: Service) -> None:
 
 
 def test_an_account_that_upstream_deleted_counts_from_when_it_is_seen(own_service: Service) -> None:
-    """Its SQL, where it still runs on the tables, sets the status alone."""
+    """Upstream's SQL, where it still runs on the tables, sets the status alone."""
     user_id = ended(own_service, "enabled", updated_at=datetime(2020, 1, 1, tzinfo=UTC))
     own_service.execute("UPDATE users SET status = 2")
     sweep()
@@ -133,7 +133,7 @@ def test_an_account_that_upstream_deleted_counts_from_when_it_is_seen(own_servic
     assert purged(own_service) == [user_id]
 
 
-# --- what is done
+# --- a removal
 
 
 def test_an_account_leaves_its_domains_and_relations(own_service: Service) -> None:
@@ -248,7 +248,7 @@ def test_one_account_that_fails_does_not_stop_the_others(own_service: Service, l
 
     with domains(answer) as url, own_service.configured(MG_DOMAINS_GRPC_URL=url):
         sweep(swept=38, failed=2, left=2)
-        sweep(left=2)  # it does not spin
+        sweep(left=2)  # it does not repeat endlessly
         assert there(own_service) == {refused, unknown}
         assert own_service.execute("SELECT 1 FROM users_outbox WHERE user_id = ANY(%s)", [refused, unknown]) == []
         log = log_output.getvalue()
@@ -315,7 +315,7 @@ def test_a_dependency_that_hangs_ends_the_run(own_service: Service) -> None:
     assert counts["failed"] < 40
 
 
-# --- restoring, and removing at once
+# --- restoring, and removal at once
 
 
 def test_nobody_restores_an_account_that_is_being_removed(own_service: Service) -> None:
@@ -324,7 +324,7 @@ def test_nobody_restores_an_account_that_is_being_removed(own_service: Service) 
     statuses: dict[str, tuple[int, str]] = {}
 
     def answer(user_id: str, context: grpc.ServicerContext) -> bool:
-        """In the middle of the removal, by another process."""
+        """Restore the account in the middle of the removal, like another process."""
         for operation, query in (("enable_user", ""), ("delete_user", "purge=true")):
             calls = [{"operation": operation, "token": boss.token, "user_id": user_id, "query": query}]
             statuses[operation] = other.call(own_service, calls)[0].error
@@ -341,7 +341,7 @@ def test_nobody_restores_an_account_that_is_being_removed(own_service: Service) 
 
 
 def test_a_purge_claims_before_it_takes_the_relations(own_service: Service) -> None:
-    """Upstream, and this service before, could restore an account in between, and leave it without them."""
+    """Upstream, and earlier versions of this service, could restore the account in between, without its relations."""
     ada, boss = person(own_service), administrator(own_service)
     seen: list[Any] = []
 
@@ -443,7 +443,7 @@ def test_a_second_deletion_is_warned_of_again(own_service: Service) -> None:
 
 
 def test_many_warnings_leave_room_for_other_mails(own_service: Service) -> None:
-    """After a takeover: each becomes due a little later than the one before. None is late, and no alarm is raised."""
+    """After a takeover the warnings become due one after the other. None is late, and no alarm is raised."""
     own_service.execute(
         "INSERT INTO users (id, email, first_name, last_name, status, disabled_at)"
         " SELECT md5(n::text), n || '@example.com', 'Ada', 'Lovelace', 1, now() - %s * interval '1 second'"

@@ -1,4 +1,4 @@
-"""Spans to MG_JAEGER_URL: what they tell, whose trace they are in, and that nobody waits for a collector."""
+"""Spans to MG_JAEGER_URL: their attributes, their traces, and that no request waits for a collector."""
 
 import io
 import json
@@ -70,7 +70,7 @@ def test_auth_is_told_whose_trace_a_call_is_in(service: Service, receiver: Recei
 
     class Asked(grpc.GenericRpcHandler):
         def service(self, handler_call_details: grpc.HandlerCallDetails) -> None:
-            """Nothing is served."""
+            """Serve nothing."""
             metadata = dict(handler_call_details.invocation_metadata or ())
             asked.append((handler_call_details.method, str(metadata.get("traceparent"))))
 
@@ -80,7 +80,7 @@ def test_auth_is_told_whose_trace_a_call_is_in(service: Service, receiver: Recei
     try:
         variables = {"MG_AUTH_GRPC_URL": f"127.0.0.1:{port}", "MG_AUTH_KEYS_ALGORITHM": "HS256"}
         with service.configured(MG_JAEGER_URL=receiver.url, **variables):
-            token = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"  # whose it is, Auth alone could say
+            token = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"  # only Auth can verify it
             assert service.call("view_profile", token=token).status == 503
     finally:
         server.stop(None).wait()

@@ -68,7 +68,7 @@ def test_who_may(service: Service) -> None:
 
 
 def test_an_external_account_keeps_its_picture(service: Service) -> None:
-    """Upstream answers 500 with an empty body, whatever is asked for."""
+    """Upstream answers 500 with an empty body to any change."""
     ada = person(service, profile_picture="p")
     service.execute("UPDATE users SET auth_provider = 'google' WHERE id = %s", ada.id)
     assert update(service, ada, ada.id, {"profile_picture": "q"}).error == (403, "external_account")

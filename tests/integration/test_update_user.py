@@ -61,7 +61,7 @@ def test_an_empty_object_clears_metadata(service: Service) -> None:
 
 
 def test_tags_and_picture_as_documented(service: Service) -> None:
-    """Upstream ignores them here."""
+    """Upstream ignores both fields here."""
     ada = person(service)
     user = update(service, ada, ada.id, {"tags": ["a", "b"], "profile_picture": "https://example.com/x"}).json
     assert (user["tags"], user["profile_picture"]) == (["a", "b"], "https://example.com/x")
@@ -114,7 +114,7 @@ def test_other_keys_have_no_effect_and_are_no_error(service: Service) -> None:
     ],
 )
 def test_what_is_refused(service: Service, body: Any, code: str, message: str) -> None:
-    """Too long a name answers 422 upstream."""
+    """Upstream answers 422 to a name that is too long."""
     ada = person(service)
     answer = update(service, ada, ada.id, body)
     assert answer.error == (400, code)
@@ -197,6 +197,6 @@ def test_the_event(service: Service) -> None:
 def test_the_event_of_an_administrator(service: Service) -> None:
     ada, boss = person(service), administrator(service)
     update(service, boss, ada.id, {})
-    told = event(service, ada.id, "user.update")
-    assert (told["super_admin"], told["updated_by"], told["metadata"]) == (True, boss.id, {})
-    assert "tags" not in told
+    payload = event(service, ada.id, "user.update")
+    assert (payload["super_admin"], payload["updated_by"], payload["metadata"]) == (True, boss.id, {})
+    assert "tags" not in payload

@@ -32,7 +32,7 @@ def test_a_new_address_is_not_verified(service: Service) -> None:
 
 
 def test_the_new_address_is_asked_and_the_old_one_is_told(service: Service) -> None:
-    """Upstream sends neither."""
+    """Upstream sends neither mail."""
     ada, email = person(service), fresh()
     service.execute("DELETE FROM users_outbox WHERE user_id = %s", ada.id)
     update(service, ada, ada.id, email)
@@ -89,7 +89,7 @@ def test_the_same_address(service: Service) -> None:
 
 
 def test_a_taken_address_in_any_case(service: Service) -> None:
-    """Upstream answers 400, and takes other letter case."""
+    """Upstream answers 400, and accepts the address in other letter case."""
     ada, bob = person(service), person(service)
     for email in (ada.email, ada.email.upper()):
         answer = update(service, bob, bob.id, email)
@@ -104,7 +104,7 @@ def test_before_the_old_address_is_verified(service: Service) -> None:
 
 
 def test_an_unverified_address_may_not_go_on(service: Service) -> None:
-    """The verified claim of a token that lives on does not count (contract §9 S13)."""
+    """The verified claim of an older token does not count (contract §9 S13)."""
     ada = person(service)
     update(service, ada, ada.id, fresh())
     answer = service.call("view_user", token=ada.token, user_id=ada.id)

@@ -60,8 +60,8 @@ def test_demotion(service: Service) -> None:
 def test_the_event(service: Service) -> None:
     ada, boss = person(service, tags=["x"]), administrator(service)
     user = update(service, boss, ada.id, "admin").json
-    told = event(service, ada.id, "user.update_role")
-    assert told == {
+    payload = event(service, ada.id, "user.update_role")
+    assert payload == {
         "id": ada.id,
         "token_type": "access token",
         "super_admin": True,
@@ -80,7 +80,7 @@ def test_the_event(service: Service) -> None:
 
 @pytest.mark.parametrize("role", ["all", "", "root", "Admin", None])
 def test_what_is_no_role(service: Service, role: Any) -> None:
-    """Upstream stores 2 for ``all``, and demotes for an empty one (contract §9 B3, §9 B4)."""
+    """Upstream stores 2 for ``all``, and demotes for an empty role (contract §9 B3, §9 B4)."""
     chief, boss = administrator(service), administrator(service)
     answer = update(service, boss, chief.id, role)
     assert answer.error == (400, "invalid_role")
@@ -134,7 +134,7 @@ def test_an_account_that_is_not_enabled_stays(service: Service, status: int, rol
 
 
 def test_the_role_that_one_has_already(service: Service) -> None:
-    """Upstream answers 422 for a second promotion."""
+    """Upstream answers 422 to a second promotion."""
     ada, boss = person(service), administrator(service)
     assert update(service, boss, ada.id, "user").status == 200
     for _ in range(2):
@@ -154,7 +154,10 @@ def test_the_role_that_one_has_already_ends_no_session(service: Service, role: s
 
 
 def test_a_change_that_comes_first_still_ends_the_sessions(own_service: Service) -> None:
-    """This request read the role that it asks for; when its statement runs, the role is another one."""
+    """This request reads a row that has the requested role already.
+
+    Another change commits before its statement runs.
+    """
     ada, boss = person(own_service), administrator(own_service)
     waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with ThreadPoolExecutor() as thread, psycopg.connect(own_service.conninfo) as other:
@@ -237,7 +240,7 @@ def test_without_a_policy_store_the_row_decides(service: Service) -> None:
 
 
 def test_without_auth_nobody_is_an_administrator(service: Service, make_auth: Callable[..., AuthServer]) -> None:
-    """Upstream answers 500 or 403: here it is Auth that is away, not a right that is missing."""
+    """Upstream answers 500 or 403. Here the answer shows that Auth is away, not that a right is missing."""
     auth = make_auth()
     asking = service.asking(auth)
     with asking.configured():

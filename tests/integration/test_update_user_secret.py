@@ -99,7 +99,7 @@ def test_a_password_that_tells_the_name(service: Service) -> None:
 
 
 def test_a_refused_new_password_is_no_failed_login(service: Service) -> None:
-    """However often: the old one was right, or never looked at."""
+    """It never counts, because the old password was right or was not checked."""
     ada, address = person(service), "192.0.2.77"
     for new in ["short", f"my {ada.username} 1"] * 6:
         assert update(service, ada, ada.secret, new, address=address).status == 400
@@ -142,7 +142,7 @@ def test_an_external_account_has_no_password_to_change(service: Service) -> None
 
 
 def test_no_login_takes_place(service: Service) -> None:
-    """Upstream's inner login leaves a refresh token behind (contract §9 B12)."""
+    """Upstream's inner login leaves a refresh token (contract §9 B12)."""
     ada = person(service)
     update(service, ada, ada.secret, NEW_PASSWORD)
     deliver("revocation")
@@ -151,7 +151,7 @@ def test_no_login_takes_place(service: Service) -> None:
 
 
 def test_while_auth_is_away(service: Service, make_auth: Callable[..., AuthServer]) -> None:
-    """The change itself ends the sessions; revoking at Auth is only tidiness."""
+    """The change itself ends the sessions. The revocation at Auth is only for tidiness."""
     auth = make_auth()
     asking = service.asking(auth)
     with asking.configured():

@@ -21,8 +21,8 @@ def test_tags_are_replaced(service: Service) -> None:
     assert user["tags"] == ["b", "a", "b"]
     assert (user["profile_picture"], user["private_metadata"], user["updated_by"]) == ("p", {"b": 1}, ada.id)
     assert service.call("view_profile", token=ada.token).text == answer.text
-    told = event(service, ada.id, "user.update_tags")
-    assert told == {
+    payload = event(service, ada.id, "user.update_tags")
+    assert payload == {
         "id": ada.id,
         "token_type": "access token",
         "super_admin": False,

@@ -56,7 +56,7 @@ def test_a_new_name(service: Service) -> None:
     ],
 )
 def test_the_rules_of_registration_hold(service: Service, username: Any, code: str, message: str) -> None:
-    """Upstream has none here (contract §9 S14)."""
+    """Upstream has no such rules here (contract §9 S14)."""
     ada = person(service)
     answer = update(service, ada, ada.id, {"username": username})
     assert answer.error == (400, code)
@@ -65,7 +65,7 @@ def test_the_rules_of_registration_hold(service: Service, username: Any, code: s
 
 
 def test_a_taken_name_in_any_case(service: Service) -> None:
-    """Upstream answers 400, and takes other letter case."""
+    """Upstream answers 400, and accepts the name in other letter case."""
     ada, bob = person(service), person(service)
     for name in (ada.username, ada.username.upper()):
         answer = update(service, bob, bob.id, {"username": name})

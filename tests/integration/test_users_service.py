@@ -1,4 +1,4 @@
-"""UsersService, as other services call it: a real process and a real client (contract §5.7, §8.6)."""
+"""UsersService as other services call it: a real process and a real client (contract §5.7, §8.6)."""
 
 import json
 import os
@@ -41,7 +41,7 @@ Status = grpc.StatusCode
 
 
 class Server:
-    """``python -m background.users_service``."""
+    """A process of ``python -m background.users_service``."""
 
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         self.port = int(variables.get("MG_USERS_GRPC_PORT") or free_port())
@@ -63,7 +63,7 @@ class Server:
         eventually(ready)
 
     def lines(self) -> list[dict[str, Any]]:
-        """What it logged; every line is JSON."""
+        """Return the log. Every line is JSON."""
         whole = self.log.read_text().rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines()]
 
@@ -73,7 +73,7 @@ class Server:
             assert self.process.wait(10) == 0, self.log.read_text()
 
     def refusal(self) -> str:
-        """What it said when it would not start."""
+        """Wait until the process has refused to start. Return its error message."""
         assert self.process.wait(20) == 2, self.log.read_text()
         return self.log.read_text()
 
@@ -87,7 +87,7 @@ Start = Callable[..., Server]
 
 @pytest.fixture(scope="module")
 def database(postgres: PostgresServer, template_database: str) -> tuple[dict[str, str], str]:
-    """The variables of a database that this module alone uses, and its connection string."""
+    """Return the variables and the connection string of a database that only this module uses."""
     conninfo = postgres.create_database("users_service", template=template_database)
     return database_variables(postgres, "users_service"), conninfo
 
@@ -142,7 +142,7 @@ def health(channel: grpc.Channel, service: str) -> Any:
 
 @pytest.fixture
 def people(database: tuple[dict[str, str], str]) -> Callable[..., list[str]]:
-    """A maker of accounts; ``columns`` are set in each. Their ids, of the newest first."""
+    """Return a function that makes accounts with these columns. It returns their ids, the newest first."""
 
     def make(count: int, **columns: Any) -> list[str]:
         ids = [str(uuid.uuid4()) for _ in range(count)]
@@ -160,7 +160,7 @@ def people(database: tuple[dict[str, str], str]) -> Callable[..., list[str]]:
     return make
 
 
-# --- What is answered
+# --- answers
 
 
 def test_an_account_as_upstream_shows_it(server: Server, people: Callable[..., list[str]]) -> None:
@@ -193,12 +193,12 @@ def test_an_account_as_upstream_shows_it(server: Server, people: Callable[..., l
 
 
 def test_the_bytes_are_the_contracts(server: Server, people: Callable[..., list[str]]) -> None:
-    """Fields by number, read without the messages of this repository."""
+    """The test reads fields by number, without the messages of this repository."""
     (ada,) = people(1, role=1)
     with server.channel() as channel:
         raw = channel.unary_unary(METHOD)(b"\x0a\x24" + ada.encode() + b"\x18\x07", timeout=10, wait_for_ready=True)
     user = raw[raw.index(b"\x22") :]
-    assert raw.startswith(b"\x08\x01\x10\x07\x22")  # total 1, limit 7, offset left out, users
+    assert raw.startswith(b"\x08\x01\x10\x07\x22")  # total 1, limit 7, no offset, users
     assert b"\x0a\x24" + ada.encode() in user
     assert b"\x12\x03Ada\x1a\x08Lovelace" in user
     assert b"\x40\x01" in user  # role
@@ -251,7 +251,7 @@ def test_limits_and_offsets_of_any_size(server: Server, people: Callable[..., li
 
 
 def test_empty_metadata_is_an_empty_struct(server: Server, people: Callable[..., list[str]]) -> None:
-    """On the wire the field is there, with nothing in it."""
+    """The field is present on the wire, and empty."""
     (ada,) = people(1, metadata="{}")
     with server.channel() as channel:
         assert retrieve(channel, [ada]).users[0].HasField("metadata")
@@ -267,7 +267,7 @@ def test_metadata_that_no_struct_holds_hides_nobody(server: Server, people: Call
     assert not found[bad].HasField("metadata")
 
 
-# --- What is refused
+# --- refusals
 
 
 def test_no_ids(server: Server) -> None:
@@ -404,7 +404,7 @@ def test_a_database_that_is_away(template_database: str, start: Start) -> None:
             assert health(channel, "users") == SERVING
 
 
-# --- The end
+# --- the end of the process
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
@@ -454,7 +454,7 @@ def authority() -> trustme.CA:
 
 
 def pem(certificate: trustme.LeafCert) -> tuple[str, str]:
-    """Certificate and key, inline."""
+    """Return certificate and key as text."""
     return certificate.cert_chain_pems[0].bytes().decode(), certificate.private_key_pem.bytes().decode()
 
 
@@ -479,7 +479,7 @@ def test_tls_by_inline_pem(database: tuple[dict[str, str], str], start: Start, a
 def test_an_authority_makes_it_mutual(
     database: tuple[dict[str, str], str], start: Start, authority: trustme.CA, tmp_path: Path, variable: str
 ) -> None:
-    """By paths."""
+    """Certificates and keys are files."""
     certificate, key = pem(authority.issue_cert("localhost"))
     for name, text in (("cert", certificate), ("key", key), ("ca", authority.cert_pem.bytes().decode())):
         (tmp_path / name).write_text(text)
@@ -515,7 +515,7 @@ def test_of_two_authorities_the_clients_decides(
         channel.unary_unary(METHOD)(b"\x0a\x01a", timeout=5)
 
 
-# --- What keeps it from starting
+# --- reasons not to start
 
 
 def test_certificates_that_are_none(authority: trustme.CA, tmp_path: Path) -> None:
@@ -561,7 +561,7 @@ def test_a_host_that_is_none(database: tuple[dict[str, str], str], start: Start)
 
 
 def test_it_serves_what_make_run_runs(database: tuple[dict[str, str], str], start: Start, tmp_path: Path) -> None:
-    """With no variable set: from the file that `make run` keeps."""
+    """Without a variable, it reads the file that `make run` writes."""
     nothing = start({"MG_LOCAL_DIR": str(tmp_path / "nothing")}, wait=False)
     assert "or start `make run`." in nothing.refusal()
     assert "--" not in nothing.refusal(), "it takes no options"

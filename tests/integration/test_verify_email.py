@@ -18,12 +18,12 @@ FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "text/htm
 
 
 def verify(service: Service, token: str) -> Answer:
-    """As the SDKs ask."""
+    """Verify as the SDKs do."""
     return service.call("verify_email", query=f"token={token}", headers=PROGRAM)
 
 
 def press(service: Service, token: str) -> Answer:
-    """What the button of the page sends."""
+    """Press the button of the page."""
     return service.call("verify_email", method="POST", raw=urlencode({"token": token}), headers=FORM)
 
 
@@ -95,7 +95,7 @@ def test_an_expired_token(service: Service) -> None:
 
 
 def registered_a_while_ago(service: Service, **changes: Any) -> Person:
-    """Somebody unverified, whose first mail is delivered and counts no more."""
+    """Register an unverified account whose first mail is delivered and no longer counts."""
     ada = person(service, verified=False, **changes)
     for table in ("users_outbox", "users_throttle"):
         service.execute(f"DELETE FROM {table} WHERE user_id = %s", ada.id)
@@ -103,13 +103,13 @@ def registered_a_while_ago(service: Service, **changes: Any) -> Person:
 
 
 def renew(service: Service, token: str) -> Answer:
-    """What the button of an expired link's page sends."""
+    """Press the button on the page of an expired link."""
     raw = urlencode({"token": token, "action": "renew"})
     return service.call("verify_email", method="POST", raw=raw, headers=FORM)
 
 
 def test_the_page_of_an_expired_link_sends_a_new_one(service: Service) -> None:
-    """At most one in a minute, as after a login (S12)."""
+    """At most one mail in a minute is sent, as after a login (S12)."""
     ada = registered_a_while_ago(service, metadata={"locale": "de"})
     old = mail_token(service, ada, "verification", lifetime="-1 second")
     expired = service.call("verify_email", query=f"token={old}", headers={"accept": "text/html"})
@@ -121,7 +121,7 @@ def test_the_page_of_an_expired_link_sends_a_new_one(service: Service) -> None:
 
 
 def test_a_new_link_goes_only_where_one_is_needed(service: Service) -> None:
-    """What is answered is the same for an address that is verified, an account with another one, and a disabled one."""
+    """The answer is the same for a verified address, an account with another address, and a disabled account."""
     changes = ["verified_at = now()", "email = 'moved-' || email", "status = 1", "email = email"]
     people = [registered_a_while_ago(service) for _ in changes]
     tokens = [mail_token(service, each, "verification", lifetime="-1 second") for each in people]
@@ -187,7 +187,7 @@ def test_an_expired_link_of_upstream_is_renewed(service: Service) -> None:
 
 
 def upstream_link(service: Service, who: Person, *, lifetime: str = "1 hour", used: bool = False) -> str:
-    """A row as upstream wrote it, and the token that it mailed (contract §4.1)."""
+    """Insert a row as upstream writes it. Return the token of its mail (contract §4.1)."""
     otp = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     service.execute(
         "INSERT INTO users_verifications (user_id, email, otp, created_at, expires_at, used_at)"
@@ -226,7 +226,7 @@ def test_an_upstream_link_with_another_secret(service: Service) -> None:
 
 
 def test_the_page_escapes_what_it_shows(service: Service) -> None:
-    """Upstream took any text that its parser read as an address (contract §1.7)."""
+    """Upstream accepted any text that its parser read as an address (contract §1.7)."""
     ada = replace(person(service, verified=False), email="<script>alert(1)</script> <a@example.com>")
     page = service.call("verify_email", query=urlencode({"token": upstream_link(service, ada)}))
     assert page.status == 200
@@ -234,7 +234,7 @@ def test_the_page_escapes_what_it_shows(service: Service) -> None:
 
 
 def test_nobody_else_writes_on_the_page(service: Service) -> None:
-    """An address out of a token that nobody made is not shown."""
+    """The page shows no address from a token that the service did not make."""
     parts = {"user_id": "x", "email": "pay-me@example.com", "otp": "x"}
     token = base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
     page = service.call("verify_email", query=urlencode({"token": token}))

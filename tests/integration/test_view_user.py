@@ -53,7 +53,7 @@ def test_an_administrator_sees_all(service: Service) -> None:
 
 
 def test_a_deleted_account_is_shown_to_administrators_only(service: Service) -> None:
-    """Upstream shows it to everybody."""
+    """Upstream shows the account to every caller."""
     ada, bob, boss = person(service), person(service), administrator(service)
     service.execute("UPDATE users SET status = 2 WHERE id = %s", ada.id)
     assert view(service, bob, ada.id).error == (404, "not_found")
@@ -70,7 +70,7 @@ def test_nobody_has_the_id(service: Service) -> None:
 
 
 def test_an_unprintable_id_is_nobodys(service: Service) -> None:
-    """Upstream answers 422 ``view entity failed`` for a NUL byte."""
+    """Upstream answers 422 ``view entity failed`` to a NUL byte."""
     assert view(service, person(service), "a\0b").error == (404, "not_found")
 
 

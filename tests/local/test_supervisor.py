@@ -128,7 +128,7 @@ def test_accounts_survive_kill_9_and_the_next_run_recovers_by_itself(open_dir: P
             os.kill(pid, signal.SIGKILL)
         run.wait()
     same_port = run.api.rsplit(":", 1)[1]
-    with running(open_dir, MG_USERS_HTTP_PORT=same_port) as again:  # it waits for the first one's parts
+    with running(open_dir, MG_USERS_HTTP_PORT=same_port) as again:  # it waits for the parts of the first run
         again.read_until("Ctrl-C stops everything")
         login = {"identity": "ada@example.com", "secret": "changeMe123"}
         assert httpx.post(f"{again.api}/users/tokens/issue", json=login, timeout=20).status_code == 201

@@ -1,4 +1,4 @@
-"""Every function in the Lambda Runtime Interface Emulator, with its event of events/."""
+"""Every function works in the Lambda Runtime Interface Emulator, with its event of events/."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def gateway(
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_function_answers_its_event(gateway: Gateway, function: str) -> None:
     event = json.loads((ROOT / "events" / f"{function}.json").read_text())
-    if function == "check_version":  # its event names a deployment of CodeDeploy, which does not exist here
+    if function == "check_version":  # its event names a deployment of CodeDeploy that does not exist here
         event = {"check": "readiness"}
     url = f"http://127.0.0.1:{gateway.lambda_port}/2015-03-31/functions/{function_of(function)}/invocations"
     answer = httpx.post(url, json=event, timeout=120, trust_env=False)

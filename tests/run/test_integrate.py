@@ -1,4 +1,4 @@
-"""The programs of docs/integrate.md, as they stand there, against the running system."""
+"""Run the programs of docs/integrate.md without changes against the running system."""
 
 import json
 import re
@@ -19,9 +19,9 @@ from tests.system import System, running_system
 
 PAGE = (ROOT / "docs" / "integrate.md").read_text()
 SHOWN = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
-# A token that is over gets the same answer as one that is none: 401 `unauthenticated`.
+# An expired token and an invalid one get the same answer: 401 `unauthenticated`.
 EXPIRES_PYTHON = ('        print("found:"', '        session._tokens["access_token"] = "a.b.c"\n')
-# In TypeScript several requests meet that at once: they share one refresh. Before it, a refresh is refused for now.
+# In TypeScript the first refresh gets a 429 and keeps the session. Then several requests share one refresh.
 EXPIRES_TYPESCRIPT = (
     "const found: string[] = [];",
     """
@@ -51,7 +51,7 @@ pytestmark = pytest.mark.long
 def open_system(
     postgres: PostgresServer, mail_server: MailServer, environment: dict[str, str], parts_folder: Path
 ) -> Iterator[System]:
-    """The system as `make run` configures it: unverified accounts may do everything. Three people are there."""
+    """Yield a system with three accounts, as `make run` configures it: unverified accounts may do everything."""
     conninfo = postgres.create_database("integrate")
     own = {"MG_ALLOW_UNVERIFIED_USER": "true", "MG_LOCAL_WORKERS": "1"}
     with running_system("integrate", conninfo, mail_server.url, environment | own, parts_folder) as started:
@@ -61,9 +61,9 @@ def open_system(
 
 
 def program(name: str, system: System, keys: str, expires: tuple[str, str]) -> str:
-    """A program of the page, for this system's addresses.
+    """Return a program of the page, with the addresses of this system.
 
-    ``expires`` is a line of it, and what makes the access token one that is over before that line.
+    ``expires`` is a line of the program, and the code before it that makes the program's access token expire.
     """
     (text,) = re.findall(rf"<!-- {re.escape(name)} -->\n```\w+\n(.*?)```", PAGE, re.DOTALL)
     for shown, address in (
@@ -90,8 +90,8 @@ def test_the_python_program(open_system: System, environment: dict[str, str], tm
 def test_the_typescript_program(open_system: System, environment: dict[str, str], tmp_path: Path) -> None:
     typescript_project(tmp_path)
     source = program("example.mts", open_system, environment["MG_AUTH_JWKS_URL"], EXPIRES_TYPESCRIPT)
-    said = compiled(tmp_path, {"example.mts": source})
-    assert (said.returncode, said.stdout) == (0, "")
+    compiler = compiled(tmp_path, {"example.mts": source})
+    assert (compiler.returncode, compiler.stdout) == (0, "")
     done = node("example.mjs", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     as_json = re.sub(r"\{.*\}", lambda found: json.dumps(literal_eval(found[0]), separators=(",", ":")), SHOWN[0])

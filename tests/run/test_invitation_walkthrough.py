@@ -1,4 +1,4 @@
-"""The walk-through "Invite people" of docs/operations.md, as it stands there, against a system that is set up so."""
+"""Follow the walk-through "Invite people" of docs/operations.md on a system that is set up for it."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ SUBJECT = "Your new account: set your password"
 
 
 def with_token(command: str, system: System) -> str:
-    """The command with the token of the second invitation, which ended the first one, where it needs a token."""
+    """Return the command with the token of the second invitation, which ended the first one, if it needs a token."""
     if "mginvite_" not in command:
         return command
     found = re.search(r"mginvite_[\w-]+", system.mail("ada@example.com", SUBJECT, count=2).text)

@@ -1,4 +1,4 @@
-"""The README's curl commands, as they stand there, against the running system."""
+"""Run the curl commands of the README without changes against the running system."""
 
 from pathlib import Path
 

@@ -1,8 +1,6 @@
-"""`make run` removes what is due by itself, every MG_USERS_DELETE_INTERVAL."""
+"""`make run` removes due accounts by itself, every MG_USERS_DELETE_INTERVAL."""
 
 import re
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,14 +14,6 @@ from tests.service import PASSWORD, registration
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that PostgreSQL's user can enter."""
-    with tempfile.TemporaryDirectory(prefix="mg-removals-", dir="/tmp") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder)
-
-
 def subjects(mail_page: str, address: str) -> list[str]:
     return [mail.subject for mail in mails_to(mail_page, address)]
 
@@ -31,7 +21,7 @@ def subjects(mail_page: str, address: str) -> list[str]:
 def test_a_deleted_account_is_warned_and_then_gone(place: Path) -> None:
     body = registration()
     removals = {"MG_USERS_DELETE_INTERVAL": "1s", "MG_USERS_DELETE_AFTER": "10s"}
-    unlimited = {"MG_USERS_REGISTRATIONS_PER_HOUR": "0"}  # a fast machine asks more often than the limit lets it
+    unlimited = {"MG_USERS_REGISTRATIONS_PER_HOUR": "0"}  # a fast machine registers more often than the limit allows
     with (
         running(place, **removals, **unlimited) as run,
         httpx.Client(trust_env=False, timeout=30) as client,

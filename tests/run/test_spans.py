@@ -1,4 +1,4 @@
-"""Spans of the running system, each function an own process as on AWS, at a real OTLP receiver."""
+"""Spans of the running system reach a real OTLP receiver. Each function is its own process, as on AWS."""
 
 from pathlib import Path
 

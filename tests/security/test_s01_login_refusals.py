@@ -1,4 +1,4 @@
-"""S1, S3: whoever cannot log in gets the same bytes, for whatever reason."""
+"""S1, S3: every refused login returns the same bytes, for any reason."""
 
 import uuid
 from collections.abc import Callable

@@ -10,7 +10,7 @@ from tests.service import PASSWORD, Service
 
 @pytest.fixture
 def verifications(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The hashes that argon2id verifies from here on; the real function does it."""
+    """Record the hashes that argon2id verifies from now on. The real function still verifies them."""
     seen: list[bytes] = []
     real = bindings.crypto_pwhash_str_verify
 

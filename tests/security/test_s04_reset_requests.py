@@ -1,4 +1,4 @@
-"""S4: a reset request tells nothing about the address, by its answer or by its work."""
+"""S4: neither the answer to a reset request nor its work reveals anything about the address."""
 
 import uuid
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from users.repository import database
 
 
 def addresses(service: Service) -> dict[str, str]:
-    """Addresses of every kind."""
+    """Return addresses of every kind."""
     found = {"unknown": f"{uuid.uuid4()}@example.com", "no address": f"x{uuid.uuid4()}"}
     for state, change in (
         ("known", "role = 0"),

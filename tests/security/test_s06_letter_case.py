@@ -1,4 +1,4 @@
-"""S6: names are one whatever their letter case, and the database says so. S7: no username looks like an address."""
+"""S6: names are equal in any letter case, and the database enforces that. S7: no username looks like an address."""
 
 import uuid
 

@@ -1,7 +1,7 @@
-"""S8: right logins use up no limit and wait for nobody else's, also when others change its row at the same moment.
+"""S8: right logins use up no limit and wait for no other login, even if others change the same row at that moment.
 
-PostgreSQL, where a row was changed by a transaction that a statement waited for, looks at the new row by itself: what
-the statement joined it with has to be there still.
+When a statement has waited for another transaction's change of a row, PostgreSQL checks the new row alone. The rows
+that the statement joined with it must still match.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _SEED = """
 
 @pytest.fixture(params=["small", "grown"])
 def planned_service(own_service: Service, request: pytest.FixtureRequest) -> Service:
-    """The same, with the plans of tables that hold little, and with those of tables that have grown."""
+    """Return the service, once with the plans of small tables, and once with the plans of tables that have grown."""
     if request.param == "grown":
         (database,) = own_service.execute("SELECT current_database() AS name")
         for plan in ("enable_hashjoin", "enable_mergejoin", "enable_seqscan"):
@@ -38,7 +38,10 @@ def planned_service(own_service: Service, request: pytest.FixtureRequest) -> Ser
 
 
 def meanwhile(service: Service, change: str, statement: Callable[[], Any]) -> Any:
-    """What ``statement`` returns when somebody else's ``change`` of its row is committed while it waits for it."""
+    """Return the result of ``statement``.
+
+    While it waits for its row, another transaction commits ``change`` to that row.
+    """
     with ThreadPoolExecutor() as thread, psycopg.connect(service.conninfo) as other:
         changed = other.execute(change)
         assert changed.rowcount == 1, "there is no such row"
@@ -60,12 +63,12 @@ def test_s08_an_office_that_logs_in_is_never_blocked(own_service: Service, envir
     bodies = [{"identity": f"{n % ACCOUNTS + 1}@example.com", "secret": PASSWORD} for n in range(400)]
     calls = [{"operation": "issue_token", "body": body, "address": address} for body in bodies]
     assert {answer.status for answer in environments.call(service, calls)} == {201}
-    assert service.execute("SELECT key FROM users_throttle WHERE hits > 0") == [], "nothing is counted"
+    assert service.execute("SELECT key FROM users_throttle WHERE hits > 0") == [], "no login is counted"
 
 
 @pytest.mark.parametrize("kind", ["typed_pair", "pair"])
 def test_s08_a_right_login_forgets_what_is_counted_meanwhile(planned_service: Service, kind: str) -> None:
-    """Of its own network it forgets all failures by this name."""
+    """The login forgets all failures by this name in its own network."""
     service, address = planned_service, "2001:db8::1"
     ada = service.register()
     assert log_in(service, ada["email"], "wrong password", address=address).status == 401
@@ -78,7 +81,10 @@ def test_s08_a_right_login_forgets_what_is_counted_meanwhile(planned_service: Se
 
 @pytest.mark.parametrize("kind", ["address", "wide_address"])
 def test_s08_a_right_login_waits_for_no_counter_of_its_network(planned_service: Service, kind: str) -> None:
-    """Somebody else behind its address is being counted: it neither waits for that, nor changes it."""
+    """Another login behind the same address is being counted.
+
+    The right login neither waits for that, nor changes it.
+    """
     service, address = planned_service, "2001:db8::1"
     ada = service.register()
     assert log_in(service, ada["email"], "wrong password", address=address).status == 401
@@ -91,7 +97,10 @@ def test_s08_a_right_login_waits_for_no_counter_of_its_network(planned_service: 
 
 @pytest.mark.parametrize("kind", ["typed", "identity"])
 def test_s08_a_known_network_waits_for_no_stranger(planned_service: Service, kind: str) -> None:
-    """Somebody elsewhere who guesses its password is being counted: it neither waits for that, nor changes it."""
+    """A stranger elsewhere guesses the account's password and is being counted.
+
+    The login neither waits for that, nor changes it.
+    """
     service, address = planned_service, "2001:db8::1"
     ada = service.register()
     assert log_in(service, ada["email"], PASSWORD, address=address).status == 201
@@ -129,7 +138,7 @@ def test_s09_a_reset_forgets_what_is_counted_meanwhile(planned_service: Service,
 
 @pytest.mark.parametrize("name", ["email", "username"])
 def test_s38_a_purge_forgets_what_is_counted_meanwhile(planned_service: Service, name: str) -> None:
-    """A name that somebody typed before it was the account's."""
+    """Somebody typed the name before the account had it."""
     service = planned_service
     body = registration()
     typed = body["email"] if name == "email" else body["credentials"]["username"]

@@ -1,4 +1,4 @@
-"""S8 An identity's 6th failed login from an address is blocked, its 31st over all addresses; nobody is locked out."""
+"""S8 An identity's 6th failed login from an address is blocked, its 31st over all addresses. Nobody is locked out."""
 
 import threading
 import uuid
@@ -17,7 +17,7 @@ BLOCK = 15 * 60
 
 
 def address() -> str:
-    """One that nobody has used."""
+    """Return an unused address."""
     return str(uuid.uuid4())
 
 
@@ -31,7 +31,7 @@ def block(service: Service, who: Person, source: str) -> None:
 
 
 def limits(service: Service, who: Person) -> list[dict[str, object]]:
-    """The account's counters of logins, without the moment of the last hit."""
+    """Return the account's counters of logins, without the moment of the last hit."""
     statement = (
         "SELECT key, hits, expires_at FROM users_throttle WHERE user_id = %s AND key LIKE 'login:%%' ORDER BY key"
     )
@@ -82,7 +82,7 @@ def test_s08_attempts_while_blocked_extend_nothing(service: Service) -> None:
 
 
 def test_s08_the_window_does_not_slide(service: Service) -> None:
-    """It ends when its first failure is 15 minutes old, whatever failures come after."""
+    """The window ends when its first failure is 15 minutes old, whatever failures follow."""
     ada, source = person(service), address()
     assert fail(service, ada.email, source).status == 401
     ends = {each["key"]: each["expires_at"] for each in limits(service, ada)}
@@ -104,7 +104,7 @@ def test_s08_the_window_ends(service: Service) -> None:
 
 
 def exhaust(service: Service, who: Person) -> None:
-    """30 failures, five from each of six addresses."""
+    """Cause 30 failures, five from each of six addresses."""
     for _ in range(6):
         block(service, who, address())
 
@@ -116,7 +116,7 @@ def test_s08_an_identity_is_limited_over_all_addresses(service: Service) -> None
 
 
 def test_s08_an_address_that_is_known_is_exempt(service: Service) -> None:
-    """So that nobody can lock a named administrator out."""
+    """Otherwise anybody could lock a named administrator out."""
     ada, home = person(service), address()
     assert log_in(service, ada.email, ada.secret, address=home).status == 201
     exhaust(service, ada)
@@ -140,7 +140,7 @@ def test_s08_a_known_address_has_its_own_limit(service: Service) -> None:
 def test_s08_right_logins_at_once_are_never_blocked(
     own_service: Service, environments: Environments, sources: int
 ) -> None:
-    """Only wrong passwords are counted. Nor do they wait for each other in a circle."""
+    """The service counts only wrong passwords. Right logins also never wait for each other in a circle."""
     service = own_service
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     ada = person(service)
@@ -149,13 +149,13 @@ def test_s08_right_logins_at_once_are_never_blocked(
     body = {"identity": ada.email, "secret": ada.secret}
     calls = [{"operation": "issue_token", "body": body, "address": addresses[n % sources]} for n in range(40)]
     assert {answer.status for answer in environments.call(service, calls)} == {201}
-    assert [limit for limit in limits(service, ada) if limit["hits"]] == [], "nothing is counted"
+    assert [limit for limit in limits(service, ada) if limit["hits"]] == [], "no login is counted"
     assert service.execute(deadlocks) == [{"deadlocks": 0}]
 
 
 @pytest.mark.long
 def test_s08_nobody_waits_in_a_circle(own_service: Service, environments: Environments) -> None:
-    """Right and wrong passwords at once, by both names and of a change, from networks that are parts of each other."""
+    """Right and wrong passwords come at once, by both names and for a change, from networks that contain each other."""
     service = own_service
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     people = [person(service) for _ in range(2)]
@@ -187,9 +187,9 @@ def test_s08_what_is_stored_tells_no_address(service: Service) -> None:
 def test_s08_a_statement_that_the_server_undid_is_sent_again(
     own_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two statements that wait for each other's limits: PostgreSQL ends the one whose patience ends first.
+    """When two statements wait for each other's limits, PostgreSQL ends the statement whose timeout ends first.
 
-    It is sent again once the other one has its lock, not before: or both could meet in the same way once more.
+    The service sends that statement again after the other statement has its lock. Otherwise both could collide again.
     """
     service, real, has_its_lock = own_service, database._run, threading.Event()
 
@@ -204,7 +204,7 @@ def test_s08_a_statement_that_the_server_undid_is_sent_again(
     (own,) = service.execute("SELECT current_database() AS name")
     alter = f'ALTER DATABASE "{own["name"]}"'
     service.execute(f"{alter} SET statement_timeout = 0")
-    service.execute(f"{alter} SET deadlock_timeout = '3s'")  # time for the other one, on a busy machine, too
+    service.execute(f"{alter} SET deadlock_timeout = '3s'")  # time for the other statement, also on a busy machine
     forget()
     ada, source = person(service), address()
     assert fail(service, ada.email, source).status == 401
@@ -223,7 +223,7 @@ def test_s08_a_statement_that_the_server_undid_is_sent_again(
 
 
 def test_s08_a_success_takes_the_limits_in_the_order_of_counting(service: Service) -> None:
-    """While it waits for the first it holds none of the others: no circle with a login that is being counted."""
+    """The login waits for the first limit without a lock on others: no circle with a login that is being counted."""
     ada, source = person(service), address()
     assert fail(service, ada.email, source).status == 401
     login = logins.begin_login(ada.email, source).login

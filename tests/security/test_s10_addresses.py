@@ -1,4 +1,4 @@
-"""S10 An address is limited over all identities; which address it is, only API Gateway or a proven edge says."""
+"""S10 An address is limited over all identities. Only API Gateway or a proven edge decides which address it is."""
 
 import uuid
 

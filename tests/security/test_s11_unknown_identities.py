@@ -7,7 +7,7 @@ from tests.service import Service
 
 
 def attempts(service: Service, identities: list[str], source: str) -> list[tuple[int, str]]:
-    """Status and body of a failed login with each."""
+    """Return status and body of a failed login with each identity."""
     answers = [log_in(service, identity, "wrong password", address=source) for identity in identities]
     return [(answer.status, answer.text) for answer in answers]
 

@@ -1,4 +1,4 @@
-"""S12 Reset and verification mails: one per address and minute, five per hour; the answer stays 2xx."""
+"""S12 Reset and verification mails: one per address and minute, five per hour. The answer stays 2xx."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def ask(service: Service, who: Person, kind: str) -> None:
 
 
 def pass_a_minute(service: Service, who: Person) -> None:
-    """The windows of a minute are over; the one of an hour is not."""
+    """End the windows of a minute, but not the window of an hour."""
     service.execute(
         "UPDATE users_throttle SET expires_at = now() WHERE user_id = %s AND key LIKE '%%:minute:%%'", who.id
     )
@@ -59,7 +59,7 @@ def test_s12_another_spelling_is_the_same_mailbox(service: Service, ada: Person)
 
 
 def test_s12_a_mailbox_cannot_be_flooded_by_changing_to_it(service: Service, ada: Person) -> None:
-    """Two accounts change to and from somebody's address in turn: one mail."""
+    """Two accounts change to another person's address and back in turn. That address gets one mail."""
     bob = person(service)
     victim = f"victim-{ada.username}@example.com"
     for who in (ada, bob):

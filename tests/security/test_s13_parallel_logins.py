@@ -1,4 +1,4 @@
-"""S13 50 wrong logins at once never pass more than the limit: one atomic statement, no count-then-insert."""
+"""S13 50 wrong logins at once never exceed the limit: one atomic statement counts them, not a count and an insert."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +34,10 @@ def test_s13_of_one_identity_from_many_addresses(service: Service, environments:
 
 
 def test_s13_attempts_that_are_refused_use_up_no_wider_limit(service: Service, environments: Environments) -> None:
-    """Eight that all saw room for one more: a single address cannot use up what an identity has over all addresses."""
+    """Eight attempts pass the first check together.
+
+    One address cannot use up the identity's limit over all addresses.
+    """
     ada, source = person(service), str(uuid.uuid4())
     service.execute("DELETE FROM users_known_addresses WHERE user_id = %s", ada.id)
     for _ in range(4):
@@ -53,7 +56,10 @@ def test_s13_attempts_that_are_refused_use_up_no_wider_limit(service: Service, e
 
 
 def test_s13_a_right_guess_among_many_at_once_is_not_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While its password is checked the limit is reached: the right one gets a wrong one's answer and work."""
+    """The limit is reached while the password is checked.
+
+    A right guess gets the same answer and work as a wrong one.
+    """
     ada, real, verify = person(service), database._run, bindings.crypto_pwhash_str_verify
     work: list[str] = []
 
@@ -86,7 +92,7 @@ def test_s13_a_right_guess_among_many_at_once_is_not_told(service: Service, monk
 
 @pytest.mark.parametrize("began", [True, False], ids=["counted before", "first of all"])
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "refusal"),
     [
         ("typed_pair", (429, "too_many_requests")),
         ("typed", (429, "too_many_requests")),
@@ -94,8 +100,10 @@ def test_s13_a_right_guess_among_many_at_once_is_not_told(service: Service, monk
         ("identity", (401, "invalid_credentials")),
     ],
 )
-def test_s13_a_right_guess_takes_its_turn(service: Service, kind: str, told: tuple[int, str], *, began: bool) -> None:
-    """Wrong ones of this moment that came before it are counted before it, though their count is not committed yet."""
+def test_s13_a_right_guess_takes_its_turn(
+    service: Service, kind: str, refusal: tuple[int, str], *, began: bool
+) -> None:
+    """Earlier wrong guesses of this moment count before the right one, although their count is not committed yet."""
     ada, source = person(service), str(uuid.uuid4())
     if began:
         assert log_in(service, ada.email, "wrong password", address=source).status == 401
@@ -117,4 +125,4 @@ def test_s13_a_right_guess_takes_its_turn(service: Service, kind: str, told: tup
         answer = thread.submit(log_in, service, ada.email, ada.secret, address=source)
         eventually(lambda: answer.done() or service.execute(waiting))
         other.commit()
-        assert answer.result().error == told
+        assert answer.result().error == refusal

@@ -1,4 +1,4 @@
-"""S15–S19, S21: which passwords are taken, and how they are kept."""
+"""S15–S19, S21: which passwords are accepted, and how they are stored."""
 
 import unicodedata
 import uuid
@@ -129,7 +129,7 @@ def test_s19_a_bcrypt_hash_logs_in_and_is_argon2id_afterwards(service: Service, 
 def test_s19_a_password_change_meanwhile_is_not_overwritten(
     service: Service, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """The login has checked the bcrypt hash, and is about to replace it."""
+    """The login has verified the bcrypt hash, and is about to replace it."""
     ada, real = person(service), passwords.hash_password
     stored = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4, b"2a")).decode()
     service.execute("UPDATE users SET secret = %s WHERE id = %s", stored, ada.id)

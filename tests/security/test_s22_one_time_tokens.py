@@ -1,4 +1,7 @@
-"""S22: what the database knows of a token in a mail. S23, S29: what a token is not good for. S27: where links lead."""
+"""S22: how the database stores a mailed token.
+
+S23, S29: other uses of a token are refused. S27: the targets of links.
+"""
 
 import base64
 import hashlib
@@ -14,7 +17,7 @@ GARBAGE = "garbage"
 
 
 def everything(service: Service) -> str:
-    """Every row of every table, as text."""
+    """Return every row of every table, as text."""
     tables = service.execute("SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public'")
     rows = (service.execute(f"SELECT t::text AS row FROM {table['name']} t") for table in tables)
     return "\n".join(row["row"] for found in rows for row in found)

@@ -1,6 +1,6 @@
-"""S22–S25: what a mailed token is good for is asked again by the statement that uses it.
+"""S22–S25: the statement that uses a mailed token checks again whether the token may be used.
 
-A check before it answers most requests; between the two, the token may expire and the account may change.
+An earlier check answers most requests. Between the two, the token may expire and the account may change.
 """
 
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def test_s23_a_token_of_the_other_purpose(service: Service, ada: Person, purpose
     token = mail_token(service, ada, OTHER[purpose])
     assert not USES[purpose](token)
     assert is_untouched(service, ada)
-    assert USES[OTHER[purpose]](token), "it is not used up"
+    assert USES[OTHER[purpose]](token), "the token is still unused"
 
 
 @pytest.mark.parametrize("purpose", USES)

@@ -1,4 +1,4 @@
-"""S23 A token of one purpose used for another, and any token of Auth's: the same answer as garbage."""
+"""S23 A token of another purpose, and any token of Auth, gets the same answer as garbage."""
 
 from typing import Literal
 
@@ -27,7 +27,7 @@ def token(service: Service, who: Person, kind: str) -> str:
 
 @pytest.mark.parametrize("kind", ["mailed to verify", "recovery", "access", "refresh", "invitation", "api_key", "pat"])
 def test_s23_no_other_token_sets_a_password(service: Service, kind: str) -> None:
-    """Upstream takes any bearer here (contract §9 S3)."""
+    """Upstream accepts any bearer token here (contract §9 S3)."""
     ada = person(service)
     answer, garbage = reset(service, token(service, ada, kind)), reset(service, "garbage")
     assert (answer.status, answer.text) == (garbage.status, garbage.text)

@@ -1,4 +1,4 @@
-"""S25 What ends mailed tokens: a newer reset mail, a new password, a new address."""
+"""S25 A newer reset mail, a new password and a new address end earlier mailed tokens."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def verify(service: Service, token: str) -> Answer:
 
 
 def ask_for_a_reset_mail(service: Service, who: Person, url: str) -> str:
-    """The token of the mail, after the minute in which there is only one."""
+    """Pass the minute in which only one mail is sent, and ask for another. Return the token of the mail."""
     service.execute("DELETE FROM users_throttle WHERE user_id = %s", who.id)
     assert service.call("request_password_reset", {"email": who.email}).status == 201
     service.deliver()
@@ -67,7 +67,7 @@ def test_s25_a_new_address_ends_both(service: Service, purpose: str) -> None:
 
 
 def test_s25_a_verification_of_the_old_address_says_nothing_of_the_new_one(service: Service) -> None:
-    """Also when the mail to the old address is sent only after the change."""
+    """The same holds if the mail to the old address is sent only after the change."""
     ada = person(service, verified=False)
     body = {"email": f"new-{ada.email}"}
     assert service.call("update_user_email", body, token=ada.token, user_id=ada.id).status == 200

@@ -14,7 +14,7 @@ BROWSERS = {
 
 
 def everything(service: Service, who: Person) -> list[list[dict[str, object]]]:
-    """All rows that have to do with the account."""
+    """Return all rows that belong to the account."""
     tables = {"users": "id", "users_one_time_tokens": "user_id", "users_outbox": "user_id", "users_throttle": "user_id"}
     return [service.execute(f"SELECT * FROM {table} WHERE {key} = %s", who.id) for table, key in tables.items()]
 

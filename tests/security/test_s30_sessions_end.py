@@ -1,6 +1,6 @@
 """S30 After a change of password, role or status the old refresh token and the old access token answer 401, at once.
 
-Auth neither rotates refresh tokens nor knows of the change (contract §9 S6, §9 S9): only the account's row ends them.
+Auth neither rotates refresh tokens nor sees the change (contract §9 S6, §9 S9). Only the account's row ends them.
 """
 
 from collections.abc import Callable
@@ -90,15 +90,18 @@ def test_s30_old_tokens_end_and_a_login_in_the_same_second_lives(service: Servic
 def test_s30_auth_forgets_the_refresh_tokens_that_there_were(service: Service, change: Change) -> None:
     who = administrator(service) if change is demote else person(service)
     change(service, who, administrator(service))
-    told = [token for each in records(service, who.id, "revocation") for token in each["payload"]["token_ids"]]
-    assert claims(who.refresh_token)["jti"] in told
+    revoked = [token for each in records(service, who.id, "revocation") for token in each["payload"]["token_ids"]]
+    assert claims(who.refresh_token)["jti"] in revoked
     deliver("revocation")
     service.execute("UPDATE users SET tokens_valid_from = NULL WHERE id = %s", who.id)
     assert refresh(service, who.refresh_token).error == (401, "unauthenticated")
 
 
 def test_s30_a_refresh_inside_the_second_of_a_change_waits_for_the_next(service: Service) -> None:
-    """The refresh token is younger than the change as far as whole seconds tell; its access token must be, too."""
+    """In whole seconds the refresh token is not older than the change.
+
+    The new access token must not be older, either.
+    """
     ada = person(service)
     statement = "UPDATE users SET tokens_valid_from = date_trunc('second', now()) + interval '1 second' WHERE id = %s"
     service.execute(statement, ada.id)
@@ -113,7 +116,7 @@ def test_s30_a_refresh_inside_the_second_of_a_change_waits_for_the_next(service:
 
 
 def test_s30_a_clock_that_is_wrong_is_no_token_that_is_dead(service: Service) -> None:
-    """Tokens that would be refused are not handed out: 503, for the right password only."""
+    """The service returns no token that it would refuse. The answer is 503, for the right password only."""
     ada = person(service)
     service.execute("UPDATE users SET tokens_valid_from = now() + interval '1 hour' WHERE id = %s", ada.id)
     answer = log_in(service, ada.email, ada.secret)
@@ -123,7 +126,7 @@ def test_s30_a_clock_that_is_wrong_is_no_token_that_is_dead(service: Service) ->
 
 
 def test_s30_an_address_change_leaves_sessions(service: Service) -> None:
-    """It is no change of password, role or status; the new address is simply not verified."""
+    """The change concerns no password, role or status. The new address is merely unverified."""
     ada = person(service)
     body = {"email": f"new-{ada.email}"}
     assert service.call("update_user_email", body, token=ada.token, user_id=ada.id).status == 200

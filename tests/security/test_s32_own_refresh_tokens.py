@@ -1,11 +1,11 @@
-"""S32 A user lists and revokes own refresh tokens; another user's token id answers 404."""
+"""S32 A user lists and revokes its own refresh tokens. Another user's token id answers 404."""
 
 from tests.people import claims, logged_in, person, refresh
 from tests.service import Service
 
 
 def test_s32_own_ones_only(service: Service) -> None:
-    """Upstream revokes whatever it is given (contract §9 S10)."""
+    """Upstream revokes any id (contract §9 S10)."""
     ada, bob = person(service), person(service)
     second = logged_in(service, ada)
     listed = service.call("list_refresh_tokens", token=ada.token).json["refresh_tokens"]

@@ -1,4 +1,4 @@
-"""S36 Which fields others see, and which ones a client cannot set."""
+"""S36 Which fields other users see, and which fields a client cannot set."""
 
 from typing import Any
 

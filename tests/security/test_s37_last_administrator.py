@@ -1,4 +1,4 @@
-"""S37 Nobody enables himself; the last enabled administrator stays, also against two requests at once."""
+"""S37 No account enables itself. The last enabled administrator stays, also if two requests come at once."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.service import Answer, Service
 
 @pytest.mark.parametrize("status", [1, 2], ids=["disabled", "deleted"])
 def test_s37_nobody_enables_himself(service: Service, status: int) -> None:
-    """Upstream lets him while a token lives (contract §9 S7)."""
+    """Upstream allows it while a token is valid (contract §9 S7)."""
     for who in (person(service), administrator(service)):
         service.execute("UPDATE users SET status = %s WHERE id = %s", status, who.id)
         assert service.call("enable_user", token=who.token, user_id=who.id).error == (401, "unauthenticated")
@@ -19,7 +19,7 @@ def test_s37_nobody_enables_himself(service: Service, status: int) -> None:
 
 
 def going(operation: str, who: Person, whom: Person) -> dict[str, Any]:
-    """The call by which ``who`` makes ``whom`` go."""
+    """Return the call by which ``who`` disables, deletes or demotes ``whom``."""
     body = {"role": "user"} if operation == "update_user_role" else None
     return {"operation": operation, "body": body, "token": who.token, "user_id": whom.id}
 
@@ -44,7 +44,7 @@ def test_s37_the_last_one_stays(own_service: Service, operation: str) -> None:
 def test_s37_one_of_the_last_two_is_left(
     own_service: Service, environments: Environments, operations: tuple[str, str], each: str
 ) -> None:
-    """Each disables, deletes or demotes at the same moment; again and again."""
+    """Again and again, each disables, deletes or demotes the other at the same moment."""
     for _ in range(3):
         own_service.execute("UPDATE users SET role = 0")
         two = [administrator(own_service), administrator(own_service)]

@@ -1,4 +1,4 @@
-"""S38: the sweep removes exactly the due rows, ends, runs twice at once, survives a kill; no personal value is left."""
+"""S38: the sweep removes exactly the due rows, ends, runs twice at once, survives a kill, leaves no personal value."""
 
 import hashlib
 import json
@@ -40,7 +40,10 @@ _SEED = """
 
 
 def seed(service: Service, due: int) -> set[str]:
-    """Make so many accounts that are due, 50 that are not yet, and 50 enabled ones; the ids of those that stay."""
+    """Insert this many due accounts, 50 accounts that are not due, and 50 enabled ones.
+
+    Return the ids of accounts that stay.
+    """
     service.execute(_SEED.format(due=due))
     return {hashlib.md5(str(n).encode()).hexdigest() for n in range(due + 1, due + 101)}
 
@@ -50,14 +53,14 @@ def there(service: Service) -> set[str]:
 
 
 def events(service: Service) -> Counter[str]:
-    """How often the removal of each account is told."""
+    """Return how often an event reports the removal of each account."""
     return Counter(
         row["user_id"] for row in service.execute("SELECT user_id FROM users_outbox WHERE name = 'user.purge'")
     )
 
 
 def start(service: Service, log: Path, **variables: str) -> subprocess.Popen[bytes]:
-    """A run in a process of its own."""
+    """Start a run in a new process."""
     layers = [ROOT / "layers/common/python", ROOT / "layers/background/python"]
     environment = os.environ | service.environment | variables | {"PYTHONPATH": os.pathsep.join(map(str, layers))}
     with log.open("wb") as errors:
@@ -71,7 +74,7 @@ def counted(run: subprocess.Popen[bytes], log: Path) -> dict[str, int]:
 
 
 class Domains:
-    """Counts the calls for each account, and answers nobody before so many ``runs`` have asked."""
+    """Counts the calls for each account, and answers only after ``runs`` processes have asked."""
 
     def __init__(self, runs: int = 1) -> None:
         self.asked: Counter[str] = Counter()
@@ -141,7 +144,7 @@ def test_s38_killed_and_continued(own_service: Service, tmp_path: Path) -> None:
             eventually(lambda begun=begun: domains.asked.total() > begun + 100)  # type: ignore[misc]
             run.send_signal(signal.SIGKILL)
             run.wait()
-            assert len(there(own_service) - stay) > 0, "it was not in the middle"
+            assert len(there(own_service) - stay) > 0, "the kill came too late or too early"
             assert len(events(own_service)) == 2000 - len(there(own_service) - stay), number
         own_service.execute("UPDATE users SET purging_at = now() - interval '1 day' WHERE purging_at IS NOT NULL")
         counts = counted(start(own_service, tmp_path / "log", **variables), tmp_path / "log")
@@ -152,7 +155,7 @@ def test_s38_killed_and_continued(own_service: Service, tmp_path: Path) -> None:
 
 
 def contents(service: Service) -> dict[str, str]:
-    """All that each column of each table holds, folded."""
+    """Return the contents of each column of each table, folded."""
     columns = service.execute(
         "SELECT table_schema, table_name, column_name FROM information_schema.columns JOIN information_schema.tables"
         " USING (table_schema, table_name) WHERE table_type = 'BASE TABLE'"
@@ -166,14 +169,14 @@ def contents(service: Service) -> dict[str, str]:
 
 
 def holders(service: Service, *values: str) -> dict[str, set[str]]:
-    """The columns that hold each value, whole or as a part; a value that none holds is left out."""
+    """Return the columns that contain each value, whole or as a part. Values without such a column are left out."""
     held = contents(service)
     found = {value: {name for name, text in held.items() if value.lower() in text} for value in values}
     return {value: names for value, names in found.items() if names}
 
 
 def everything(service: Service) -> tuple[Person, list[str]]:
-    """An account that has left a trace wherever one can, and its values."""
+    """Return an account with a trace in every possible place, and its personal values."""
     body = registration(last_name="Somerville", metadata={"m": "Jedburgh"}, private_metadata={"p": "Burntisland"})
     email, username = body["email"], body["credentials"]["username"]
     new_email = f"new-{email}"

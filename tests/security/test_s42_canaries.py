@@ -1,5 +1,5 @@
-"""S42: logs, metrics, spans, events and outbox of a full run hold no password, token, hash or private metadata;
-logs, metrics and spans no address and no id of anybody."""
+"""S42: logs, metrics, spans, events and outbox of a full run contain no password, token, hash or private metadata.
+Logs, metrics and spans contain no address and no id of an account."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from users.telemetry.log import logger
 
 @pytest.fixture
 def debug_log(log_output: io.StringIO) -> Iterator[io.StringIO]:
-    """Everything that can be logged."""
+    """Log everything that can be logged."""
     level = logger.log_level
     logger.setLevel("DEBUG")
     yield log_output
@@ -50,7 +50,7 @@ def test_s42_a_full_run(
     email, username = body["email"], body["credentials"]["username"]
     with service.configured(MG_USERS_READ_EVENTS="true", MG_JAEGER_URL=collector.url):
         service.call("register_user", body)
-        service.call("register_user", body)  # taken
+        service.call("register_user", body)  # the address is taken
         service.call("register_user", raw=json.dumps(body)[:-2])
         tokens = service.call("issue_token", {"identity": email, "secret": password}).json
         service.call("issue_token", {"identity": email, "secret": wrong})
@@ -83,8 +83,8 @@ def test_s42_a_full_run(
     canaries = [password, private, access, refresh, admin_token, pat, row["secret"], *mail_tokens]
     assert debug_log.getvalue().count("\n") > 20
     assert metrics.count('"LoginsFailed":[1.0]') == 2
-    assert {span.name for span in collector.spans()} > {"register_user", "accounts.register", "deliver_outbox"}
-    assert mark not in log, "not even what was typed wrong"
+    assert {span.name for span in collector.spans()} > {"register_user", "register", "deliver_outbox"}
+    assert mark not in log, "not even a mistyped value is logged"
     for canary in canaries:
         assert canary not in log
         assert canary not in written

@@ -1,4 +1,4 @@
-"""S43: token answers are not stored, and no answer is sniffed."""
+"""S43: caches do not store answers with tokens, and browsers sniff no answer."""
 
 import pytest
 

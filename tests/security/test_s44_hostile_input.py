@@ -1,4 +1,4 @@
-"""S44: hand-picked bodies, headers and queries; always a 4xx with a message and a code, never a 5xx."""
+"""S44: hand-picked bodies, headers and queries lead to a 4xx with a message and a code, never to a 5xx."""
 
 import base64
 import json

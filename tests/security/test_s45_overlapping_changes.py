@@ -1,4 +1,4 @@
-"""S45: a login or a refresh that overlaps a change of password, role or status keeps nothing."""
+"""S45: a login or refresh that overlaps a change of password, role or status leaves no valid token."""
 
 import importlib
 import time
@@ -62,7 +62,10 @@ CHANGES = [change_password, reset_password, disable_and_enable, promote]
 
 
 def while_auth_is_asked(monkeypatch: pytest.MonkeyPatch, operation: str, happens: Callable[[], Any]) -> list[Any]:
-    """Have something happen after the account was read and before Auth answers; the tokens that Auth then makes."""
+    """Run ``happens`` between the read of the account and the request to Auth.
+
+    Return the list of tokens that Auth then makes.
+    """
     handler(operation)
     app = importlib.import_module(f"functions.{operation}.app")
     real, made = app.obtain_tokens, []
@@ -78,7 +81,7 @@ def while_auth_is_asked(monkeypatch: pytest.MonkeyPatch, operation: str, happens
 
 
 def change_and_pass_the_second(service: Service, who: Person, change: Change) -> None:
-    """Tokens that Auth makes from now on look younger than the change."""
+    """Change the account, and wait until new tokens of Auth look younger than the change."""
     change(service, who)
     valid_from = row(service, who.id)["tokens_valid_from"].timestamp()
     eventually(lambda: time.time() >= valid_from)
@@ -96,7 +99,7 @@ def test_s45_a_login(service: Service, monkeypatch: pytest.MonkeyPatch, change: 
     answer = log_in(service, ada.email, ada.secret, address=source)
     assert answer.error == (401, "invalid_credentials")
     (tokens,) = made
-    assert is_alive(service, tokens.access_token), "the account's row alone would not refuse it"
+    assert is_alive(service, tokens.access_token), "the account's row alone would not refuse the token"
     assert events(service, ada, "user.issue_token") == before
     deliver("revocation")
     assert auth.list_refresh_tokens(ada.id) == []
@@ -138,7 +141,7 @@ def test_s45_a_change_that_is_not_committed_yet_is_waited_for(service: Service, 
 
 @pytest.mark.parametrize("change", ["change", "reset"])
 def test_s45_a_change_reads_the_clock_after_the_logins_that_it_waits_for(service: Service, change: str) -> None:
-    """A login that has the account locked, in the last moment of a second: its token is older than the change."""
+    """A login has locked the account in the last moment of a second. Its token is older than the change."""
     ada, at = person(service), datetime.now(UTC)
     token, new_hash = mail_token(service, ada, "password_reset"), passwords.hash_password(NEW_PASSWORD)
     waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -158,7 +161,7 @@ def test_s45_a_change_reads_the_clock_after_the_logins_that_it_waits_for(service
 
 
 def test_s45_a_password_that_has_expired(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody learns from 403 that the old password was right, once it is not."""
+    """A 403 would reveal that the old password was right, although it is not right any more."""
     ada, real = person(service), passwords.verify_password
 
     def verify_then_change(stored_hash: str, password: str) -> bool:
@@ -188,7 +191,7 @@ def test_s45_another_login_that_replaces_the_hash_is_no_change(
 
 
 def test_s45_upstreams_change_of_such_a_password_is_one(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Upstream may still run on the tables; it writes a bcrypt hash, and none of our columns."""
+    """Upstream may still run on the tables. It writes a bcrypt hash, and none of our columns."""
     ada = person(service)
     old, new = (bcrypt.hashpw(text, bcrypt.gensalt(4, b"2a")).decode() for text in (PASSWORD.encode(), b"another"))
     statement = "UPDATE users SET secret = %s WHERE id = %s"
@@ -201,7 +204,7 @@ def test_s45_upstreams_change_of_such_a_password_is_one(service: Service, monkey
 @pytest.mark.long
 @pytest.mark.parametrize("change", ["change", "reset"])
 def test_s45_twenty_changes_with_logins_beside(service: Service, environments: Environments, change: str) -> None:
-    """No token of the old password works afterwards; each change is near the end of a second."""
+    """No token of the old password works afterwards. Each change is near the end of a second."""
     for _ in range(20):
         ada = person(service)
         login = {"operation": "issue_token", "body": {"identity": ada.email, "secret": ada.secret}}

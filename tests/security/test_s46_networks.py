@@ -14,17 +14,17 @@ from users.rules.networks import WIDE_FACTOR, networks_of
 
 @pytest.fixture
 def site() -> int:
-    """The number of a /48 that no other test uses."""
+    """Return the number of an unused /48."""
     return random.randrange(1 << 40) << 80 | 0x20 << 120
 
 
 def host(site: int, network: int, number: int) -> str:
-    """An address: of so many in a /64, of so many in the site."""
+    """Return an address by the numbers of its site, its /64 and its host."""
     return str(IPv6Address(site | network << 64 | number))
 
 
 def spray(service: Service, addresses: list[str]) -> Counter[int]:
-    """What wrong logins answer, each of another name."""
+    """Count the statuses of wrong logins, each with another name."""
     return Counter(
         log_in(service, f"nobody-{number}-{address}", "wrong password", address=address).status
         for number, address in enumerate(addresses)
@@ -39,7 +39,7 @@ def test_s46_sprayed_logins_from_one_network(service: Service, site: int) -> Non
 
 
 def test_s46_sprayed_logins_from_one_site(service: Service, site: int) -> None:
-    """Each from a /64 of its own."""
+    """Each login comes from another /64."""
     nearly = logins.WIDE_ADDRESS_LIMIT - 3
     assert spray(service, [host(site, 0, 0)]) == {401: 1}
     service.execute(
@@ -52,7 +52,7 @@ def test_s46_sprayed_logins_from_one_site(service: Service, site: int) -> None:
 
 @pytest.mark.long
 def test_s46_registrations_from_one_network(service: Service, site: int) -> None:
-    """As many as the setting's default says, whatever became of each."""
+    """The default of the setting is the number of registrations, whatever their results."""
     bodies = [registration(email=f"taken-{site}@example.com") for _ in range(130)]
     answers = Counter(
         service.call("register_user", body, address=host(site, 0, number)).status for number, body in enumerate(bodies)
@@ -74,7 +74,7 @@ def lock_out(service: Service, who: Person, addresses: list[str]) -> Counter[int
 
 
 def test_s46_nobody_is_locked_out_from_one_network(service: Service, site: int) -> None:
-    """40 addresses of one /64 are one: the account still logs in from anywhere else."""
+    """40 addresses of one /64 count as one. The account still logs in from any other network."""
     ada = person(service)
     assert lock_out(service, ada, [host(site, 0, number) for number in range(40)]) == {401: 5, 429: 35}
     assert log_in(service, ada.email, ada.secret).status == 201
@@ -90,7 +90,7 @@ def test_s46_nobody_is_locked_out_from_one_site(service: Service, site: int) -> 
 
 
 def test_s46_an_address_is_known_with_its_network(service: Service, site: int) -> None:
-    """So that an owner whose address changes every day is still let in at home."""
+    """An owner whose address changes every day can still log in at home."""
     ada = person(service)
     assert log_in(service, ada.email, ada.secret, address=host(site, 0, 1)).status == 201
     for number in range(6):

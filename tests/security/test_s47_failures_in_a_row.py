@@ -1,4 +1,4 @@
-"""S47: after too many wrong passwords in a row an account takes its password only from addresses that it knows."""
+"""S47: after too many wrong passwords in a row an account accepts its password only from addresses of past logins."""
 
 import uuid
 from typing import Any
@@ -27,7 +27,7 @@ def address() -> str:
 
 
 def fail(service: Service, who: Person, times: int, source: str = "") -> None:
-    """Wrong passwords, none of which meets a limit: the counters of the limits are taken away before each."""
+    """Send wrong passwords. The counters of the limits are deleted before each, so that no limit is reached."""
     for _ in range(times):
         service.execute("DELETE FROM users_throttle WHERE user_id = %s", who.id)
         answer = log_in(service, who.email, "wrong password", address=source or address())
@@ -36,7 +36,7 @@ def fail(service: Service, who: Person, times: int, source: str = "") -> None:
 
 
 def already_failed(service: Service, who: Person, times: int) -> None:
-    """So many failures in a row, without making them."""
+    """Store this many failures in a row, without making them."""
     service.execute(
         "INSERT INTO users_login_failures (user_id, failures) VALUES (%s, %s)"
         " ON CONFLICT (user_id) DO UPDATE SET failures = excluded.failures",
@@ -72,7 +72,7 @@ def home() -> str:
 
 @pytest.fixture
 def ada(service: Service, home: str) -> Person:
-    """Somebody who lately logged in from home."""
+    """Return an account that lately logged in from home."""
     ada = person(service)
     assert is_let_in(service, ada, home)
     return ada
@@ -98,7 +98,7 @@ def test_s47_a_right_login_before_that_begins_anew(service: Service, ada: Person
 
 
 def test_s47_a_right_login_from_home_does_not_end_it(service: Service, ada: Person, home: str) -> None:
-    """Or a stranger could go on guessing after each of its owner's logins."""
+    """Otherwise a stranger could continue to guess after each of the owner's logins."""
     restrict(service, ada)
     assert is_let_in(service, ada, home)
     assert not is_let_in(service, ada, address())
@@ -124,7 +124,7 @@ def test_s47_the_mail_is_one(service: Service, ada: Person) -> None:
 
 @pytest.mark.long
 def test_s47_a_stranger_does_not_lock_an_owner_out_at_home(service: Service, ada: Person, home: str) -> None:
-    """However long: over its names, from its own network, and when its account is restricted already."""
+    """Guesses never stop the owner: neither with its names, nor from its network, nor while restricted."""
     for _ in range(2):
         restrict(service, ada) if failures(service, ada)["restricted_at"] is None else fail(service, ada, 40)
         for name in (ada.email, ada.username):
@@ -181,11 +181,11 @@ def test_s47_a_wrong_password_of_a_change_counts_alike(service: Service, ada: Pe
     assert not is_let_in(service, ada, address())
     assert change(service, ada, ada.secret, address()).error == (403, "wrong_password")
     assert change(service, ada, ada.secret, home).status == 200
-    assert is_let_in(service, ada, address(), NEW_PASSWORD), "guesses at the old password are guesses no more"
+    assert is_let_in(service, ada, address(), NEW_PASSWORD), "a guess at the old password no longer counts"
 
 
 def test_s47_failures_at_once_are_all_counted(service: Service, ada: Person, environments: Environments) -> None:
-    """One of those at once is the hundredth; the mail is one."""
+    """One of the simultaneous failures is the hundredth, and only one mail is sent."""
     already_failed(service, ada, MOST - 20)
     body = {"identity": ada.email, "secret": "wrong password"}
     calls = [{"operation": "issue_token", "body": body, "address": address()} for _ in range(24)]
@@ -197,7 +197,7 @@ def test_s47_failures_at_once_are_all_counted(service: Service, ada: Person, env
 def test_s47_a_login_that_was_begun_before_does_not_count(
     service: Service, ada: Person, home: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A right guess beside the hundredth failure."""
+    """A right guess comes together with the hundredth failure."""
     from users.rules import passwords
 
     real = passwords.verify_password
@@ -218,7 +218,7 @@ def test_s47_a_login_that_was_begun_before_does_not_count(
 
 
 def test_s47_a_right_password_that_is_not_taken_is_no_failure(service: Service, ada: Person) -> None:
-    """Where the account's limit is reached by its other name, nothing is guessed."""
+    """The account's limit is already reached by its other name, so no password is checked."""
     source = address()
     for _ in range(5):
         assert log_in(service, ada.email, "wrong password", address=source).status == 401
@@ -250,7 +250,7 @@ def test_s47_the_setting(service: Service, ada: Person) -> None:
 
 
 def test_s47_a_setting_that_is_lowered(service: Service, ada: Person) -> None:
-    """The next failure is the one that is too many."""
+    """The next failure is above the new limit."""
     already_failed(service, ada, 50)
     with service.configured(MG_USERS_MAX_FAILED_LOGINS="10"):
         fail(service, ada, 1)

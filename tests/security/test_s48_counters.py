@@ -1,4 +1,4 @@
-"""S48: counters do not tell whether two names are one account's, and what is stored tells no address."""
+"""S48: counters do not reveal whether two names belong to one account, and stored counters contain no address."""
 
 import hashlib
 import uuid
@@ -19,19 +19,19 @@ def address() -> str:
     return str(uuid.uuid4())
 
 
-def told(answer: Answer) -> tuple[object, ...]:
-    """All that a client sees, but for the seconds that went by."""
+def visible(answer: Answer) -> tuple[object, ...]:
+    """Return all that a client sees, without the elapsed seconds."""
     waits = answer.headers.get("Retry-After", "")
     headers = {name: value for name, value in answer.headers.items() if name != "Retry-After"}
     return answer.status, answer.text, tuple(headers.items()), bool(waits)
 
 
 def probe(service: Service, names: list[str], source: Callable[[], str]) -> list[tuple[object, ...]]:
-    return [told(log_in(service, name, "wrong password", address=source(), headers=SAME)) for name in names]
+    return [visible(log_in(service, name, "wrong password", address=source(), headers=SAME)) for name in names]
 
 
 def pairs(service: Service) -> dict[str, tuple[str, str]]:
-    """Pairs of names: of one account, of two, and of such as are nobody's."""
+    """Return pairs of names: of one account, of two accounts, and of unknown ones."""
     ada, bob, eve = (person(service) for _ in range(3))
     return {
         "of one account": (ada.email, ada.username),
@@ -43,7 +43,7 @@ def pairs(service: Service) -> dict[str, tuple[str, str]]:
 
 @pytest.mark.long
 def test_s48_from_one_address(service: Service) -> None:
-    """Five wrong logins by the first name, then six by the second."""
+    """The test sends five wrong logins by the first name, then six by the second."""
     seen = {}
     for kind, (first, second) in pairs(service).items():
         source = address()
@@ -60,7 +60,7 @@ def test_s48_over_all_addresses(service: Service) -> None:
 
 
 def test_s48_each_name_waits_for_its_own_window(service: Service) -> None:
-    """``Retry-After`` is that of what was typed, not of another name's failures before."""
+    """``Retry-After`` depends on the typed name, not on earlier failures of another name."""
     ada, source = person(service), address()
     for _ in range(5):
         log_in(service, ada.email, "wrong password", address=source)
@@ -103,7 +103,7 @@ def test_s48_nor_does_it_over_all_addresses(service: Service) -> None:
 
 
 def test_s48_a_right_login_by_one_name_leaves_the_others_counter(service: Service) -> None:
-    """So that a stranger at the owner's address does not see it begin anew."""
+    """Otherwise a stranger at the owner's address would see the counter begin again."""
     ada, source = person(service), address()
     for _ in range(4):
         assert log_in(service, ada.email, "wrong password", address=source).status == 401
@@ -120,7 +120,7 @@ def blocked_by_another_name(service: Service) -> tuple[Person, str]:
 
 
 def test_s48_the_work_is_the_same(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The statements, and one verification: with the right password too."""
+    """The statements and the single verification are the same, also with the right password."""
     work: list[str] = []
     real, verify = database._run, "nacl.bindings.crypto_pwhash_str_verify"
 
@@ -154,7 +154,7 @@ def test_s48_the_work_is_the_same(service: Service, monkeypatch: pytest.MonkeyPa
 
 
 def test_s48_the_same_rows_are_counted(own_service: Service) -> None:
-    """For an unknown name as many as for a known one."""
+    """An unknown name has as many counters as a known one."""
     service, counts = own_service, []
     ada = person(service)
     for name in (ada.email, f"nobody-{uuid.uuid4()}"):

@@ -1,4 +1,4 @@
-"""S49 Search orders by what it shows, and a cursor tells nothing and is good for its own list only."""
+"""S49 Search orders only by visible fields. A cursor reveals nothing and works only for its own list."""
 
 import base64
 import uuid
@@ -10,7 +10,7 @@ from tests.people import Person, administrator, logged_in, person
 from tests.service import Answer, Service
 from users.rules.listing import ORDERS, SEARCH_ORDERS
 
-# Every column of `users` is tried, and what is none.
+# Every column of `users`, and names that are no columns.
 COLUMNS = [
     *(
         "id",
@@ -36,7 +36,7 @@ def mark() -> str:
 
 @pytest.fixture
 def found(service: Service, mark: str) -> list[Person]:
-    """Four people whom a search for the mark finds. Each column that it does not show orders them another way."""
+    """Return four people whom a search for the mark finds. Each hidden column orders them differently."""
     people = []
     for username, email, other in (("a", "d", "2"), ("b", "a", "4"), ("c", "c", "1"), ("d", "b", "3")):
         name = f"{username}{mark}"
@@ -62,7 +62,7 @@ def search(service: Service, who: Person, query: str) -> Answer:
 
 
 def key(user: dict[str, Any], order: str) -> str:
-    """What an answer shows of a user under the name of an order."""
+    """Return the value of a user in an answer by the name of an order."""
     if order == "username":
         return str(user["credentials"]["username"])
     zero = "0001-01-01T00:00:00Z"
@@ -104,20 +104,20 @@ def test_s49_a_cursor_of_search_tells_nothing_and_is_walked_to_the_end(
             break
         cursor = page["next_cursor"]
         lengths.add(len(cursor))
-        assert_tells_nothing(service, cursor, found)
+        assert_reveals_nothing(service, cursor, found)
     assert sorted(visited) == sorted(each.id for each in found)
-    assert len(lengths) == 1, "not even how long the value is"
+    assert len(lengths) == 1, "not even the length of the value is visible"
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_s49_a_cursor_of_a_list_tells_nothing(service: Service, found: list[Person], mark: str, order: str) -> None:
     boss = administrator(service)
     answer = service.call("list_users", token=boss.token, query=f"username={mark}&order={order}&limit=1")
-    assert_tells_nothing(service, answer.json["next_cursor"], found)
+    assert_reveals_nothing(service, answer.json["next_cursor"], found)
 
 
-def assert_tells_nothing(service: Service, cursor: str, people: list[Person]) -> None:
-    """Neither the cursor nor its bytes hold a value of any of the rows."""
+def assert_reveals_nothing(service: Service, cursor: str, people: list[Person]) -> None:
+    """Check that neither the cursor nor its bytes contain a value of any row."""
     raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     for each in people:
         (row,) = service.execute("SELECT to_jsonb(users) AS row FROM users WHERE id = %s", each.id)
@@ -157,11 +157,11 @@ def test_s49_a_cursor_that_was_changed_or_is_of_another_list_is_refused(
 
 
 def test_s49_a_cursor_lets_nobody_in(service: Service, found: list[Person], mark: str) -> None:
-    """Who lost the role, or was disabled, does not go on with a cursor from before."""
+    """An account that lost the role or was disabled cannot use a cursor from before."""
     boss = administrator(service)
     query = f"username={mark}&limit=1"
     cursor = service.call("list_users", token=boss.token, query=query).json["next_cursor"]
-    administrator(service)  # so that it is not the last one
+    administrator(service)  # keeps the other one from being the last administrator
     service.execute("UPDATE users SET role = 0 WHERE id = %s", boss.id)
     for token in (boss.token, logged_in(service, boss).token, person(service).token):
         answer = service.call("list_users", token=token, query=f"{query}&cursor={cursor}")

@@ -1,6 +1,6 @@
 """S50 No account, and no set of accounts, makes a list, a search, a session list, a password change or a delivery fail.
 
-The database is filled with the largest rows that registration takes, and with larger ones of a taken-over database.
+The database contains the largest rows that registration accepts, and larger rows of a taken-over database.
 """
 
 import json
@@ -16,15 +16,15 @@ from tests.deliveries import events
 from tests.people import NEW_PASSWORD, Person, administrator, claims, deliver, person, records, row
 from tests.service import Answer, Service, registration
 
-LAMBDA_ANSWER = 6 * 1024 * 1024  # bytes of the whole answer, in which the body is a text
+LAMBDA_ANSWER = 6 * 1024 * 1024  # bytes of the whole answer, which contains the body as a text
 BODY = 4 * 1024 * 1024
 KIBIBYTES_64 = 64 * 1024
-# What takes more room in an answer, in a row or in memory than it has characters.
+# Characters that need more bytes in an answer, in a row or in memory.
 CHARACTERS = {"plain": "x", "quotes": '"', "backslashes": "\\", "control": "\x01", "emoji": "😀"}
 
 
 def largest_metadata(kind: str) -> dict[str, Any]:
-    """The largest that is taken: of one character, or of numbers that PostgreSQL writes with 302 digits."""
+    """Return the largest accepted metadata: of one character, or of numbers that PostgreSQL writes with 302 digits."""
     if kind == "numbers":
         return {"a": [1e-300] * 216}
     width = len(json.dumps(CHARACTERS[kind], ensure_ascii=False).encode()) - 2
@@ -32,7 +32,7 @@ def largest_metadata(kind: str) -> dict[str, Any]:
 
 
 def largest(kind: str) -> dict[str, Any]:
-    """What a registration may at most bring along."""
+    """Return the largest accepted values of a registration."""
     character = CHARACTERS.get(kind, "x")
     return {
         "first_name": '"' * 254,
@@ -48,7 +48,7 @@ KINDS = [*CHARACTERS, "numbers"]
 
 
 def lambda_bytes(answer: Answer) -> int:
-    """The size of what Lambda answers: JSON, as its runtime for Python 3.12 and later writes it."""
+    """Return the size of Lambda's answer, in JSON as its runtime for Python 3.12 and later writes it."""
     event = {"statusCode": answer.status, "headers": dict(answer.headers), "body": answer.text}
     return len(json.dumps(event, ensure_ascii=False).encode())
 
@@ -61,7 +61,7 @@ def assert_fits(answer: Answer) -> Any:
 
 
 def multiply(service: Service, user_id: str, times: int, *, set_: str = "") -> list[str]:
-    """Copies of an account; their ids."""
+    """Copy an account. Return the ids of the copies."""
     columns = "first_name, last_name, tags, metadata, private_metadata, profile_picture, status, role, created_at"
     made = service.execute(
         f"INSERT INTO users (id, email, username, {columns})"
@@ -74,7 +74,7 @@ def multiply(service: Service, user_id: str, times: int, *, set_: str = "") -> l
 
 @pytest.fixture
 def filled(own_service: Service) -> tuple[Service, Person]:
-    """A database with 25 of the largest accounts of each kind, and an administrator."""
+    """Return a service whose database has 25 of the largest accounts of each kind, and an administrator."""
     boss = administrator(own_service)
     for kind in KINDS:
         answer = own_service.call("register_user", registration(**largest(kind)))
@@ -89,8 +89,8 @@ def stored(service: Service) -> dict[str, dict[str, Any]]:
     return {each["id"]: each for each in rows}
 
 
-def assert_shown_or_said(user: dict[str, Any], row: dict[str, Any], large: list[str]) -> None:
-    """A row's large values are there, or the row says that it has left them out."""
+def assert_shown_or_left_out(user: dict[str, Any], row: dict[str, Any], large: list[str]) -> None:
+    """Check that the answer contains a row's large values, or lists them as left out."""
     if "left_out" in user:
         assert user["left_out"] == large
         assert not user.keys() & set(large)
@@ -104,7 +104,7 @@ Page = Callable[[str], Any]
 
 
 def by_limit(page: Page, limit: int) -> Iterator[dict[str, Any]]:
-    """Upstream's way: on to the next page by the limit, as long as the total says so."""
+    """Yield users as upstream's clients do: add the limit to the offset until the total is reached."""
     offset = 0
     while offset < (answered := page(f"limit={limit}&offset={offset}"))["total"]:
         yield from answered["users"]
@@ -112,7 +112,7 @@ def by_limit(page: Page, limit: int) -> Iterator[dict[str, Any]]:
 
 
 def by_rows(page: Page, limit: int) -> Iterator[dict[str, Any]]:
-    """On to the next page by the rows that came."""
+    """Yield users, and add the number of received rows to the offset."""
     offset = 0
     while (answered := page(f"limit={limit}&offset={offset}"))["users"]:
         yield from answered["users"]
@@ -156,7 +156,7 @@ def test_s50_every_page_answers_and_no_client_misses_anybody(filled: tuple[Servi
             users = list(walk(page, limit))
             assert sorted(user["id"] for user in users) == sorted(everybody), walk
             for user in users:
-                assert_shown_or_said(user, everybody[user["id"]], large)
+                assert_shown_or_left_out(user, everybody[user["id"]], large)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -285,7 +285,7 @@ def test_s50_larger_values_of_before_stay_and_do_not_hinder_other_changes(servic
 
 
 def add_sessions(service: Service, who: Person, count: int, description: str) -> None:
-    """Sessions that began after the one that ``who`` has, as Auth keeps them."""
+    """Insert sessions that began after the session of ``who``, as Auth stores them."""
     with psycopg.connect(service.auth_environment["MG_AUTH_DB_URL"]) as connection:
         connection.execute(
             "INSERT INTO auth.refresh_tokens (id, user_id, description, expires_at)"
@@ -349,7 +349,7 @@ def own_nats(tmp_path: Any) -> Iterator[NatsServer]:
 
 
 def changes_of(service: Service, who: Person) -> None:
-    """Every change that tells of a row's large values, and one that tells none."""
+    """Make every change whose event contains the row's large values, and one change whose event contains none."""
     for operation, body in (
         ("update_user", {"last_name": "King"}),
         ("update_user_tags", {}),
@@ -367,15 +367,15 @@ def test_s50_the_largest_event_is_told_whole(emptied_service: Service, own_nats:
         assert emptied_service.call("view_profile", token=ada.token).status == 200
         counts = emptied_service.deliver()
     assert (counts["refused"], counts["parked"], counts["unavailable"]) == (0, 0, 0)
-    told = [event.payload for event in events(own_nats.url)]
-    assert len(told) == 7
-    assert all("left_out" not in payload for payload in told)
-    assert sum(payload.get("metadata") == largest(kind)["metadata"] for payload in told) == 4
-    assert all(len(json.dumps(payload, ensure_ascii=False).encode()) < 256 * 1024 for payload in told)
+    payloads = [event.payload for event in events(own_nats.url)]
+    assert len(payloads) == 7
+    assert all("left_out" not in payload for payload in payloads)
+    assert sum(payload.get("metadata") == largest(kind)["metadata"] for payload in payloads) == 4
+    assert all(len(json.dumps(payload, ensure_ascii=False).encode()) < 256 * 1024 for payload in payloads)
 
 
 def grow(service: Service, who: Person) -> None:
-    """Give an account what a taken-over database may hold."""
+    """Give an account the largest values of a taken-over database."""
     service.execute(
         "UPDATE users SET metadata = jsonb_build_object('a', repeat('é', 1000000)), tags = array_fill('t'::text, '{9}')"
         ", profile_picture = 'https://' || repeat('x', 1200000) WHERE id = %s",
@@ -393,13 +393,13 @@ def test_s50_an_event_that_is_too_large_is_told_without_the_large_part(
         counts = emptied_service.deliver()
     assert (counts["refused"], counts["parked"], counts["unavailable"]) == (0, 0, 0)
     assert records(emptied_service, ada.id, "event") == []
-    told = {event.payload["operation"]: event.payload for event in events(own_nats.url)}
-    assert told["user.update"]["left_out"] == ["metadata"]
-    assert told["user.update"]["tags"] == ["t"] * 9
-    assert told["user.update"]["last_name"] == "King"
-    assert "metadata" not in told["user.update"]
-    assert told["user.update_profile_picture"]["left_out"] == ["profile_picture"]
-    assert "left_out" not in told["user.update_username"], "what comes behind is told"
+    payloads = {event.payload["operation"]: event.payload for event in events(own_nats.url)}
+    assert payloads["user.update"]["left_out"] == ["metadata"]
+    assert payloads["user.update"]["tags"] == ["t"] * 9
+    assert payloads["user.update"]["last_name"] == "King"
+    assert "metadata" not in payloads["user.update"]
+    assert payloads["user.update_profile_picture"]["left_out"] == ["profile_picture"]
+    assert "left_out" not in payloads["user.update_username"], "small values behind the large ones are in the event"
 
 
 def test_s50_a_stream_that_takes_less_is_told_less(
@@ -416,7 +416,7 @@ def test_s50_a_stream_that_takes_less_is_told_less(
 
 @pytest.fixture
 def with_stream() -> Callable[[str, int], None]:
-    """Make the stream of events with a limit for each message."""
+    """Return a function that makes the stream of events with a limit for each message."""
     import asyncio
 
     import nats

@@ -1,6 +1,6 @@
 """S51 A personal access token or API key reads what its owner may read and changes its owner's profile, nothing else.
 
-Every operation by an administrator's tokens: tests/authorization/matrix.csv.
+tests/authorization/matrix.csv covers every operation with an administrator's tokens.
 """
 
 import uuid
@@ -22,7 +22,7 @@ PROFILE_CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("update_user", {"first_name": "Grace", "metadata": {"a": 1}, "private_metadata": {"b": 2}}),
     ("update_user_tags", {"tags": ["x"]}),
     ("update_profile_picture", {"profile_picture": "https://example.com/p.png"}),
-    ("update_username", {"username": ""}),  # a new one for each call
+    ("update_username", {"username": ""}),  # a new name for each call
 ]
 
 
@@ -47,7 +47,7 @@ def test_s51_nobody_elses_profile_is_changed(
     token = token_of_kind(service, boss.id, kind)
     assert change(service, operation, body, ada.id, token).error == REFUSED
     assert row(service, ada.id) == before
-    assert change(service, operation, body, ada.id, boss.token).status == 200, "a login may"
+    assert change(service, operation, body, ada.id, boss.token).status == 200, "a login may do it"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -119,13 +119,13 @@ def test_s51_what_its_owner_may_not_do_is_answered_as_to_its_owner(service: Serv
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("told", [0, 1, 2, 5])
-def test_s51_auths_word_alone_makes_no_login_of_it(service: Service, kind: str, told: int) -> None:
-    """0 is an access token's kind, and what the field says where an Auth leaves it out."""
+@pytest.mark.parametrize("sent_type", [0, 1, 2, 5])
+def test_s51_auths_word_alone_makes_no_login_of_it(service: Service, kind: str, sent_type: int) -> None:
+    """An access token has kind 0, and an Auth that omits the field leads to 0 as well."""
     variables = {"MG_AUTH_KEYS_ALGORITHM": "HS256", "MG_AUTH_SECRET_KEY": "k" * 64}
     owner = person(service)
     token = token_of_kind(Service({}, "", service.auth_environment | variables), owner.id, kind)
-    answer = auth_pb2.AuthNRes(user_id=owner.id, token_type=told)
+    answer = auth_pb2.AuthNRes(user_id=owner.id, token_type=sent_type)
     method: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
         lambda _request, _context: answer, response_serializer=auth_pb2.AuthNRes.SerializeToString
     )
@@ -150,7 +150,7 @@ def test_s51_auths_word_alone_makes_no_login_of_it(service: Service, kind: str, 
 def with_keys(
     service: Service, make_auth: Callable[..., AuthServer], request: pytest.FixtureRequest
 ) -> Iterator[Service]:
-    """The service with each kind of Auth's keys."""
+    """Yield the service with each kind of Auth's keys."""
     variables = {"MG_AUTH_KEYS_ALGORITHM": request.param}
     if request.param != "EdDSA":
         variables["MG_AUTH_SECRET_KEY"] = "k" * 64

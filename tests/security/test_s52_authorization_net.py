@@ -1,4 +1,4 @@
-"""S52 A handler that forgets to admit its caller answers 500, with ``python -O`` as without."""
+"""S52 A handler that forgets to admit its caller answers 500, with ``python -O`` as well as without."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 from tests.people import person
 from tests.service import ROOT, Service
 
-# Prints how a handler that forgets `admit` answers, a handler that swallows a refusal, and the real view_profile.
+# Prints the answers of a handler without `admit`, of a handler that swallows a refusal, and of the real view_profile.
 PROGRAM = """
 import importlib.util, json, sys
 from types import SimpleNamespace
@@ -50,8 +50,8 @@ def test_s52_a_handler_that_forgets_its_caller(service: Service, options: list[s
     environment = {**os.environ, **service.environment, "PYTHONPATH": os.pathsep.join(layers)}
     command = [sys.executable, *options, "-c", PROGRAM, token]
     done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
-    told = [line.removeprefix("ANSWER ") for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
-    forgetful, swallowing, profile = (json.loads(line) for line in told)
+    answers = [line.removeprefix("ANSWER ") for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
+    forgetful, swallowing, profile = (json.loads(line) for line in answers)
     for status, body in (forgetful, swallowing):
         assert (status, json.loads(body)["error"]) == (500, "internal")
         assert "canary" not in body

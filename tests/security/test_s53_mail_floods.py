@@ -1,4 +1,4 @@
-"""S53 Notices go to verified addresses, mails are counted as they are sent, and addresses change five times a day."""
+"""S53 Notices go to verified addresses, sent mails are counted, and an address changes at most five times a day."""
 
 import io
 import re
@@ -22,8 +22,8 @@ from users.rules.mailboxes import mailbox_digest
 from users.rules.outbox_records import Record, notice_mail
 
 _ROWS = "SELECT seq, id::text, user_id, channel, name, payload FROM users_outbox WHERE channel = 'mail' ORDER BY seq"
-HOUR, DAY = 5, 20  # of a kind of notice, to a mailbox
-LINKS = 10  # of a kind with a link, in an hour
+HOUR, DAY = 5, 20  # notices of a kind to a mailbox
+LINKS = 10  # mails of a kind with a link, in an hour
 
 
 def fresh() -> str:
@@ -35,17 +35,17 @@ def change(service: Service, who: Person, email: str, *, of: Person | None = Non
 
 
 def notices(service: Service, who: Person) -> list[str]:
-    """Whom an account's notices of a changed address are to, in order."""
+    """Return the addresses of an account's notices of a changed address, in order."""
     return [email for name, email in mails(service, who.id) if name == "email_changed"]
 
 
 def write(user_id: str, email: str, *, name: str = "password_changed") -> None:
-    """A notice as a change writes it."""
+    """Write a notice as a change does."""
     record(user_id, [Record(channel="mail", name=name, payload={"email": email})])
 
 
 def purge(service: Service, boss: Person, user_id: str) -> int:
-    """Have an administrator remove an account at once; the status."""
+    """Let an administrator remove an account at once. Return the status."""
     return service.call("delete_user", token=boss.token, user_id=user_id, query="purge=true").status
 
 
@@ -57,7 +57,10 @@ def make_due(service: Service) -> None:
 
 
 def test_s53_a_stranger_gets_no_notices_of_changes_back_and_forth(service: Service) -> None:
-    """An attacker changes to a stranger's address and away from it: one verification mail, and no notice."""
+    """An attacker changes to a stranger's address and away from it.
+
+    The stranger gets one verification mail and no notice.
+    """
     mallory, victim = person(service), fresh()
     for number in range(2):
         assert change(service, mallory, victim).status == 200
@@ -69,7 +72,7 @@ def test_s53_a_stranger_gets_no_notices_of_changes_back_and_forth(service: Servi
 def test_s53_the_notice_goes_to_the_address_that_was_verified_when_it_changed(
     service: Service, environments: Environments
 ) -> None:
-    """Eight changes at once: the first one finds a verified address, all others the new ones of those before."""
+    """Eight changes come at once. The first one finds a verified address, all others find unverified new addresses."""
     ada = person(service)
     calls = [
         {"operation": "update_user_email", "body": {"email": fresh()}, "token": ada.token, "user_id": ada.id}
@@ -100,7 +103,7 @@ def test_s53_of_a_changed_password(service: Service, verified: bool) -> None:
 
 
 def test_s53_who_reset_a_password_has_read_the_mailbox(service: Service) -> None:
-    """The notice of a reset goes to the mailbox whose link was used, verified before or not."""
+    """The notice of a reset goes to the mailbox of the used link, whether it was verified before or not."""
     ada = person(service, verified=False)
     body = {"password": NEW_PASSWORD, "confirm_password": NEW_PASSWORD}
     token = mail_token(service, ada, "password_reset")
@@ -114,8 +117,8 @@ def test_s53_a_notice_that_belongs_to_no_change(service: Service, case: str) -> 
     email = fresh() if case == "another address" else ada.email
     user_id = str(uuid.uuid4()) if case == "nobody" else ada.id
     record(user_id, [notice_mail("password_changed", email, at=datetime.now(UTC))])
-    told = [each for each in mails(service, user_id) if each[0] == "password_changed"]
-    assert told == ([("password_changed", email)] if case == "verified" else [])
+    sent = [each for each in mails(service, user_id) if each[0] == "password_changed"]
+    assert sent == ([("password_changed", email)] if case == "verified" else [])
 
 
 # ------------------------------------------------------------------------------------------------ five changes a day
@@ -144,7 +147,7 @@ def test_s53_a_refused_change_is_not_counted(service: Service) -> None:
 
 
 def test_s53_an_administrator_helps_whom_somebody_else_locked_out(service: Service) -> None:
-    """Whoever used up an account's changes does not keep its owner from getting it back."""
+    """Another person who has used up an account's changes cannot keep the owner from getting the account back."""
     ada, boss = person(service), administrator(service)
     for _ in range(5):
         assert change(service, ada, fresh()).status == 200
@@ -159,7 +162,7 @@ def test_s53_an_administrator_is_limited_at_its_own_account(service: Service) ->
     assert [change(service, boss, fresh()).status for _ in range(6)] == [200] * 5 + [429]
 
 
-# ------------------------------------------------------------------------------------------------ counted as sent
+# ------------------------------------------------------------------------------------------------ sent mails
 
 
 @pytest.fixture
@@ -170,7 +173,7 @@ def server() -> Iterator[SmtpServer]:
 
 @pytest.fixture
 def mailing(own_service: Service, server: SmtpServer) -> Iterator[Service]:
-    """The relay sends by a mail server."""
+    """Configure the relay to send by a mail server."""
     with own_service.configured(
         MG_EMAIL_HOST="127.0.0.1", MG_EMAIL_PORT=str(server.port), MG_USERS_VERIFY_ON_REGISTER="false"
     ):
@@ -178,7 +181,7 @@ def mailing(own_service: Service, server: SmtpServer) -> Iterator[Service]:
 
 
 def test_s53_many_accounts_cannot_flood_one_mailbox(mailing: Service, server: SmtpServer) -> None:
-    """Spellings of a taken-over database lead to one mailbox, and count as one."""
+    """Several spellings in a taken-over database lead to one mailbox, and count as one."""
     spellings = ["Ada@bücher.example", "ada@xn--bcher-kva.example", "ADA@BÜCHER.example", "Ada <ada@bücher.example>"]
     for number in range(HOUR + 3):
         write(mailing.register()["id"], spellings[number % len(spellings)])
@@ -249,7 +252,7 @@ def test_s53_a_mail_that_is_tried_again_is_counted_once(mailing: Service, server
     for _ in range(HOUR + 1):
         assert deliver("mail")["refused"] == 1
         make_due(mailing)
-    with mailing.configured(MG_EMAIL_PORT="1"):  # nobody listens there
+    with mailing.configured(MG_EMAIL_PORT="1"):  # no server listens there
         assert deliver("mail")["unavailable"] == 1
     server.rcpt_answers.clear()
     assert deliver("mail")["delivered"] == 1
@@ -260,7 +263,7 @@ def test_s53_a_mail_that_is_tried_again_is_counted_once(mailing: Service, server
 
 @pytest.mark.parametrize("name", ["password_reset", "invitation"])
 def test_s53_who_asks_all_day_keeps_no_link_from_its_owner(mailing: Service, server: SmtpServer, name: str) -> None:
-    """Anybody may ask five times an hour (S12): in a day that is 25 of these hours, two of them cut short."""
+    """Anybody may ask five times an hour (S12). A day touches 25 such hours, two of them in part."""
     user = mailing.register()
     write(user["id"], "", name=name)
     deliver("mail")
@@ -275,7 +278,7 @@ def test_s53_who_asks_all_day_keeps_no_link_from_its_owner(mailing: Service, ser
 def test_s53_a_link_that_is_not_sent_ends_no_older_one(
     mailing: Service, server: SmtpServer, name: str, fate: str
 ) -> None:
-    """Else whoever asks for mails in somebody's name takes the link away that its owner has."""
+    """Otherwise a request for mails in another name would end the owner's present link."""
     user = mailing.register()
     for _ in range(LINKS if fate == "over the limit" else 1):
         write(user["id"], "", name=name)
@@ -291,7 +294,7 @@ def test_s53_a_link_that_is_not_sent_ends_no_older_one(
 
 
 def test_s53_two_relays_at_once_share_the_last_place(mailing: Service, server: SmtpServer) -> None:
-    """One has counted its mail and not committed when the other one comes: it waits, and finds no place left."""
+    """One relay has counted its mail without a commit. The other relay waits, and finds the limit reached."""
     user = mailing.register()
     for _ in range(HOUR - 1):
         write(user["id"], user["email"])

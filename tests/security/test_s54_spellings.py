@@ -55,7 +55,7 @@ def test_s54_the_local_part_is_in_one_form(service: Service) -> None:
 
 
 def test_s54_attempts_with_several_spellings_are_counted_as_one(service: Service) -> None:
-    """Whether or not there is such an account."""
+    """The count is the same with and without such an account."""
     for who in (person(service).email, f"{uuid.uuid4().hex}@example.com"):
         local = who.partition("@")[0]
         statuses = [log_in(service, f"{local}@{domain}", "wrong", address="192.0.2.9").status for domain in DOMAINS[:6]]
@@ -84,7 +84,7 @@ def test_s54_a_new_address_has_one_spelling(service: Service) -> None:
 
 
 def test_s54_a_database_that_was_taken_over_keeps_its_spellings(service: Service) -> None:
-    """The account logs in and resets its password as it always did, beside the one that has the canonical spelling."""
+    """The account logs in and resets its password as before, beside the account with the canonical spelling."""
     old, new = person(service), person(service)
     theirs = f"{new.email.partition('@')[0]}@ｅxample.com"
     service.execute("UPDATE users SET email = %s WHERE id = %s", theirs, old.id)
@@ -172,7 +172,7 @@ def test_s54_an_administrator_gives_them(own_service: Service) -> None:
     assert own_service.call("register_user", fresh_name("abuse"), token=pat).error == (400, "reserved_username")
     change = {"username": "security"}
     assert own_service.call("update_username", change, token=boss.token, user_id=ada.id).status == 200
-    own = {"username": "Security"}  # it has that name already
+    own = {"username": "Security"}  # its present name
     assert own_service.call("update_username", own, token=ada.token, user_id=ada.id).status == 200
 
 
@@ -191,7 +191,7 @@ def test_s54_the_list_is_the_operators(own_service: Service) -> None:
         assert own_service.call("register_user", fresh_name("ops")).status == 201
 
 
-# ------------------------------------------------------------------------------------------------ the other ways in
+# ------------------------------------------------------------------------------------------------ other ways to set
 
 
 def test_s54_the_first_administrator_has_the_one_spelling(own_service: Service) -> None:

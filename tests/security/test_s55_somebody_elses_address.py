@@ -1,4 +1,4 @@
-"""S55 Who registers with somebody else's address gains nothing: its owner removes the account, or takes it."""
+"""S55 A registration with another person's address gains nothing: the owner removes the account, or takes it."""
 
 import base64
 import json
@@ -50,7 +50,7 @@ def press(service: Service, token: str, **action: str) -> Answer:
 
 
 def not_me(service: Service, token: str) -> Answer:
-    """What the button "This was not me" sends."""
+    """Press the button "This was not me"."""
     return press(service, token, action="remove")
 
 
@@ -63,7 +63,7 @@ def reset(service: Service, token: str, password: str = NEW_PASSWORD) -> Answer:
 
 
 def attacker(service: Service) -> tuple[Person, str]:
-    """Somebody who registered with a victim's address and logged in; and the token that the victim's mail holds."""
+    """Return an account that was registered with a victim's address, logged in, and the token in the victim's mail."""
     eve = person(service, verified=False)
     return eve, mail_token(service, eve, "verification")
 
@@ -76,7 +76,7 @@ def verification_events(service: Service, who: Person) -> int:
     return sum(each["name"] == "user.verify_email" for each in records(service, who.id, "event"))
 
 
-# --- what the victim is told
+# --- the mail and page of the victim
 
 
 def test_s55_the_mail_names_the_account(service: Service, mail_server: MailServer) -> None:
@@ -105,7 +105,7 @@ def test_s55_the_page_names_the_account_and_changes_nothing(service: Service) ->
 
 
 def test_s55_a_name_is_no_part_of_the_page(service: Service) -> None:
-    """A taken-over database may hold any username."""
+    """A taken-over database may contain any username."""
     eve, token = attacker(service)
     service.execute("UPDATE users SET username = %s WHERE id = %s", f"<script>{eve.username}</script>", eve.id)
     assert "<script" not in page(service, token).text
@@ -134,7 +134,7 @@ def test_s55_the_owner_of_the_address_removes_the_account(service: Service) -> N
 
 
 def test_s55_the_mail_that_arrives_twice(service: Service) -> None:
-    """Both deliveries carry the same link; the second press finds nothing, and harms no account that came after."""
+    """Both deliveries have the same link. The second press finds no account, and harms no later account."""
     eve, token = attacker(service)
     assert not_me(service, token).status == 200
     owner = person(service, verified=False, email=eve.email)
@@ -153,7 +153,7 @@ def test_s55_every_mail_that_the_attacker_asks_for_offers_it(service: Service) -
 
 
 def verified_by_an_upstream_link(service: Service) -> tuple[Person, str]:
-    """Verified here, after which an older release cleared the mark."""
+    """Return an account that was verified by upstream's link, after which an older release cleared the mark."""
     eve, token = attacker(service)
     otp = uuid.uuid4().hex
     service.execute(
@@ -169,14 +169,14 @@ def verified_by_an_upstream_link(service: Service) -> tuple[Person, str]:
 
 
 def verified_before_an_older_release_cleared_it(service: Service) -> tuple[Person, str]:
-    """An older release changes the address without knowing our column."""
+    """Return an account whose mark an older release cleared. That release changes the address, but not our column."""
     eve, token = verified(service)
     service.execute("UPDATE users SET verified_at = NULL WHERE id = %s", eve.id)
     return eve, token
 
 
 def verified_by_an_older_release(service: Service) -> tuple[Person, str]:
-    """Or by upstream; then the address is changed here."""
+    """Return an account that an older release or upstream verified, and whose address was then changed here."""
     eve, _ = attacker(service)
     service.execute("UPDATE users SET verified_at = now() WHERE id = %s", eve.id)
     email = f"{uuid.uuid4().hex}@example.com"
@@ -191,7 +191,7 @@ def verified(service: Service) -> tuple[Person, str]:
 
 
 def taken_over(service: Service) -> tuple[Person, str]:
-    """Upstream's rows, and those of an import, have the column's default."""
+    """Return an account with the column's default, as rows of upstream and of an import have it."""
     eve, token = attacker(service)
     service.execute("UPDATE users SET self_registered = DEFAULT WHERE id = %s", eve.id)
     return eve, token
@@ -212,7 +212,7 @@ def administrating(service: Service) -> tuple[Person, str]:
 
 
 def with_another_address(service: Service) -> tuple[Person, str]:
-    """Verified once, so that it is no new account; its next address is not verified."""
+    """Return an account that was verified once, so that it is not new, and whose next address is unverified."""
     eve, _ = verified(service)
     email = f"{uuid.uuid4().hex}@example.com"
     assert service.call("update_user_email", {"email": email}, token=eve.token, user_id=eve.id).status == 200
@@ -269,7 +269,10 @@ def test_s55_no_button_says_anything_else(service: Service) -> None:
 
 
 def test_s55_of_removing_and_confirming_at_once_one_happens(service: Service, environments: Environments) -> None:
-    """By two links of the account, 20 times at once: the account is removed, or it is verified, by one of them."""
+    """Two links of the account are used at once, 20 times.
+
+    One of them removes or verifies the account, the other does nothing.
+    """
     for _ in range(3):
         eve, token = attacker(service)
         other = mail_token(service, eve, "verification")
@@ -288,7 +291,7 @@ def test_s55_of_removing_and_confirming_at_once_one_happens(service: Service, en
 
 @contextmanager
 def in_between(service: Service, statement: str, user_id: str) -> Iterator[Callable[[Callable[[], Answer]], Answer]]:
-    """Change an account in a transaction that is committed while a call already waits for it; runs that call."""
+    """Change an account in a transaction. Yield a function that starts a call, and commits once the call waits."""
     with psycopg.connect(service.conninfo) as other, ThreadPoolExecutor(1) as thread:
         other.execute(f"UPDATE users SET {statement} WHERE id = %s", [user_id])
 
@@ -311,7 +314,7 @@ def test_s55_what_changes_while_the_button_is_pressed_counts(service: Service, c
 
 
 def test_s55_without_the_policy_store_the_account_ends_all_the_same(own_service: Service) -> None:
-    """The claim stays, so that the sweep does the rest."""
+    """The claim stays, so that the sweep completes the removal."""
     service = own_service
     eve, token = attacker(service)
     with service.configured(MG_SPICEDB_PORT="9"):
@@ -327,7 +330,7 @@ def test_s55_without_the_policy_store_the_account_ends_all_the_same(own_service:
 
 
 def test_s55_mails_to_an_earlier_address_hold_up_none_to_the_victim(service: Service, mail_server: MailServer) -> None:
-    """The attacker registers with an address that no mail reaches, and moves the account to the victim's."""
+    """The attacker registers with an address that no mail reaches, and moves the account to the victim's address."""
     body = registration(email=f"{uuid.uuid4().hex}@{'x' * 64}.example")
     eve = person(service, verified=False, **body)
     deliver("mail")
@@ -377,7 +380,7 @@ def test_s55_a_reset_of_a_verified_account_verifies_nothing_anew(service: Servic
 
 @pytest.mark.parametrize("email", ["", "elsewhere@example.com"])
 def test_s55_only_a_mailed_reset_link_proves_the_mailbox(service: Service, email: str) -> None:
-    """``user reset-password --print-link`` mails none, and its token is for no address."""
+    """``user reset-password --print-link`` sends no mail, and its token belongs to no address."""
     eve, _ = attacker(service)
     token = mail_token(service, eve, "password_reset")
     service.execute("UPDATE users_one_time_tokens SET email = %s WHERE user_id = %s", email, eve.id)
@@ -406,7 +409,7 @@ def test_s55_an_address_that_changes_during_a_reset_is_not_verified(service: Ser
 
 
 def test_s55_the_two_buttons_at_once_do_not_wait_in_a_circle(service: Service) -> None:
-    """A removal locks the account, then its links: a confirmation that waits for the account has locked none."""
+    """A removal locks the account, then its links. A confirmation that waits for the account has locked no link."""
     eve, token = attacker(service)
     with psycopg.connect(service.conninfo) as removal, ThreadPoolExecutor(1) as thread:
         removal.execute("UPDATE users SET status = 2, purging_at = now() WHERE id = %s", [eve.id])

@@ -1,4 +1,4 @@
-"""S55 A self-registered account that nobody verifies is removed, after a reminder; no other account is."""
+"""S55 A self-registered account that is never verified is removed after a reminder. No other account is."""
 
 import uuid
 from pathlib import Path
@@ -24,7 +24,7 @@ HALF = 84 * 3600  # seconds: MG_USERS_UNVERIFIED_AFTER is 168h
 
 
 def swept(**counts: int) -> None:
-    """Run the sweep, and hold what it counted against ``counts``."""
+    """Run the sweep, and compare its counts with ``counts``."""
     counted = handler("sweep_accounts")({}, lambda_context())
     assert counted == {"swept": 0, "failed": 0, "warned": 0, "reminded": 0, "forgotten": 0, "left": 0} | counts
 
@@ -32,7 +32,7 @@ def swept(**counts: int) -> None:
 def registered(
     service: Service, ago: float = 2 * HALF + 60, *, reminded: float | None = HALF + 60, **columns: Any
 ) -> str:
-    """The id of an account that registered itself ``ago`` seconds ago and was reminded ``reminded`` seconds ago."""
+    """Insert an account that registered itself ``ago`` and was reminded ``reminded`` seconds ago. Return its id."""
     user_id = str(uuid.uuid4())
     values = {"id": user_id, "email": f"{user_id}@example.com", "self_registered": True, **columns}
     names, holes = ", ".join(values), ", ".join(["%s"] * len(values))
@@ -62,8 +62,8 @@ def test_s55_exactly_those_that_registered_themselves_and_were_never_verified(ow
     assert count_due() == {"deleted": 0, "disabled": 0, "unverified": 2, "begun": 0}
     swept(swept=2)
     assert there(service) == stay
-    told = service.execute("SELECT user_id, payload->>'id' AS id FROM users_outbox WHERE name = 'user.purge'")
-    assert {each["id"] for each in told} == {each["user_id"] for each in told} == gone
+    removals = service.execute("SELECT user_id, payload->>'id' AS id FROM users_outbox WHERE name = 'user.purge'")
+    assert {each["id"] for each in removals} == {each["user_id"] for each in removals} == gone
     swept()
 
 
@@ -100,7 +100,7 @@ def test_s55_a_reminder_comes_half_way_and_once(own_service: Service, mail_serve
 
 
 def test_s55_no_account_goes_before_its_reminder(own_service: Service) -> None:
-    """Where unverified accounts were allowed for a year, the first run after that removes none."""
+    """If unverified accounts were allowed for a year, the first run after that removes none."""
     service = own_service
     old = registered(service, 365 * 24 * 3600, reminded=None)
     swept(reminded=1)
@@ -114,7 +114,7 @@ def test_s55_no_account_goes_before_its_reminder(own_service: Service) -> None:
 
 
 def test_s55_a_new_address_gets_a_reminder_of_its_own(own_service: Service) -> None:
-    """Who notices late that the address was mistyped does not lose the account the moment it is corrected."""
+    """A person who corrects a mistyped address late does not lose the account at that moment."""
     ada = person(own_service, verified=False)
     own_service.execute(
         "UPDATE users SET created_at = now() - interval '167 hours',"
@@ -131,7 +131,7 @@ def test_s55_a_new_address_gets_a_reminder_of_its_own(own_service: Service) -> N
 
 
 def test_s55_a_mail_that_cannot_be_sent_keeps_no_account(own_service: Service) -> None:
-    """Behind a parked mail the reminder would wait for ever, and the account would hold its address for ever."""
+    """Behind a parked mail the reminder would wait for ever, and the account would keep its address for ever."""
     due = registered(own_service, reminded=None)
     swept(reminded=1)
     own_service.execute("UPDATE users SET verification_reminded_at = now() - %s * interval '1 second'", HALF + 60)
@@ -153,7 +153,10 @@ def test_s55_a_reminder_of_an_account_that_is_verified_meanwhile_is_not_sent(
 
 
 def test_s55_an_account_that_is_verified_during_its_removal_stays(own_service: Service) -> None:
-    """One of two is verified, another one promoted, after its relations were taken away: both get them back."""
+    """After the removal of their relations, one account is verified and another promoted.
+
+    Both get their relations back.
+    """
     service = own_service
     verified, promoted, gone = (registered(service) for _ in range(3))
     for user_id in (verified, promoted, gone):
@@ -206,13 +209,13 @@ def test_s55_the_command_line_shows_what_is_due(own_service: Service, tmp_path: 
 def test_s55_the_due_are_found_by_an_index(own_service: Service) -> None:
     statement = f"EXPLAIN SELECT u.id FROM users u WHERE {UNVERIFIED_DUE} ORDER BY u.created_at, u.id LIMIT 500"
     with psycopg.connect(own_service.conninfo) as connection:
-        connection.execute("SET enable_seqscan = off")  # a table of no rows would be read whole
+        connection.execute("SET enable_seqscan = off")  # otherwise a sequential scan reads an empty table
         plan = "\n".join(line for (line,) in connection.execute(statement, {"unverified": 1.0}))
     assert "Index Scan using users_never_verified" in plan, plan
 
 
 def test_s55_reminders_that_wait_do_not_multiply_the_work(own_service: Service) -> None:
-    """Each account that may be due asks for its own reminder, whatever the statistics say of a table that changes."""
+    """Each account that may be due looks up its own reminder, whatever the statistics of the changing table are."""
     fill = """
         INSERT INTO users_outbox (id, user_id, channel, name, payload)
         SELECT gen_random_uuid(), gen_random_uuid()::text, %s, %s, '{}' FROM generate_series(1, 5000)"""

@@ -1,4 +1,4 @@
-"""S56 The sweep forgets known addresses, links and upstream's verifications that are over for 30 days."""
+"""S56 The sweep forgets known addresses, links and upstream's verifications 30 days after their end."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_s56_addresses_that_nobody_logged_in_from(own_service: Service) -> None:
 
 
 def test_s56_an_address_that_is_used_at_this_moment_stays(own_service: Service) -> None:
-    """It was not used for 30 days, and a login from it is about to commit."""
+    """The address was unused for 30 days, and a login from it is about to commit."""
     import psycopg
 
     ada = person(own_service)
@@ -40,7 +40,7 @@ def test_s56_an_address_that_is_used_at_this_moment_stays(own_service: Service) 
 
 @pytest.mark.parametrize("used", [True, False])
 def test_s56_links_of_mails(own_service: Service, used: bool) -> None:
-    """Used or not. Whoever opens one within 30 days of its end learns that it is over, not that it never was."""
+    """Within 30 days of its end, the page of a link shows that the link is over, not that it never existed."""
     ada = person(own_service, verified=False)
     late = mail_token(own_service, ada, "verification", lifetime="-29 days")
     gone = mail_token(own_service, ada, "verification", lifetime="-31 days")

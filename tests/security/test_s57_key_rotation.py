@@ -1,4 +1,4 @@
-"""S57: a rotation of Auth's keys refuses no token, and garbage makes no function fetch keys again and again."""
+"""S57: a rotation of Auth's keys refuses no valid token, and garbage does not make a function fetch keys endlessly."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ MINUTE, LONGEST_BLOCK = 60.0, 20.0
 
 @dataclass
 class Clock:
-    """The monotonic clock, which a test sets forward."""
+    """The monotonic clock, which a test can set forward."""
 
     real: Callable[[], float] = field(default=time.monotonic)
     ahead: float = 0.0
@@ -43,7 +43,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def rotating(service: Service, make_auth: Callable[..., AuthServer]) -> Iterator[tuple[Service, str]]:
-    """The service with an Auth of its own, and where that one is told to rotate its keys."""
+    """Yield the service with its own Auth, and the address that makes this Auth rotate its keys."""
     auth = make_auth(AUTH_FAULTS="1")
     elsewhere = service.asking(auth)
     with elsewhere.configured():
@@ -51,7 +51,7 @@ def rotating(service: Service, make_auth: Callable[..., AuthServer]) -> Iterator
 
 
 def rotate(address: str, kid: str) -> None:
-    """A new key; of the same key id, as the real Auth's, when ``kid`` is empty."""
+    """Make a new key. If ``kid`` is empty, the key keeps the old key id, as the real Auth's keys do."""
     httpx.post(address, json={"kid": kid} if kid else {}, trust_env=False).raise_for_status()
 
 
@@ -69,7 +69,7 @@ def test_s57_no_token_of_a_new_key_is_refused(
     again = logged_in(service, ada)
     assert is_alive(service, again.token)
     assert refresh(service, again.refresh_token).status == 201
-    # With another key id the key of before retires, and its tokens stay good. With the same id Auth refuses them too.
+    # With another key id the old key retires, and its tokens stay valid. With the same id Auth refuses them, too.
     assert is_alive(service, ada.token) is bool(kid)
     assert refresh(service, ada.refresh_token).status == (201 if kid else 401)
 
@@ -90,7 +90,7 @@ def jwks(service: Service) -> Iterator[HttpServer]:
         yield server
 
 
-# The key id, and by how many seconds ``iat`` is ahead.
+# The key id, and the seconds by which ``iat`` is ahead.
 GARBAGE = {"of a known key id": ("active", 0), "of unknown key ids": ("kid-{}", 0), "from the future": ("active", 50)}
 Garbage = tuple[str, int]
 
@@ -115,7 +115,7 @@ def test_s57_garbage_fetches_keys_five_times_a_minute_at_most(jwks: HttpServer, 
         fetches += [time.monotonic()] * (len(jwks.received) - len(fetches))
         clock.ahead += 0.5
     assert max(sum(begin <= each <= begin + MINUTE for each in fetches) for begin in fetches) <= 5
-    assert len(fetches) > 20, "the keys are looked at all the time, so that a rotation is found"
+    assert len(fetches) > 20, "the keys are still fetched now and then, so that a rotation is found"
 
 
 @pytest.mark.parametrize("kid", ["active", "next"])
@@ -137,7 +137,7 @@ def test_s57_garbage_does_not_hammer_an_auth_that_is_away(jwks: HttpServer, cloc
     jwks.status = 503
     before = len(jwks.received)
     for _ in range(119):  # just less than a minute
-        with pytest.raises(Unavailable):  # a new key cannot be ruled out
+        with pytest.raises(Unavailable):  # the token may have a new key
             jwt.verified_claims(signed(claims("7"), FOREIGN_KEY, kid="active"))
         assert jwt.verified_claims(genuine)["sub"] == "7"
         clock.ahead += 0.5
@@ -156,7 +156,7 @@ def test_s57_garbage_that_is_older_than_the_keys_fetches_none(jwks: HttpServer) 
 
 
 def test_s57_a_token_outlives_a_change_by_no_more_than_clocks_may_differ(service: Service) -> None:
-    """A token that looks younger than the change is good, and one from further ahead than a minute never is."""
+    """A token that looks younger than the change is valid. A token from more than a minute ahead never is."""
     user = service.register()
     key = SigningKey.generate()
     with http_server(body=key_set(key=key)) as server, service.configured(MG_AUTH_JWKS_URL=server.url):
@@ -172,7 +172,7 @@ ACCOUNT = Account(id="7", status=0, role=0, verified=True, tokens_valid_from=0)
 
 
 def issued(at: int) -> Tokens:
-    """What Auth's Issue gives when its clock says so."""
+    """Return the tokens that Auth's Issue makes when its clock shows ``at``."""
     token = signed(claims("7", iat=at), KEY)
     return Tokens(token, token)
 
@@ -183,7 +183,7 @@ def test_s57_a_login_takes_no_token_from_further_ahead() -> None:
 
 
 def test_s57_a_login_ends_when_its_token_has_come(service: Service) -> None:
-    """Every change after the login is then younger than the token, although Auth's clock is a little ahead."""
+    """Every later change is then younger than the token, although Auth's clock is a little ahead."""
     issued_at = int(time.time()) + 1
     obtain_tokens(ACCOUNT, lambda: issued(issued_at))
     (change,) = service.execute("SELECT extract(epoch FROM date_trunc('second', now()))::bigint + 1 AS valid_from")

@@ -1,6 +1,6 @@
-"""S58 A malformed personal access token never reaches Auth: the real one crashes on ``Authenticate("pat")``.
+"""S58 A malformed personal access token never reaches Auth, because the real Auth crashes on ``Authenticate("pat")``.
 
-Its split at ``_`` has no second part then, and it reads one. The calls are counted in the log of the local Auth.
+Auth splits the token at ``_`` and reads the second part, which is missing. The log of the local Auth shows the calls.
 """
 
 import json
@@ -44,14 +44,14 @@ MALFORMED = {
 
 @dataclass
 class Counted:
-    """A service, and the Auth that only it asks."""
+    """A service, and an Auth that only this service calls."""
 
     service: Service
     server: AuthServer
 
     @property
     def calls(self) -> int:
-        """How often Auth was asked whose token something is. Auth logs a call before it answers."""
+        """Return how often Auth was asked about a token. Auth logs a call before it answers."""
         lines = [json.loads(line) for line in self.server.log.read_text().splitlines() if line.startswith("{")]
         return sum(str(line.get("method", "")).endswith("Authenticate") for line in lines)
 
@@ -85,7 +85,7 @@ def test_s58_none_with_a_character_less_or_more_reaches_auth(counted: Counted) -
         assert counted.service.call("view_profile", token=f"{pat[:place]}x{pat[place:]}").status == 401
     assert counted.calls == asked
     assert counted.service.call("view_profile", token=pat).status == 200
-    assert counted.calls == asked + 1, "the log does count"
+    assert counted.calls == asked + 1, "the log shows the calls"
 
 
 def test_s58_wherever_a_bearer_is_read(counted: Counted) -> None:

@@ -1,4 +1,4 @@
-"""S59: a changed password differs from the one before, and an expired one can be changed inside the login."""
+"""S59: a changed password differs from the previous one, and a login can change an expired one."""
 
 import unicodedata
 import uuid
@@ -37,7 +37,7 @@ def log_in_anew(service: Service, identity: str, new: str, secret: str = PASSWOR
 
 
 def failures(service: Service, user_id: str) -> int:
-    """Failed logins that are counted for the account."""
+    """Return the number of counted failed logins of the account."""
     (found,) = service.execute(
         "SELECT COALESCE(sum(hits), 0) AS hits FROM users_throttle WHERE user_id = %s AND key LIKE 'login:%%'", user_id
     )
@@ -78,7 +78,7 @@ def test_s59_another_spelling_is_the_same_password(service: Service, old: str, n
 
 @pytest.mark.parametrize(("old", "new"), [("é" * 36, "é" * 36), ("é" * 36 + "x", "é" * 36), ("é" * 36, "é" * 36 + "x")])
 def test_s59_a_password_that_bcrypt_takes_for_the_same(service: Service, old: str, new: str) -> None:
-    """bcrypt reads 72 bytes: whatever follows them makes no other password."""
+    """bcrypt reads 72 bytes. Later bytes make no other password."""
     ada = person(service)
     stored = bcrypt.hashpw(("é" * 36).encode(), bcrypt.gensalt(4)).decode()
     service.execute("UPDATE users SET secret = %s WHERE id = %s", stored, ada.id)
@@ -95,7 +95,7 @@ def test_s59_a_reset_to_the_same_password_leaves_the_link(service: Service) -> N
 
 
 def test_s59_a_reset_without_a_valid_token_compares_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither its answer nor its time tells the password of the account."""
+    """Neither the answer nor its time reveals the password of the account."""
     ada = person(service)
     used, old = (mail_token(service, ada, "password_reset", lifetime=lifetime) for lifetime in ("1 hour", "-1 second"))
     service.execute("UPDATE users_one_time_tokens SET used_at = now() WHERE user_id = %s", ada.id)
@@ -107,7 +107,7 @@ def test_s59_a_reset_without_a_valid_token_compares_nothing(service: Service, mo
 
 
 def test_s59_one_link_is_good_for_one_wrong_guess(service: Service) -> None:
-    """Whoever reads the mail cannot find out by it which password the account had: a wrong guess is the new one."""
+    """A reader of the mail cannot try several old passwords with one link: a wrong guess becomes the new password."""
     ada = person(service)
     token = mail_token(service, ada, "password_reset")
     assert reset(service, token, "is it this 1 password").status == 201
@@ -122,7 +122,7 @@ def test_s59_an_operator_does_not_set_it_again(service: Service, tmp_path: Path)
     assert line.run(*arguments, input=f"{NEW_PASSWORD}\n").code == 0
 
 
-# --- an expired password is changed inside the login
+# --- the login changes an expired password
 
 
 def test_s59_an_expired_password_is_changed_inside_the_login(service: Service) -> None:
@@ -151,8 +151,8 @@ def test_s59_its_event_is_that_of_a_change(service: Service) -> None:
     expire(service, ada.id)
     with service.configured(**MAX_AGE):
         assert log_in_anew(service, ada.email, NEW_PASSWORD).status == 201
-    told = event(service, ada.id, "user.update_secret")
-    assert (told["id"], told["updated_by"], told["token_type"], told["super_admin"]) == (
+    payload = event(service, ada.id, "user.update_secret")
+    assert (payload["id"], payload["updated_by"], payload["token_type"], payload["super_admin"]) == (
         *(ada.id, ada.id),
         *("access token", False),
     )
@@ -201,13 +201,13 @@ def test_s59_the_rules_hold_inside_the_login(service: Service, new: str, code: s
     with service.configured(**MAX_AGE):
         for _ in range(6):
             answer = log_in_anew(service, ada.email, new.format(username=ada.username), address=address)
-            assert answer.error == (400, code), "and the old password was right, so it is no failed login"
+            assert answer.error == (400, code), "the old password was right, so the login has not failed"
     assert row(service, ada.id) == before
 
 
 @pytest.mark.parametrize("variables", [MAX_AGE, {}], ids=["young", "never expires"])
 def test_s59_only_an_expired_one_is_changed_by_a_login(service: Service, variables: dict[str, str]) -> None:
-    """Said, and not ignored: else its owner would believe in the new one."""
+    """The service refuses the new password explicitly. Otherwise the owner would believe that it is set."""
     ada = person(service)
     with service.configured(**variables):
         assert log_in_anew(service, ada.email, NEW_PASSWORD).error == (400, "password_not_expired")
@@ -241,7 +241,7 @@ def test_s59_of_changes_at_the_same_time_one_wins(service: Service, environments
 
 
 def test_s59_the_first_administrator_is_not_locked_out_without_mail(postgres: Any, shared_service: Service) -> None:
-    """Nothing answers where mails go."""
+    """No server answers at the address for mails."""
     nowhere = {"MG_EMAIL_FROM_ADDRESS": "", "AWS_ENDPOINT_URL_SESV2": "http://127.0.0.1:1"}
     first, second = ADMINISTRATOR["MG_USERS_ADMIN_PASSWORD"], NEW_PASSWORD
     with empty_service(postgres, shared_service) as service, service.configured(**MAX_AGE, **nowhere):

@@ -1,4 +1,4 @@
-"""S60: a common word with the usual decorations is a common password; a passphrase and a random one are not."""
+"""S60: a common word with the usual decorations is a common password. A passphrase and a random one are not."""
 
 import random
 import string
@@ -9,7 +9,7 @@ from tests.people import NEW_PASSWORD, mail_token, person
 from tests.service import Service, registration
 from users.rules.common_passwords import is_common
 
-# What the documentation registers with, and what its readers have in their scripts (decisions 27).
+# Passwords in the documentation's registrations, and in scripts of its readers (decisions 27).
 DOCUMENTED = "changeMe123"
 
 DECORATED = [
@@ -40,7 +40,7 @@ def test_s60_what_is_none(password: str) -> None:
 
 
 def test_s60_random_passwords_pass() -> None:
-    """Of 12 characters, as password managers make them; the numbers are always the same ones."""
+    """Passwords of 12 characters, as password managers make them, from fixed random numbers."""
     numbers = random.Random(60)
     for alphabet in (string.ascii_letters + string.digits, string.ascii_letters + string.digits + "!@#$%&*"):
         made = ("".join(numbers.choices(alphabet, k=12)) for _ in range(10_000))
@@ -78,7 +78,7 @@ def test_s60_it_is_turned_off_with_the_rest(service: Service) -> None:
 
 
 def test_s60_what_somebody_has_already_goes_on_working(service: Service) -> None:
-    """The rule is for new passwords; a login does not look."""
+    """The rule applies to new passwords. A login does not check it."""
     with service.configured(MG_USERS_PASS_COMMON_CHECK="false"):
         user = service.register(credentials={"secret": "Password2020!"})
     assert service.log_in(user["email"], "Password2020!")

@@ -1,4 +1,4 @@
-"""S61 What happens to an account is told to its address, with when and, of its own doing, from where."""
+"""S61 An account's address gets a notice of each change, with its time and, for own changes, the origin."""
 
 import re
 import uuid
@@ -19,7 +19,7 @@ HERE = "192.0.2.17"
 
 
 def notices(service: Service, user_id: str) -> dict[str, dict[str, Any]]:
-    """The payloads of an account's notices that wait to be sent, by their names."""
+    """Return the payloads of an account's unsent notices, by their names."""
     found = [each for each in records(service, user_id, "mail") if each["name"] != "verification"]
     assert len({each["name"] for each in found}) == len(found)
     return {each["name"]: each["payload"] for each in found}
@@ -29,8 +29,8 @@ def is_recent(text: str) -> bool:
     return timedelta(0) <= datetime.now(UTC) - datetime.fromisoformat(text) < timedelta(minutes=1)
 
 
-def told(service: Service, who: Person, name: str, **details: str) -> dict[str, Any]:
-    """The one notice of an account; it is to its address and recent."""
+def only_notice(service: Service, who: Person, name: str, **details: str) -> dict[str, Any]:
+    """Return the payload of an account's only notice, which must be recent and for its address."""
     found = notices(service, who.id)
     assert set(found) == {name}
     payload = found[name]
@@ -45,14 +45,14 @@ def received(service: Service, server: MailServer, who: Person) -> Mail:
     return mails_to(server.url, who.email)[-1]
 
 
-# ------------------------------------------------------------------------------------------------ one's own doing
+# ------------------------------------------------------------------------------------------------ by the account
 
 
 def test_s61_a_username(service: Service, mail_server: MailServer) -> None:
     ada, name = person(service), f"n{uuid.uuid4().hex[:12]}"
     body = {"username": name}
     assert service.call("update_username", body, token=ada.token, user_id=ada.id, address=HERE).status == 200
-    told(service, ada, "username_changed", username=name, address=HERE)
+    only_notice(service, ada, "username_changed", username=name, address=HERE)
     mail = received(service, mail_server, ada)
     text = " ".join(mail.text.split())
     assert mail.subject == "Your username was changed"
@@ -70,7 +70,7 @@ def test_s61_a_username_that_stays(service: Service) -> None:
 def test_s61_a_disabled_account(service: Service, mail_server: MailServer) -> None:
     ada = person(service, metadata={"locale": "de"})
     assert service.call("disable_user", token=ada.token, user_id=ada.id, address=HERE).status == 200
-    told(service, ada, "account_disabled", address=HERE)
+    only_notice(service, ada, "account_disabled", address=HERE)
     mail = received(service, mail_server, ada)
     assert mail.subject == "Ihr Konto wurde gesperrt"
     assert f"von der Netzwerkadresse {HERE} aus." in " ".join(mail.text.split())
@@ -80,7 +80,7 @@ def test_s61_a_deleted_account_and_until_when_it_can_be_restored(service: Servic
     ada = person(service)
     with service.configured(MG_USERS_DELETE_AFTER="48h"):
         assert service.call("delete_user", token=ada.token, user_id=ada.id, address=HERE).status == 204
-    payload = told(service, ada, "account_deleted", address=HERE)
+    payload = only_notice(service, ada, "account_deleted", address=HERE)
     removal = datetime.fromisoformat(payload["removal_at"])
     assert removal - datetime.fromisoformat(payload["at"]) == timedelta(hours=48)
     mail = received(service, mail_server, ada)
@@ -89,7 +89,7 @@ def test_s61_a_deleted_account_and_until_when_it_can_be_restored(service: Servic
 
 @pytest.mark.parametrize("way", ["purge", "no grace period"])
 def test_s61_what_is_removed_at_once_is_told_to_nobody(service: Service, way: str) -> None:
-    """Nothing of the account stays, a mail that waits neither."""
+    """No row of the account stays, not even a waiting mail."""
     ada, boss = person(service), administrator(service)
     query = "purge=true" if way == "purge" else ""
     with service.configured(MG_USERS_DELETE_AFTER="0s" if way == "no grace period" else "720h"):
@@ -107,7 +107,7 @@ def test_s61_a_password(service: Service, mail_server: MailServer, way: str) -> 
         body = {"password": NEW_PASSWORD, "confirm_password": NEW_PASSWORD}
         token = mail_token(service, ada, "password_reset")
         assert service.call("reset_password", body, token=token, address=HERE).status == 201
-    told(service, ada, "password_changed", address=HERE)
+    only_notice(service, ada, "password_changed", address=HERE)
     text = " ".join(received(service, mail_server, ada).text.split())
     assert f"from the network address {HERE}." in text
     assert "If it was not you, somebody else may have access to your account" in text
@@ -117,13 +117,13 @@ def test_s61_an_address(service: Service, mail_server: MailServer) -> None:
     ada = person(service)
     body = {"email": f"new-{ada.email}"}
     assert service.call("update_user_email", body, token=ada.token, user_id=ada.id, address=HERE).status == 200
-    told(service, ada, "email_changed", address=HERE)
+    only_notice(service, ada, "email_changed", address=HERE)
     text = " ".join(received(service, mail_server, ada).text.split())
     assert f"from the network address {HERE}." in text
     assert "If it was not you, somebody else may have access to your account" in text
 
 
-# ------------------------------------------------------------------------------------------------ an administrator's
+# ------------------------------------------------------------------------------------------------ by an administrator
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_s61_nobody_learns_the_address_of_an_administrator(
         body = {key: mark if key == "username" else f"{mark}@example.com" for key in body}
     answer = service.call(operation, body, token=boss.token, user_id=ada.id, address=HERE)
     assert answer.status in {200, 204}
-    assert "address" not in told(service, ada, name)
+    assert "address" not in only_notice(service, ada, name)
     waiting = service.execute("SELECT payload::text AS text FROM users_outbox")
     assert not [each for each in waiting if HERE in each["text"]]
 
@@ -154,7 +154,7 @@ def test_s61_an_enabled_account(service: Service, mail_server: MailServer) -> No
     ada, boss = person(service), administrator(service)
     service.execute("UPDATE users SET status = 1 WHERE id = %s", ada.id)
     assert service.call("enable_user", token=boss.token, user_id=ada.id, address=HERE).status == 200
-    assert "address" not in told(service, ada, "account_enabled")
+    assert "address" not in only_notice(service, ada, "account_enabled")
     assert received(service, mail_server, ada).subject == "Your account was enabled"
 
 
@@ -212,7 +212,7 @@ def test_s61_every_administrator_is_told_of_a_new_one(own_service: Service, mail
         administration.set_role(administration.find(ada.id).user, Role.ADMIN)
     assert row(own_service, added)["role"] == Role.ADMIN
     for who in (boss, other):
-        payload = told(own_service, who, "new_administrator", username=username)
+        payload = only_notice(own_service, who, "new_administrator", username=username)
         assert "address" not in payload
     for user_id in (disabled.id, unverified.id, bystander.id, added):
         assert "new_administrator" not in notices(own_service, user_id)
@@ -264,7 +264,7 @@ def test_s61_the_command_line_tells_as_well(service: Service) -> None:
         assert "address" not in payload
 
 
-# ------------------------------------------------------------------------------------------------ what was typed
+# ------------------------------------------------------------------------------------------------ typed values
 
 
 def test_s61_a_username_of_a_database_that_was_taken_over_is_only_text(

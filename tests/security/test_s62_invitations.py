@@ -1,4 +1,4 @@
-"""S62 An account that an administrator makes belongs to whoever has its mailbox, by a link that is good once."""
+"""S62 An account that an administrator makes belongs to the owner of its mailbox, by a link that works once."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -40,7 +40,7 @@ def without_secret(**changes: Any) -> dict[str, Any]:
 
 
 def invite(service: Service, body: dict[str, Any] | None = None, **changes: Any) -> Person:
-    """Somebody whose account an administrator made; without a password, unless the body has one."""
+    """Make an account as an administrator, without a password unless the body has one."""
     body = body or without_secret(**changes)
     answer = service.call("register_user", body, token=administrator(service).token)
     assert answer.status == 201, answer.text
@@ -70,7 +70,7 @@ def event_names(service: Service, who: Person) -> list[str]:
     return [each["name"] for each in records(service, who.id, "event")]
 
 
-# --- who makes one
+# --- inviting callers
 
 
 def test_s62_an_account_without_a_password_lets_nobody_in(service: Service) -> None:
@@ -86,7 +86,7 @@ def test_s62_an_account_without_a_password_lets_nobody_in(service: Service) -> N
 @pytest.mark.parametrize("caller", ["nobody", "undefined", "a.b.c", "user", "pat", "api_key", "refresh", "recovery"])
 @pytest.mark.parametrize("open_to_all", ["true", "false"])
 def test_s62_only_an_administrator_leaves_the_password_out(service: Service, caller: str, open_to_all: str) -> None:
-    """An administrator in person: none of its other tokens."""
+    """An administrator's session may, and none of its other tokens."""
     tokens = {"nobody": None, "undefined": "undefined", "a.b.c": "a.b.c"}
     if caller == "user":
         token = person(service).token
@@ -101,7 +101,7 @@ def test_s62_only_an_administrator_leaves_the_password_out(service: Service, cal
 
 @pytest.mark.parametrize("kind", ["pat", "api_key", "refresh", "of a user"])
 def test_s62_by_any_other_token_it_is_a_self_registration(service: Service, kind: str) -> None:
-    """A token that is not needed is ignored, where everybody may register."""
+    """Where everybody may register, the service ignores the token."""
     user = kind == "of a user"
     token = person(service).token if user else token_of_kind(service, administrator(service).id, kind)
     made = service.call("register_user", registration(), token=token)
@@ -117,7 +117,7 @@ def test_s62_an_administrator_invites_where_everybody_may_register(service: Serv
     assert mails(service, ada.id) == [("invitation", ada.email)]
     (event,) = records(service, ada.id, "event")
     assert event["payload"]["super_admin"] is True
-    assert log_in(service, ada.email, ada.secret).status == 201, "the password that was given works until then"
+    assert log_in(service, ada.email, ada.secret).status == 201, "the first password works until then"
 
 
 def test_s62_an_account_that_is_not_enabled_gets_no_link(service: Service) -> None:
@@ -131,7 +131,7 @@ def test_s62_no_mail_where_registrations_send_none_and_a_password_is_given(servi
         assert len(mails(service, invite(service).id)) == 1
 
 
-# --- what the link does
+# --- the link
 
 
 def test_s62_the_link_sets_the_password_and_verifies_the_address(service: Service, mail_server: MailServer) -> None:
@@ -166,7 +166,7 @@ def test_s62_the_link_sets_the_password_and_verifies_the_address(service: Servic
 
 
 def test_s62_whoever_had_the_first_password_has_nothing_any_more(service: Service) -> None:
-    """The administrator who chose it, and whoever was told it."""
+    """The administrator who chose the first password, and any person who has it, is logged out."""
     ada = logged_in(service, invite(service, registration()))
     assert accept(service, mail_token(service, ada, "invitation")).status == 201
     assert not is_alive(service, ada.token)
@@ -209,7 +209,7 @@ def test_s62_a_new_password_or_address_ends_it(service: Service) -> None:
 
 
 def test_s62_a_link_for_another_address_sets_no_password(service: Service) -> None:
-    """Also when the address changes between the look at the link and its use."""
+    """The link is refused, also if the address changes between its check and its use."""
     ada = invite(service)
     token = mail_token(service, ada, "invitation", email=f"old-{ada.email}")
     assert accept(service, token).status == 400
@@ -226,16 +226,16 @@ def test_s62_it_is_no_other_kind_of_token(service: Service) -> None:
     )
     for operation in ("view_profile", "refresh_token", "list_refresh_tokens", "send_verification"):
         assert service.call(operation, token=token, headers=as_program).error == (401, "unauthenticated")
-    for kind in ("invitation", "recovery", "access"):  # Auth's own
+    for kind in ("invitation", "recovery", "access"):  # Auth's own tokens
         assert accept(service, token_of_kind(service, ada.id, kind)).error == (400, "invalid_verification")
     assert accept(service, token).status == 201
 
 
-# --- once more
+# --- another invitation
 
 
 def test_s62_whoever_asks_gets_the_invitation_again(service: Service, mail_server: MailServer) -> None:
-    """The owner or an administrator, by a reset request; the older link ends."""
+    """The owner or an administrator asks by a reset request. The older link ends."""
     ada = invite(service)
     service.deliver()
     assert service.call("request_password_reset", {"email": ada.email.upper()}).status == 201

@@ -1,4 +1,4 @@
-"""S63 The local ports for this machine's programs take nothing that a page of another site can send."""
+"""S63 Local ports for programs of this machine accept no request that a page of another site can send."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ SEND = "/v2/email/outbound-emails"
 SIGNED = {"authorization": "AWS4-HMAC-SHA256 Credential=local/20261126/eu-central-1/lambda/aws4_request"}
 ADDRESS = "s63@example.com"
 
-# What a browser sends for a page of another site. {port} is the port that is asked.
+# Requests of a browser for a page of another site. {port} is the requested port.
 FOREIGN = {
     "a name that was made to lead here": {"host": "evil.example:{port}"},
     "the same, with a body": {"host": "evil.example:{port}", "origin": "http://evil.example:{port}"},
@@ -185,6 +185,6 @@ def test_s63_the_service_wakes_its_relay(
     monkeypatch.setenv("OUTBOX_FUNCTION", "DescribeFunction")
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{gateway.lambda_port}")
     request.addfinalizer(wake.close)
-    service.execute("UPDATE users_relay SET looks_until = '-infinity'")  # no run is expected, so that one is woken
+    service.execute("UPDATE users_relay SET looks_until = '-infinity'")  # so that the next change wakes a run
     woken()
     assert log_output.getvalue() == ""

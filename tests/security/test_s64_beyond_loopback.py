@@ -1,8 +1,7 @@
-"""S64 `make run` beyond the loopback: no well-known password, no endless request, none with two lengths."""
+"""S64 `make run` beyond the loopback has no well-known password, no endless request, none with two lengths."""
 
 import http.client
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -13,34 +12,19 @@ import pytest
 from background.setup.bootstrap import BootstrapFailed
 from local import environment, ports
 from local.parts.gateway import Gateway
-from local.parts.postgres import PostgresServer
-from tests.bootstrapping import bootstrap, empty_service
+from tests.bootstrapping import bootstrap
 from tests.local.test_supervisor import running
 from tests.security.test_s63_other_sites import TEMPLATE
 from tests.service import Service
 
 EXPOSED = "MG_LOCAL_EXPOSED"
 HOST = b"Host: localhost\r\n"
-DEADLINE = 30.0  # of a connection that should end much earlier
-
-
-@pytest.fixture
-def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    with empty_service(postgres, shared_service) as service:
-        yield service
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that PostgreSQL's user can enter."""
-    with tempfile.TemporaryDirectory(prefix="mg-exposed-", dir="/tmp") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder)
+DEADLINE = 30.0  # for a connection that should end much earlier
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway that waits half a second for headers, and a tenth for a body."""
+    """Yield a gateway that waits half a second for headers, and a tenth for a body."""
     short = {
         "MG_USERS_HTTP_SERVER_READ_HEADER_TIMEOUT": "500ms",
         "MG_USERS_HTTP_SERVER_READ_TIMEOUT": "100ms",
@@ -63,7 +47,7 @@ def connected(port: int, sent: bytes) -> socket.socket:
 
 
 def received(connection: socket.socket) -> bytes:
-    """All that arrives until the other side ends the connection; TimeoutError when it does not."""
+    """Return all bytes until the other side ends the connection. Raise TimeoutError if it does not."""
     found = b""
     with suppress(ConnectionResetError):
         while more := connection.recv(65536):
@@ -88,7 +72,7 @@ def test_s64_the_well_known_password_is_for_the_loopback(tmp_path: Path, host: s
 
 @pytest.mark.long
 def test_s64_make_run_says_whose_password_it_is(place: Path) -> None:
-    """The administrator was made on the loopback; nothing listens for others before that is found out."""
+    """The administrator was made on the loopback. No port is open to others before `make run` checks its password."""
     with running(place) as run:
         run.read_until("Ctrl-C stops everything")
     with running(place, MG_USERS_HTTP_HOST="0.0.0.0", MG_USERS_ADMIN_PASSWORD="quite another one") as run:
@@ -129,7 +113,7 @@ def test_s64_no_administrator_is_made_with_it(empty: Service) -> None:
 def test_s64_none_that_was_made_on_the_loopback_is_served(empty: Service) -> None:
     with empty.configured(MG_USERS_ADMIN_PASSWORD=""):
         bootstrap()
-    with empty.configured(**{EXPOSED: "true"}):  # and MG_USERS_ADMIN_PASSWORD is another by now
+    with empty.configured(**{EXPOSED: "true"}):  # MG_USERS_ADMIN_PASSWORD has changed meanwhile
         with pytest.raises(BootstrapFailed, match="administrator admin has the well-known password"):
             bootstrap()
         token = empty.log_in("admin", "12345678")
@@ -146,7 +130,7 @@ def test_s64_an_empty_host_is_localhost(tmp_path: Path) -> None:
         assert f"00000000:{gateway.http_port:04X}" not in listening
 
 
-# --- requests that do not end
+# --- endless requests
 
 
 @pytest.mark.long
@@ -179,7 +163,7 @@ def test_s64_headers_that_do_not_come(port: int, sent: bytes) -> None:
     ],
 )
 def test_s64_a_request_that_comes_in_drops(port: int, begun: bytes, drop: bytes) -> None:
-    """Each byte resets no time: neither before an answer, nor after one that did not need the body."""
+    """A byte does not restart the timeout, neither before an answer, nor after an answer that did not need the body."""
     with closing(connected(port, begun)) as connection:
         ended = threading.Event()
 
@@ -209,7 +193,7 @@ def test_s64_the_second_request_of_a_connection_does_not_end(gateway: Gateway) -
 
 
 def test_s64_who_sends_nothing_wrong_is_not_dropped(gateway: Gateway) -> None:
-    """A function takes longer than headers may, and a kept connection outlives one that owes them."""
+    """A function may take longer than headers, and a kept connection outlives a connection without headers."""
     with closing(http.client.HTTPConnection("127.0.0.1", gateway.http_port, timeout=DEADLINE)) as client:
         for path, status in (("/users/profile", 200), ("/hangs", 500)):
             client.request("GET", path)
@@ -236,7 +220,7 @@ def test_s64_who_sends_nothing_wrong_is_not_dropped(gateway: Gateway) -> None:
     ],
 )
 def test_s64_a_request_with_two_lengths(port: int, headers: bytes) -> None:
-    """Its body, which may hold another request, is never taken for one: there is one answer, then the end."""
+    """The body, which may contain another request, is never read as one: there is one answer, then the end."""
     smuggled = b"GET /users/profile HTTP/1.1\r\n" + HOST + b"\r\n"
     request = b"POST /users HTTP/1.1\r\n" + HOST + headers + b"\r\n0\r\n\r\n" + smuggled
     with closing(connected(port, request)) as connection:

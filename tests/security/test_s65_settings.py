@@ -1,11 +1,10 @@
-"""S65 A variable has bounds, and every one with a wrong value is named before anything starts, secrets never shown."""
+"""S65 Settings have bounds. Before anything starts, a message names every wrong variable, and never shows a secret."""
 
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,10 +12,9 @@ import pytest
 
 from background.setup.bootstrap import BootstrapFailed
 from local.gateway.settings import read_settings
-from local.parts.postgres import PostgresServer
 from local.ports import read as read_ports
 from local.serving.variables import SettingsUnusable
-from tests.bootstrapping import bootstrap, empty_service
+from tests.bootstrapping import bootstrap
 from tests.cli.command_line import CommandLine
 from tests.local.test_supervisor import running
 from tests.service import ROOT, Service
@@ -62,23 +60,17 @@ SEVERAL = {
 CANARY = "canary-1f0c"
 
 
-@pytest.fixture
-def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    with empty_service(postgres, shared_service) as service:
-        yield service
-
-
 def named(text: str) -> list[str]:
-    """The variables that a message names, one a line."""
+    """Return the variables that a message names, one a line."""
     return re.findall(r"^(?:Error: )?(MG_\w+)[:=]", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("name", "value", "told"), WRONG, ids=[f"{name}={value[:12]!r}" for name, value, _ in WRONG])
-def test_s65_a_wrong_value_is_named_with_what_it_may_be(name: str, value: str, told: str) -> None:
+@pytest.mark.parametrize(("name", "value", "reason"), WRONG, ids=[f"{name}={value[:12]!r}" for name, value, _ in WRONG])
+def test_s65_a_wrong_value_is_named_with_what_it_may_be(name: str, value: str, reason: str) -> None:
     with pytest.raises(WrongSettings) as raised:
         Settings({name: value})
     assert str(raised.value).startswith(f"{name}: ")
-    assert told in str(raised.value)
+    assert reason in str(raised.value)
     assert value not in str(raised.value).removeprefix(name)
 
 
@@ -196,7 +188,7 @@ LOGGED = {"debug": 4, "info": 3, "warn": 2, "error": 1}
 
 @pytest.mark.parametrize("level", [*LOGGED, "", "loud"])
 def test_s65_the_log_level_is_the_one_that_is_set(level: str) -> None:
-    """Where the value is wrong, a function logs as by default, so that it can tell so."""
+    """If the value is wrong, a function logs at the default level, so that it can log the error."""
     assert LOG_LEVELS.keys() == LOGGED.keys()
     program = (
         "from users.telemetry.log import logger\n"

@@ -1,6 +1,6 @@
-"""S66: the functions use a role of the database that reads and writes rows, and can do nothing else.
+"""S66: the functions use a database role that reads and writes rows, and can do nothing else.
 
-All tests run the service as this role (tests/conftest.py), so that an operation whose grant is missing fails in them.
+All tests run the service with this role (tests/conftest.py). An operation without a grant fails in them.
 """
 
 import uuid
@@ -27,7 +27,7 @@ OWNER = "tables_owner"
 
 @pytest.fixture(scope="module")
 def password_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL that asks for passwords, over TCP."""
+    """Yield a PostgreSQL that asks for passwords, over TCP."""
     with temporary_postgres(port=0) as server:
         with psycopg.connect(server.conninfo, autocommit=True) as connection:
             connection.execute(f"CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD 'of the owner'")
@@ -36,7 +36,7 @@ def password_server() -> Iterator[PostgresServer]:
 
 @contextmanager
 def deployed(server: PostgresServer, shared: Service, role: str = "", **variables: str) -> Iterator[Service]:
-    """A service on an empty database of its own, with an owner and a role for the functions, as a stack makes it."""
+    """Yield a service on a new empty database with an owner and a role for the functions, as in a stack."""
     name = f"deployed_{uuid.uuid4().hex}"
     environment = {
         "MG_USERS_DB_HOST": "127.0.0.1",
@@ -66,7 +66,7 @@ def run(statement: str) -> None:
     sql_as_service.run(statement, {}, read_only=False)
 
 
-# --- what the role may do
+# --- rights of the role
 
 
 def test_s66_the_tests_run_as_this_role(service: Service) -> None:
@@ -80,7 +80,7 @@ def test_s66_the_tests_run_as_this_role(service: Service) -> None:
 
 
 def test_s66_exactly_rows_of_the_services_tables(service: Service) -> None:
-    """Of every table that there is, those of later migrations too."""
+    """The test covers every table, also those of later migrations."""
     held = {
         row["relname"]: set(row["privileges"])
         for row in service.execute(
@@ -128,13 +128,13 @@ def test_s66_nothing_else(service: Service, statement: str) -> None:
 
 
 def test_s66_it_hands_nothing_on(service: Service) -> None:
-    """PostgreSQL warns only, and grants nothing."""
+    """PostgreSQL only warns, and grants nothing."""
     run("GRANT SELECT ON users TO PUBLIC")
     granted = "SELECT has_table_privilege('public', 'users', 'SELECT') AS granted"
     assert service.execute(granted) == [{"granted": False}]
 
 
-# --- how bootstrap makes it
+# --- the role in bootstrap
 
 
 def test_s66_bootstrap_makes_it_and_the_service_works(password_server: PostgresServer, shared_service: Service) -> None:
@@ -166,7 +166,7 @@ def test_s66_a_new_password_is_set_by_bootstrap(password_server: PostgresServer,
             assert service.call("health").status == 503
             bootstrap()
             assert person(service).token
-        assert service.call("health").status == 503, "the one before is over"
+        assert service.call("health").status == 503, "the old password is no longer valid"
 
 
 def test_s66_the_password_does_not_reach_the_servers_log(
@@ -180,7 +180,7 @@ def test_s66_the_password_does_not_reach_the_servers_log(
 
 
 def test_s66_what_a_later_migration_makes_is_granted(password_server: PostgresServer, shared_service: Service) -> None:
-    """At once, by default privileges; and what was granted beside is taken away by the next bootstrap."""
+    """Default privileges grant it at once. The next bootstrap revokes other grants."""
     with deployed(password_server, shared_service) as service:
         bootstrap()
         with psycopg.connect(service.conninfo, autocommit=True) as connection:
@@ -259,14 +259,14 @@ def test_s66_two_roles_are_two(
         if refusal:
             with refused(refusal):
                 bootstrap()
-        else:  # empty counts as unset, and the documented default is a password
+        else:  # an empty value counts as unset, and the documented default is a password
             bootstrap()
 
 
 def test_s66_an_owner_of_the_tables_need_not_own_the_database(
     password_server: PostgresServer, shared_service: Service
 ) -> None:
-    """With the privileges that docs/deploy.md names."""
+    """The owner has the privileges that docs/deploy.md names."""
     with deployed(password_server, shared_service) as service:
         name = service.environment["MG_USERS_DB_NAME"]
         service.execute(f"ALTER DATABASE {name} OWNER TO postgres")
@@ -280,7 +280,7 @@ def test_s66_an_owner_of_the_tables_need_not_own_the_database(
 def test_s66_a_rotated_secret_is_set_at_once(
     password_server: PostgresServer, shared_service: Service, tmp_path: Path
 ) -> None:
-    """Though a bootstrap of a moment ago still knows the value before."""
+    """An earlier bootstrap has the old value in its cache."""
     aws = AwsServer(tmp_path / "log")
     aws.start()
     try:

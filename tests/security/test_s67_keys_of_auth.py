@@ -1,4 +1,4 @@
-"""S67: Auth's public keys over plain http are refused at deployment where somebody could put in other ones."""
+"""S67: deployment refuses Auth's public keys over plain http where an attacker could replace them."""
 
 import ipaddress
 import json
@@ -13,26 +13,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from local.parts.postgres import PostgresServer
-from tests.bootstrapping import bootstrap, empty_service, refused
+from tests.bootstrapping import bootstrap, refused
 from tests.http_server import http_server
 from tests.service import Service
 from users.errors import Unavailable
 from users.peers import jwt
 
-PUBLIC, PRIVATE = "8.8.8.8", "10.1.2.3"  # addresses, so that nobody has to be asked for a name's
+PUBLIC, PRIVATE = "8.8.8.8", "10.1.2.3"  # addresses, so that no name needs to be resolved
 TLS = {"MG_AUTH_GRPC_SERVER_CA_CERTS": "/opt/python/certificates/auth-ca.pem"}
-
-
-@pytest.fixture
-def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    with empty_service(postgres, shared_service) as service:
-        yield service
 
 
 @contextmanager
 def deployed(service: Service, monkeypatch: pytest.MonkeyPatch, url: str, **variables: str) -> Iterator[None]:
-    """As on AWS: not on a developer's machine."""
+    """Configure the service as on AWS, not as on a developer's machine."""
     with service.configured(MG_AUTH_JWKS_URL=url, **variables):
         monkeypatch.delenv("AWS_SAM_LOCAL")
         yield
@@ -40,7 +33,7 @@ def deployed(service: Service, monkeypatch: pytest.MonkeyPatch, url: str, **vari
 
 @pytest.mark.parametrize("url", [f"http://{PRIVATE}:9001/keys", "http://localhost:9001/keys", f"http://{PUBLIC}/keys"])
 def test_s67_http_beside_tls(empty: Service, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """Who protects the calls to Auth by TLS does not trust the network; keys that are put in make any token genuine."""
+    """TLS for the calls to Auth means that the network is not trusted. Replaced keys would make any token valid."""
     with deployed(empty, monkeypatch, url, **TLS), refused("MG_AUTH_JWKS_URL: .*https.*MG_AUTH_GRPC_SERVER_CA_CERTS"):
         bootstrap()
     assert empty.execute("SELECT 1 FROM pg_tables WHERE schemaname = 'public'") == [], "nothing was changed"
@@ -83,7 +76,7 @@ def test_s67_a_developer_may(empty: Service) -> None:
 
 @pytest.mark.parametrize("form", ["path", "PEM"])
 def test_s67_the_authority_of_grpc_is_that_of_the_keys(service: Service, tmp_path: Path, form: str) -> None:
-    """Else https would need an authority that the system knows, which an Auth in a VPC does not have."""
+    """Otherwise https would need an authority of the system, which an Auth in a VPC does not have."""
     authority, context = _certificate(tmp_path)
     keys = json.dumps({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": "A" * 43}]}).encode()
     trusted = str(authority) if form == "path" else authority.read_text()
@@ -97,7 +90,7 @@ def test_s67_the_authority_of_grpc_is_that_of_the_keys(service: Service, tmp_pat
 
 
 def _certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A new certificate of 127.0.0.1 that is its own authority, and a server's context with it."""
+    """Return a new self-signed certificate of 127.0.0.1, and a server's context with it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "auth")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""S76 Behind a proxy, `make run` counts clients by the address that a trusted proxy saw, which no client chooses."""
+"""S76 Behind a proxy, `make run` counts clients by the address that a trusted proxy saw, which no client can choose."""
 
 import json
 import os
@@ -20,9 +20,9 @@ TRUSTED = Proxies(read_networks("127.0.0.1, 10.0.0.0/8 ,::1,2001:db8:1::/48"))
 FORWARDED = Proxies(read_networks("127.0.0.1"), "forwarded")
 
 
-def client(*told: str, peer: str = "127.0.0.1", name: str = HEADERS[0], proxies: Proxies = TRUSTED) -> str:
-    """Whose request it is, where each of ``told`` is a header of its own."""
-    return proxies.client_of(peer, [("host", "a"), *((name, value) for value in told)])
+def client(*sent: str, peer: str = "127.0.0.1", name: str = HEADERS[0], proxies: Proxies = TRUSTED) -> str:
+    """Return the client of a request in which each of ``sent`` is a separate header."""
+    return proxies.client_of(peer, [("host", "a"), *((name, value) for value in sent)])
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.9", "127.0.0.2", "2001:db8:2::1", "11.0.0.1", "somewhere"])
@@ -36,14 +36,14 @@ def test_s76_without_the_setting_nobody_is_trusted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "found"),
+    ("sent", "found"),
     [
         (["198.51.100.1"], "198.51.100.1"),
-        (["203.0.113.5, 198.51.100.1"], "198.51.100.1"),  # the client sent the first one
-        (["203.0.113.5", "198.51.100.1"], "198.51.100.1"),  # in a header of its own
-        (["127.0.0.1, 198.51.100.1"], "198.51.100.1"),  # and claims to be a proxy of ours
-        (["203.0.113.5, 198.51.100.1, 10.0.0.7"], "198.51.100.1"),  # two proxies of ours
-        (["10.0.0.9, 10.0.0.7"], "10.0.0.9"),  # a proxy asks by itself
+        (["203.0.113.5, 198.51.100.1"], "198.51.100.1"),  # the client sent the first address
+        (["203.0.113.5", "198.51.100.1"], "198.51.100.1"),  # in a separate header
+        (["127.0.0.1, 198.51.100.1"], "198.51.100.1"),  # and pretends to be a trusted proxy
+        (["203.0.113.5, 198.51.100.1, 10.0.0.7"], "198.51.100.1"),  # two trusted proxies
+        (["10.0.0.9, 10.0.0.7"], "10.0.0.9"),  # a proxy is the client
         (["203.0.113.5, , 10.0.0.7"], "10.0.0.7"),
         (["2001:db8:2::7"], "2001:db8:2::7"),
         (["2001:DB8:2:0::7"], "2001:db8:2::7"),
@@ -53,11 +53,11 @@ def test_s76_without_the_setting_nobody_is_trusted() -> None:
         (["::ffff:198.51.100.1"], "198.51.100.1"),
         (["198.51.100.1, ::ffff:10.0.0.7"], "198.51.100.1"),
         ([], "127.0.0.1"),
-        (["198.51.100.1," + "10.0.0.7," * 30 + "10.0.0.8"], "10.0.0.7"),  # more than anybody reads
+        (["198.51.100.1," + "10.0.0.7," * 30 + "10.0.0.8"], "10.0.0.7"),  # more entries than are read
     ],
 )
-def test_s76_the_last_address_that_is_no_proxy_of_ours(told: list[str], found: str) -> None:
-    assert client(*told) == found
+def test_s76_the_last_address_that_is_no_proxy_of_ours(sent: list[str], found: str) -> None:
+    assert client(*sent) == found
 
 
 @pytest.mark.parametrize(
@@ -67,20 +67,20 @@ def test_s76_the_last_address_that_is_no_proxy_of_ours(told: list[str], found: s
      "0x7f.1", "127.1", "::1::", '"198.51.100.1"', "for=198.51.100.1", "198.51.100.1\x00", "١٢٧.0.0.1"],
 )  # fmt: skip
 def test_s76_what_is_no_address_is_not_followed(wrong: str) -> None:
-    """All who send it through one proxy share a limit: that of the proxy, or of the one before it."""
+    """All clients behind one proxy that send it share a limit: that of the proxy, or of the proxy before it."""
     assert client(f"203.0.113.5, {wrong}") == "127.0.0.1"
     assert client(f"203.0.113.5, {wrong}, 10.0.0.7") == "10.0.0.7"
 
 
 @pytest.mark.parametrize(
-    ("told", "found"),
+    ("sent", "found"),
     [
         (["for=198.51.100.1"], "198.51.100.1"),
         (['For="198.51.100.1:80";Proto=https;by=10.0.0.7'], "198.51.100.1"),
         (['for=203.0.113.5, for="[2001:db8:2::7]:4711"'], "2001:db8:2::7"),
         (["for=203.0.113.5", "proto=https;for=198.51.100.1"], "198.51.100.1"),
-        (['for=", for=198.51.100.1'], "198.51.100.1"),  # a quote that the client leaves open
-        # What a proxy tells of a Host that the client chose, to have the end read in another way.
+        (['for=", for=198.51.100.1'], "198.51.100.1"),  # the client leaves a quote open
+        # A proxy forwards a Host that the client chose to hide the end of the entry.
         (['for=198.51.100.1;host="a,for=203.0.113.5"'], "127.0.0.1"),
         (['for=198.51.100.1;host="a\\";for=203.0.113.5;x=\\""'], "127.0.0.1"),
         (['for=198.51.100.1;host="a\\",for=203.0.113.5;b=\\"c"'], "127.0.0.1"),
@@ -92,12 +92,12 @@ def test_s76_what_is_no_address_is_not_followed(wrong: str) -> None:
         ([""], "127.0.0.1"),
     ],
 )
-def test_s76_forwarded(told: list[str], found: str) -> None:
-    assert client(*told, name="forwarded", proxies=FORWARDED) == found
+def test_s76_forwarded(sent: list[str], found: str) -> None:
+    assert client(*sent, name="forwarded", proxies=FORWARDED) == found
 
 
 def test_s76_only_the_header_that_is_set_counts() -> None:
-    """A proxy leaves the other one as a client sent it."""
+    """A proxy does not change the other header of a client."""
     both = [("x-forwarded-for", "198.51.100.1"), ("forwarded", "for=203.0.113.5")]
     assert TRUSTED.client_of("127.0.0.1", both) == "198.51.100.1"
     assert FORWARDED.client_of("127.0.0.1", both) == "203.0.113.5"
@@ -126,7 +126,7 @@ def test_s76_wrong_settings_are_named(name: str, value: str) -> None:
 def gateway(
     postgres: PostgresServer, environment: dict[str, str], template_database: str, parts_folder: Path
 ) -> Iterator[Gateway]:
-    """Two registrations an hour from one address, and nginx on 127.0.0.1 is trusted."""
+    """Yield a gateway that allows two registrations an hour from one address and trusts nginx on 127.0.0.1."""
     postgres.create_database("s76", template=template_database)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_"))}
     own = {
@@ -146,10 +146,10 @@ def nginx(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield started
 
 
-def registrations(client: httpx.Client, url: str, *told: str) -> list[int]:
-    """What registrations are answered, each with another X-Forwarded-For of the client itself."""
+def registrations(client: httpx.Client, url: str, *sent: str) -> list[int]:
+    """Register once for each value, which the client sends as X-Forwarded-For. Return the statuses."""
     found = []
-    for claimed in told:
+    for claimed in sent:
         answer = client.post(
             f"{url}/users", json=registration(), headers={"X-Forwarded-For": claimed} if claimed else {}
         )
@@ -180,8 +180,8 @@ def test_s76_the_shipped_configuration_serves(nginx: Nginx) -> None:
 @pytest.mark.long
 def test_s76_past_the_proxy_the_header_counts_only_from_its_address(gateway: Gateway) -> None:
     url = f"http://127.0.0.1:{gateway.http_port}"
-    told = ["198.51.100.1", "198.51.100.2", "198.51.100.3", "2001:db8::1"]
+    sent = ["198.51.100.1", "198.51.100.2", "198.51.100.3", "2001:db8::1"]
     with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.21"), timeout=30) as client:
-        assert registrations(client, url, *told) == [201, 201, 429, 429]
+        assert registrations(client, url, *sent) == [201, 201, 429, 429]
     with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.1"), timeout=30) as client:
-        assert registrations(client, url, *told) == [201] * 4
+        assert registrations(client, url, *sent) == [201] * 4

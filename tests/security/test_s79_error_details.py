@@ -1,4 +1,4 @@
-"""S79 The details of an error hold nothing that was sent, and there is a bounded number of them."""
+"""S79 The details of an error contain no value of the request, and their number is bounded."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Databases that cannot be worked with: each is told what to do, and the same command goes on when that is done."""
+"""Databases that bootstrap cannot work with: the error names the remedy, and after that the same command succeeds."""
 
 import secrets
 import shutil
@@ -19,14 +19,8 @@ ROLE = "limited"
 
 
 @pytest.fixture
-def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    with empty_service(postgres, shared_service) as service:
-        yield service
-
-
-@pytest.fixture
 def limited(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    """A service whose role owns the database and nothing else."""
+    """Return a service whose role owns the database and has no other privilege."""
     postgres.ensure_role(ROLE, "unused")
     with empty_service(postgres, shared_service, owner=ROLE) as service:
         yield service
@@ -37,7 +31,7 @@ def as_superuser(postgres: PostgresServer, service: Service, statement: str) -> 
         connection.execute(statement)
 
 
-# --- reaching it
+# --- connecting
 
 
 @pytest.mark.long
@@ -55,20 +49,20 @@ def test_a_wrong_password_and_a_closed_port(shared_service: Service) -> None:
             "MG_USERS_ADMIN_PASSWORD": "an operator chose this",
         }
         with shared_service.configured(**variables):
-            with refused(r"MG_USERS_DB_\*.*password authentication failed") as told:
+            with refused(r"MG_USERS_DB_\*.*password authentication failed") as raised:
                 bootstrap()
-            assert "wrong" not in str(told.value)
+            assert "wrong" not in str(raised.value)
         with shared_service.configured(**variables | {"MG_USERS_DB_PASS": "right"}):
             assert bootstrap()["administrator"] == "made the administrator"
     with shared_service.configured(**variables), refused(r"MG_USERS_DB_\*.*refused"):
         bootstrap()
 
 
-# --- what no index holds
+# --- values that fit into no index
 
 
 def test_a_tag_that_is_too_long_is_told_with_its_account(empty: Service) -> None:
-    """At upstream anybody could make one."""
+    """In upstream anybody could make such a tag."""
     upstream.make_database(empty.conninfo)
     for user_id, tag in (("long", secrets.token_hex(4000)), ("short", "a")):
         empty.execute(
@@ -81,7 +75,7 @@ def test_a_tag_that_is_too_long_is_told_with_its_account(empty: Service) -> None
     assert bootstrap()["administrator"] == "made the administrator"
 
 
-# --- what the role may do
+# --- privileges of the role
 
 
 def test_an_owner_without_other_privileges_is_enough(limited: Service, shared_service: Service) -> None:
@@ -181,7 +175,7 @@ def test_a_limit_of_the_server(postgres: PostgresServer, empty: Service) -> None
 
 @pytest.mark.long
 def test_a_full_disk(shared_service: Service) -> None:
-    """A tablespace on a small file system of its own, for which mount(8) needs root."""
+    """The tablespace is on a small file system, for which mount(8) needs root."""
     with temporary_postgres() as server, _small_disk(server) as place, empty_service(server, shared_service) as service:
         name = service.environment["MG_USERS_DB_NAME"]
         with service.configured(MG_USERS_DB_HOST=server.host):

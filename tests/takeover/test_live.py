@@ -1,4 +1,4 @@
-"""A takeover of tables that are in use, and one that is killed."""
+"""A takeover of tables that are in use, and a takeover that is killed."""
 
 import io
 import threading
@@ -22,7 +22,7 @@ FOLDED_TWICE = """
 
 @pytest.fixture
 def taken(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    """A service on a database as upstream's last release left it, before bootstrap."""
+    """Yield a service on a database of upstream's last release, before bootstrap."""
     with empty_service(postgres, shared_service) as service:
         upstream.make_database(service.conninfo)
         upstream.fill(service.conninfo, 200)
@@ -39,7 +39,7 @@ def taken(postgres: PostgresServer, shared_service: Service) -> Iterator[Service
 def test_a_conflict_that_is_written_during_the_takeover(
     taken: Service, shared_service: Service, monkeypatch: pytest.MonkeyPatch, after: str, times: int
 ) -> None:
-    """Upstream still runs: between marking and indexing, it registers somebody whose name is there in other case."""
+    """Between marking and indexing, the running upstream registers a name that exists in another letter case."""
     from background.setup import takeover
 
     step: Callable[..., int] = getattr(takeover, after)
@@ -130,7 +130,7 @@ def test_an_index_that_a_killed_run_left_invalid_is_made_again(taken: Service, s
 
 @pytest.fixture(scope="module")
 def many(postgres: PostgresServer) -> str:
-    """The name of a database of upstream's with 100 000 users, to copy."""
+    """Return the name of an upstream database with 100 000 users, to copy."""
     name = "many_users"
     conninfo = postgres.create_database(name)
     upstream.make_database(conninfo, "clients_10")
@@ -138,7 +138,7 @@ def many(postgres: PostgresServer) -> str:
     return name
 
 
-# States that a takeover passes through one after the other, as the database shows them.
+# States of the database during a takeover, one after the other.
 MOMENTS = {
     "rows are read": "to_regclass('users_migrations') IS NOT NULL",
     "accounts are completed": "EXISTS (SELECT FROM pg_attribute WHERE attname = 'case_conflict')",
@@ -160,7 +160,7 @@ def test_a_takeover_of_many_users_that_is_killed(
         process = start_bootstrap(service)
         try:
             eventually(lambda: service.execute(f"SELECT 1 WHERE {MOMENTS[moment]}"), seconds=60)
-            assert process.poll() is None, "it was still at work"
+            assert process.poll() is None, "the takeover is still running"
         finally:
             process.kill()
             process.communicate()

@@ -3,15 +3,13 @@
 import io
 import json
 import uuid
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from local.parts.postgres import PostgresServer
-from tests.bootstrapping import bootstrap, catalog, empty_service, refused
+from tests.bootstrapping import bootstrap, catalog, refused
 from tests.service import ROOT, Service
 from tests.takeover import upstream
 from tests.takeover.upstream import add_link, add_user
@@ -20,14 +18,8 @@ USERS = 1000
 
 
 @pytest.fixture
-def empty(postgres: PostgresServer, shared_service: Service) -> Iterator[Service]:
-    with empty_service(postgres, shared_service) as service:
-        yield service
-
-
-@pytest.fixture
 def taken(empty: Service) -> Service:
-    """A service on a database as upstream's last release left it, before bootstrap."""
+    """Return a service on a database of upstream's last release, before bootstrap."""
     upstream.make_database(empty.conninfo)
     return empty
 
@@ -41,7 +33,7 @@ def marked(service: Service) -> set[str]:
 
 
 def losers(rows: list[dict[str, Any]]) -> set[str]:
-    """Who has to be marked, told without SQL: all but the oldest enabled of each folded e-mail, then username."""
+    """Compute without SQL the accounts to mark: all but the oldest enabled one of each folded e-mail, then username."""
     lost: set[str] = set()
     for name in ("email", "username"):
         groups: dict[str, list[dict[str, Any]]] = {}
@@ -76,7 +68,7 @@ def test_many_users(taken: Service, log_output: io.StringIO, shared_service: Ser
     assert len(expected) == 2 * USERS // 100
     assert marked(taken) == expected
     assert {key: done[key] for key in ("accounts", "from_upstream", "case_conflicts", "bcrypt_hashes")} == {
-        "accounts": USERS + 1,  # and the administrator
+        "accounts": USERS + 1,  # with the administrator
         "from_upstream": USERS,
         "case_conflicts": len(expected),
         "bcrypt_hashes": USERS - USERS // 100,
@@ -86,7 +78,7 @@ def test_many_users(taken: Service, log_output: io.StringIO, shared_service: Ser
         assert done[f"{kind}_to_be_removed"] == USERS // 20
         first = datetime.fromisoformat(done[f"{kind}_removed_from"])
         assert abs(first - min(since) - timedelta(days=30)) < timedelta(seconds=1)
-        assert max(since) - min(since) < timedelta(minutes=2), "the moment of the takeover"
+        assert max(since) - min(since) < timedelta(minutes=2), "all have the moment of the takeover"
     logged = log_output.getvalue()
     assert '"case_conflicts":20' in logged
     assert not [row["id"] for row in before if row["id"] in logged or row["email"] in logged], "no personal data"
@@ -114,7 +106,7 @@ def test_old_passwords_and_links_work(taken: Service) -> None:
 
 
 def test_upstreams_own_statements_still_work(taken: Service) -> None:
-    """A day back to upstream, or both side by side: what it writes is complete after the next bootstrap."""
+    """Upstream may run again or at the same time. Its rows are complete after the next bootstrap."""
     first = add_user(taken, role=1, email="root@example.com")
     bootstrap()
     user = add_user(taken, email="new@example.com")
@@ -168,9 +160,9 @@ def test_names_that_differ_by_case_only(taken: Service) -> None:
         add_user(taken, username=None)
     senior = add_user(taken, email="A@x.y", created_at="2020-01-01T00:00:00Z")
     loser = add_user(taken, email="a@x.y", username="Bob", created_at="2021-01-01T00:00:00Z")
-    add_user(taken, username="bob", created_at="2022-01-01T00:00:00Z")  # left to him by one who lost the e-mail
+    add_user(taken, username="bob", created_at="2022-01-01T00:00:00Z")  # the other Bob lost by its e-mail
     bootstrap()
-    assert marked(taken) == {old, young, twins[1], loser}, "the oldest enabled; of the same moment, the lower id"
+    assert marked(taken) == {old, young, twins[1], loser}, "the oldest enabled one stays, then the lower id"
     listed = {one.id: one for one in case_conflicts()}
     assert {user_id: one.kept_by for user_id, one in listed.items()} == {
         **dict.fromkeys([old, young], keeper), twins[1]: twins[0], loser: senior,
@@ -201,7 +193,7 @@ def test_who_shares_no_name_any_more_is_released(taken: Service) -> None:
 
 
 def test_who_takes_names_of_his_own_is_released_at_once(taken: Service) -> None:
-    """And a name that somebody has in other letters is refused to him as to anybody."""
+    """A name that another account has in other letter case is refused, as for any account."""
     for name in ("Ada", "Eve"):
         add_user(taken, email=f"{name}@x.y", username=name, created_at="2020-01-01T00:00:00Z")
     loser = add_user(taken, email="ADA@x.y", username="ADA")
@@ -216,8 +208,8 @@ def test_who_takes_names_of_his_own_is_released_at_once(taken: Service) -> None:
 
     assert renamed("update_username", username="EVE") == (409, "username_taken", True)
     assert renamed("update_user_email", email="eVe@x.y") == (409, "email_taken", True)
-    assert renamed("update_username", username="ADA") == (200, "", True), "the one that he has"
-    assert renamed("update_user_email", email="Own@x.y") == (200, "", True), "the username is still another's"
+    assert renamed("update_username", username="ADA") == (200, "", True), "its present username"
+    assert renamed("update_user_email", email="Own@x.y") == (200, "", True), "another account still has the username"
     assert renamed("update_username", username="ada") == (409, "username_taken", True)
     assert renamed("update_username", username="Own") == (200, "", False)
     assert taken.log_in("oWn@X.y", upstream.PASSWORD)
@@ -247,7 +239,7 @@ def test_an_older_upstream(empty: Service, shared_service: Service, migration: s
     assert catalog(empty) == catalog(shared_service)
     assert ledger(empty) == done_by_upstream
     found = empty.execute("SELECT metadata FROM users WHERE id = %s", row["id"])[0]["metadata"]
-    if migration == "clients_11":  # it has done the first step already
+    if migration == "clients_11":  # this migration has done the first step
         assert found == {"ui": {"theme": "dark", "a": 2}, "seen": True, "a": 1}
     else:
         assert found == {"theme": "dark", "a": 2, "seen": True}
@@ -272,9 +264,9 @@ def test_a_copy_of_upstreams_tables_without_its_ledger(taken: Service, shared_se
     assert catalog(taken) == catalog(shared_service)
 
 
-# --- our own earlier versions
+# --- earlier versions of this service
 
-# The statements of revision 0002 before indexes were built beside the table.
+# The statements of revision 0002 before indexes were built concurrently.
 OWN_0002 = """
 ALTER TABLE users
     ADD COLUMN tokens_valid_from TIMESTAMPTZ,
@@ -308,7 +300,7 @@ def test_our_own_earlier_versions(empty: Service, shared_service: Service, versi
         upstream.fill(empty.conninfo, 120)
     migrate("0001" if version == "0002 as it was" else version)
     if version == "0002 as it was":
-        empty.execute("UPDATE users SET email = id || '@x.y', username = NULL")  # so that they conflict with nobody
+        empty.execute("UPDATE users SET email = id || '@x.y', username = NULL")  # so that no account conflicts
         for statement in OWN_0002.split(";"):
             empty.execute(statement)
     user = add_user(empty, email="Ada@x.y")
@@ -325,7 +317,7 @@ def test_our_own_earlier_versions(empty: Service, shared_service: Service, versi
         assert empty.execute("SELECT 1 FROM users_outbox WHERE name = 'user.x'")
 
 
-# --- databases that are none of these
+# --- other databases
 
 
 def test_an_upstream_that_is_too_old(empty: Service) -> None:
@@ -337,14 +329,14 @@ def test_an_upstream_that_is_too_old(empty: Service) -> None:
 
 
 def test_somebody_elses_database(empty: Service) -> None:
-    for made, told in {
+    for made, message in {
         "TABLE users (id SERIAL PRIMARY KEY, login TEXT)": "not Magistrala's.*MG_USERS_DB_NAME",
         "VIEW users AS SELECT 1 AS one": "not Magistrala's",
         "TABLE gorp_migrations (id text PRIMARY KEY, applied_at timestamptz)": "no table users",
     }.items():
         empty.execute(f"CREATE {made}")
         before = catalog(empty)
-        with refused(told):
+        with refused(message):
             bootstrap()
         assert catalog(empty) == before, "nothing was changed"
         empty.execute(f"DROP {' '.join(made.split()[:2])}")

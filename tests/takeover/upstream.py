@@ -1,4 +1,4 @@
-"""Databases as Magistrala leaves them, at any of its migrations (contract §6), and rows as it writes them."""
+"""Databases at any migration of Magistrala (contract §6), and rows as Magistrala writes them."""
 
 import base64
 import json
@@ -57,13 +57,13 @@ _MIGRATIONS = {
     "clients_08": "ALTER TABLE users RENAME CONSTRAINT clients_identity_key TO clients_email_key",
     "clients_09": "ALTER TABLE users ADD COLUMN auth_provider VARCHAR(254)",
     "clients_10": "ALTER TABLE users ADD COLUMN private_metadata JSONB",
-    "clients_11": "SELECT",  # only rows change
+    "clients_11": "SELECT",  # it changes only rows
     "clients_12": "SELECT",
 }
 
-# Users with NULLs where upstream leaves them. Of a hundred: 5 disabled, 5 deleted, 1 external; with an e-mail and with
-# a username that a neighbour has in other letter case, one each; every tenth has a verification link, two thirds of
-# them used or expired. Ages go back two years.
+# Users with NULLs in the columns that upstream leaves empty. Of a hundred: 5 disabled, 5 deleted, 1 external. One has
+# the e-mail and one the username of a neighbour in other letter case. Every tenth has a verification link, and two
+# thirds of the links are used or expired. Ages go back two years.
 _USERS = """
 INSERT INTO users (id, email, secret, tags, metadata, created_at, updated_at, updated_by, status, role, username,
                    first_name, last_name, verified_at)
@@ -88,7 +88,7 @@ SELECT id, email, md5(id), now() - interval '1 hour',
     CASE row_number() OVER (ORDER BY id) % 3 WHEN 1 THEN now() END
 FROM users WHERE right(email, 12) = '@example.com' AND right(split_part(email, '@', 1), 1) = '0'"""
 
-# What upstream's repository sends (users/postgres/users.go, users/postgres/verfications.go).
+# Statements of upstream's repository (users/postgres/users.go, users/postgres/verfications.go).
 INSERT = """
 INSERT INTO users (id, tags, email, secret, metadata, private_metadata, created_at, status, role, first_name, last_name,
                    username, profile_picture, auth_provider)
@@ -97,7 +97,7 @@ RETURNING id, tags, email, metadata, private_metadata, created_at, status, first
 
 
 def make_database(conninfo: str, migration: str = LAST) -> None:
-    """Run upstream's migrations up to one."""
+    """Run upstream's migrations up to this one."""
     with psycopg.connect(conninfo) as connection:
         connection.execute("CREATE TABLE gorp_migrations (id text PRIMARY KEY, applied_at timestamptz)")
         for name, statements in _MIGRATIONS.items():
@@ -118,12 +118,12 @@ def fill(conninfo: str, users: int) -> None:
 
 @cache
 def hashed() -> str:
-    """A hash of PASSWORD as upstream stores it."""
+    """Return a hash of PASSWORD as upstream stores it."""
     return bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10, prefix=b"2a")).decode()
 
 
 def add_user(service: Service, **changes: Any) -> str:
-    """A row as upstream writes it since clients_10; its id."""
+    """Insert a row as upstream writes it since clients_10. Return its id."""
     name = f"u{uuid.uuid4().hex[:8]}"
     row: dict[str, Any] = {
         "id": str(uuid.uuid4()),
@@ -147,7 +147,7 @@ def add_user(service: Service, **changes: Any) -> str:
 
 
 def add_link(service: Service, user_id: str, email: str) -> str:
-    """The token of a verification mail as upstream sends it (contract §4.1)."""
+    """Return the token of a verification mail as upstream sends it (contract §4.1)."""
     otp = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     service.execute(
         "INSERT INTO users_verifications (user_id, email, otp, created_at, expires_at)"

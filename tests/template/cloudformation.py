@@ -1,4 +1,4 @@
-"""template.yaml as CloudFormation gets it, for the tests of the stack."""
+"""template.yaml as CloudFormation sees it, for the tests of the stack."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from local.gateway.template.intrinsics import Intrinsics
 
 ROOT = Path(__file__).parents[2]
 REGION = "eu-central-1"
-# What a person must say at a deployment, because there is no default.
+# Parameters without a default, which a person must set for a deployment.
 GIVEN = {
     "AuthGrpcUrl": "auth.internal:8181",
     "EmailFromAddress": "users@example.com",
@@ -26,20 +26,20 @@ def template() -> dict[str, Any]:
 
 
 def resources(kind: str) -> dict[str, Any]:
-    """The resources of one type by their logical ids."""
+    """Return the resources of one type by their logical ids."""
     return {name: resource for name, resource in template()["Resources"].items() if resource["Type"] == kind}
 
 
 def parameters(**given: str) -> dict[str, Any]:
-    """The values of all parameters in a deployment that gives these."""
+    """Return the values of all parameters of a deployment that sets these."""
     defaults = {name: about["Default"] for name, about in template()["Parameters"].items() if "Default" in about}
     return {**defaults, **GIVEN, **given}
 
 
 def takes(about: dict[str, Any], value: str) -> bool:
-    """Whether CloudFormation takes a value: its own type, pattern, list and bounds."""
+    """Return whether CloudFormation accepts a value, by the parameter's type, pattern, list and bounds."""
     if about["Type"] == "Number":
-        if not re.fullmatch(r"-?\d+", value):  # a fraction, for which CloudFormation has no rule, stops bootstrap
+        if not re.fullmatch(r"-?\d+", value):  # CloudFormation cannot refuse a fraction, which stops bootstrap
             return False
         if not about.get("MinValue", -1e9) <= float(value) <= about.get("MaxValue", 1e9):
             return False
@@ -48,7 +48,7 @@ def takes(about: dict[str, Any], value: str) -> bool:
 
 
 def intrinsics(**given: str) -> Intrinsics:
-    """Evaluates what a deployment with these parameters can know beforehand."""
+    """Return intrinsics that evaluate everything that is known before a deployment with these parameters."""
     pseudo = {"AWS::Region": REGION, "AWS::StackName": "users", "AWS::AccountId": "1", "AWS::Partition": "aws"}
     return Intrinsics(
         references={**pseudo, **parameters(**given)}, attributes={}, conditions=template()["Conditions"], mappings={}
@@ -56,7 +56,7 @@ def intrinsics(**given: str) -> Intrinsics:
 
 
 def made(**given: str) -> set[str]:
-    """The logical ids of what a deployment with these parameters makes."""
+    """Return the logical ids of the resources of a deployment with these parameters."""
     known = intrinsics(**given)
     return {
         name
@@ -66,7 +66,7 @@ def made(**given: str) -> set[str]:
 
 
 def statements(document: Any) -> Iterator[dict[str, Any]]:
-    """The statements of a policy document, those inside Fn::If as well."""
+    """Yield the statements of a policy document, also those inside Fn::If."""
     for statement in document["Statement"]:
         for each in statement["Fn::If"][1:] if "Fn::If" in statement else [statement]:
             if "Effect" in each:
@@ -74,7 +74,7 @@ def statements(document: Any) -> Iterator[dict[str, Any]]:
 
 
 def references(value: Any) -> Iterator[str]:
-    """The logical ids and parameters that a value names, by Ref, GetAtt or Sub."""
+    """Yield the logical ids and parameters that a value names, by Ref, GetAtt or Sub."""
     if isinstance(value, dict):
         for key, member in value.items():
             if key == "Ref":

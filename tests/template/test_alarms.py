@@ -1,4 +1,4 @@
-"""The alarms: none rings because a stack is new, none flaps, and each watches a metric that there is."""
+"""The alarms: none rings because a stack is new, none flaps, and each watches an existing metric."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.template.cloudformation import ROOT, dumped, intrinsics, made, resour
 ALARMS = sorted(resources("AWS::CloudWatch::Alarm"))
 # The first failure ends a deployment.
 AT_ONCE = {"FailuresAlarm"}
-# A state that lasts until somebody mends it: one look is enough.
+# These states last until a person repairs them, so one evaluation is enough.
 LASTING = {"OutboxParkedAlarm", "DeadLettersAlarm", "BounceRateAlarm", "ComplaintRateAlarm"}
 
 
@@ -21,7 +21,7 @@ def alarm(name: str) -> dict[str, Any]:
 
 
 def watched(name: str) -> Iterator[dict[str, Any]]:
-    """The metrics of an alarm, whether it has one or computes with several."""
+    """Yield the metrics of an alarm, whether it has one or several."""
     properties = alarm(name)
     if "Metrics" not in properties:
         yield properties
@@ -31,20 +31,20 @@ def watched(name: str) -> Iterator[dict[str, Any]]:
 
 
 def computed(name: str) -> list[dict[str, Any]]:
-    """What an alarm computes with: metrics, and expressions of them."""
+    """Return the metrics and expressions of an alarm."""
     return [intrinsics().choose(each) for each in alarm(name).get("Metrics", [])]
 
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_alarm_does_not_ring_because_the_stack_is_new(name: str) -> None:
-    """A new stack has no data: as `breaching` that would be an alarm at once."""
+    """A new stack has no data. `breaching` would make that an alarm at once."""
     assert alarm(name)["TreatMissingData"] in {"notBreaching", "ignore", "missing"}
 
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_silence_is_told_by_the_loss_of_data(name: str) -> None:
-    told = alarm(name).get("InsufficientDataActions", [])
-    assert told == ([{"Ref": "AlarmTopic"}] if alarm(name)["TreatMissingData"] == "missing" else [])
+    actions = alarm(name).get("InsufficientDataActions", [])
+    assert actions == ([{"Ref": "AlarmTopic"}] if alarm(name)["TreatMissingData"] == "missing" else [])
 
 
 def test_a_delivery_that_does_not_run_is_told() -> None:
@@ -53,7 +53,7 @@ def test_a_delivery_that_does_not_run_is_told() -> None:
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_one_bad_moment_is_no_alarm(name: str) -> None:
-    """Except of what lasts, and of a function, whose first error ends a deployment."""
+    """Exceptions are lasting states, and functions, whose first error ends a deployment."""
     periods = alarm(name).get("DatapointsToAlarm", alarm(name)["EvaluationPeriods"])
     assert (periods == 1) == (name in LASTING | AT_ONCE)
 
@@ -91,21 +91,21 @@ def test_own_metrics_are_those_that_the_service_writes() -> None:
 
 
 def test_the_alarms_of_an_idle_stack_cost_three_dollars_at_most() -> None:
-    """0.10 USD a month for each metric of each alarm, also for those that an expression uses."""
+    """Each metric of each alarm costs 0.10 USD a month, also the metrics in an expression."""
     assert sum(len(list(watched(name))) for name in ALARMS) <= 30
 
 
 def test_429_are_counted_where_api_gateways_own_are_seen() -> None:
-    """They reach no function; the access log has them all."""
+    """Such answers reach no function, but the access log contains all of them."""
     counter = template()["Resources"]["TooManyRequestsFilter"]["Properties"]
     assert counter["LogGroupName"] == {"Ref": "AccessLogGroup"}
     (stage,) = resources("AWS::ApiGatewayV2::Stage").values()
     assert '"status":"$context.status"' in stage["Properties"]["AccessLogSettings"]["Format"]
     assert counter["FilterPattern"] == '{ $.status = "429" }'
-    (told,) = counter["MetricTransformations"]
+    (counted,) = counter["MetricTransformations"]
     (refused, _) = watched("TooManyRequestsAlarm")
-    assert (refused["Namespace"], refused["MetricName"]) == (told["MetricNamespace"], told["MetricName"])
-    assert "AWS::StackName" in dumped(told["MetricNamespace"])
+    assert (refused["Namespace"], refused["MetricName"]) == (counted["MetricNamespace"], counted["MetricName"])
+    assert "AWS::StackName" in dumped(counted["MetricNamespace"])
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_429_are_counted_where_api_gateways_own_are_seen() -> None:
     [({}, 189 * 4, 2000), ({"DbMinCapacity": "1", "DbMaxCapacity": "16"}, 189 * 16, 5000)],
 )
 def test_connections_are_seen_against_the_databases_limit(given: dict[str, str], least: int, most: int) -> None:
-    """Of connections as many as the lower of the two is 100 %."""
+    """The lower of the two numbers of connections is 100 %."""
     expression = intrinsics(**given).resolve(alarm("DatabaseConnectionsAlarm")["Metrics"][0])["Expression"]
     found = re.fullmatch(r"100 \* MAX\(\[connections / \((\d+) \* (\d+)\), connections / (\d+)\]\)", expression)
     assert found is not None
@@ -123,7 +123,7 @@ def test_connections_are_seen_against_the_databases_limit(given: dict[str, str],
 def test_concurrency_is_seen_against_the_accounts_quota() -> None:
     (metric,) = watched("ConcurrencyAlarm")
     assert alarm("ConcurrencyAlarm")["Metrics"][0]["Expression"] == "100 * concurrent / SERVICE_QUOTA(concurrent)"
-    assert (metric["Namespace"], metric["MetricName"]) == ("AWS/Usage", "ResourceCount")  # those that have a quota
+    assert (metric["Namespace"], metric["MetricName"]) == ("AWS/Usage", "ResourceCount")  # the metric with a quota
     assert {each["Name"]: each["Value"] for each in metric["Dimensions"]} == {
         "Service": "Lambda",
         "Type": "Resource",
@@ -133,7 +133,7 @@ def test_concurrency_is_seen_against_the_accounts_quota() -> None:
 
 
 def test_a_database_that_cannot_grow_has_no_alarm_of_its_capacity() -> None:
-    """It uses all of it always."""
+    """Such a database always uses all of its capacity."""
     assert "DatabaseCapacityAlarm" in made()
     assert "DatabaseCapacityAlarm" not in made(DbMinCapacity="2", DbMaxCapacity="2")
 
@@ -142,8 +142,8 @@ def test_the_sweep_may_miss_26_hours_of_a_stack_that_is_there() -> None:
     properties = alarm("SweepAlarm")
     ended, there, sweeps, runs = properties["Metrics"]
     assert sweeps["MetricStat"]["Period"] * properties["EvaluationPeriods"] == 26 * 3600
-    assert sweeps["MetricStat"]["Period"] >= 3600  # else CloudWatch looks back for a day at most
-    # An hour without a run of the delivery has no value at all, one with runs has 0 until a sweep ends.
+    assert sweeps["MetricStat"]["Period"] >= 3600  # otherwise CloudWatch evaluates one day at most
+    # An hour without a delivery has no value. An hour with deliveries has 0 until a sweep ends.
     assert (ended["Expression"], there["Expression"]) == ("SUM([sweeps, there])", "0 * runs")
     assert runs["MetricStat"]["Metric"]["Dimensions"][1]["Value"] == "deliver_outbox"
     assert (properties["ComparisonOperator"], properties["Threshold"]) == ("LessThanThreshold", 1)

@@ -1,6 +1,6 @@
-"""The transformed template deployed to moto, as far as moto models its resource types, and read back.
+"""The transformed template deployed to moto, as far as moto models its resource types.
 
-For the other types see UNMODELLED: cfn-lint checks them against CloudFormation's schemas (make lint), and only AWS can
+UNMODELLED lists the other types. cfn-lint checks them against CloudFormation's schemas (make lint), and only AWS can
 prove more.
 """
 
@@ -54,7 +54,7 @@ UNMODELLED = {
     "AWS::WAFv2::WebACL",
     "Custom::Bootstrap",
 }
-# Modelled, but of something that is not: an alias, a cluster, a domain.
+# moto models these types, but not a part that they need: an alias, a cluster, a domain.
 LEFT_OUT = {"AWS::Lambda::Permission", "AWS::RDS::DBInstance", "AWS::Route53::RecordSet"}
 _LEFT_OUT_ARN = "arn:aws:x:eu-central-1:123456789012:left-out"
 
@@ -65,7 +65,7 @@ def test_what_moto_does_not_model() -> None:
 
 
 def deployable() -> dict[str, Any]:
-    """The resources of the default deployment that moto models; what they name of the others becomes a text."""
+    """Return the resources of the default deployment that moto models. References to other resources become texts."""
     there = made()
     kept = {
         name: resource
@@ -86,8 +86,8 @@ def deployable() -> dict[str, Any]:
 
 
 def _without(value: Any, known: Any) -> Any:
-    """The value without what it names of the resources that are left out."""
-    if isinstance(value, list):  # moto leaves a null where a member is AWS::NoValue
+    """Return the value without references to resources that are left out."""
+    if isinstance(value, list):  # moto leaves a null in place of AWS::NoValue
         kept = [member for member in value if intrinsics().choose(member) != {"Ref": "AWS::NoValue"}]
         return [_without(member, known) for member in kept]
     if not isinstance(value, dict):
@@ -96,7 +96,7 @@ def _without(value: Any, known: Any) -> Any:
         condition, *branches = value["Fn::If"]
         return {"Fn::If": [condition, *(_without(branch, known) for branch in branches)]}
     if "Fn::Select" in value and isinstance(value["Fn::Select"][1], dict):
-        number, chosen = value["Fn::Select"]  # moto knows neither of these two functions
+        number, chosen = value["Fn::Select"]  # moto supports neither of these two functions
         if chosen.keys() & {"Fn::GetAZs", "Fn::Cidr"}:
             return f"{REGION}{'ab'[number]}" if "Fn::GetAZs" in chosen else f"10.42.{4 * number}.0/22"
     if value.keys() & {"Ref", "Fn::GetAtt", "Fn::Sub"}:
@@ -110,7 +110,7 @@ def _without(value: Any, known: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[dict[str, str]]:
-    """Physical ids by logical ids."""
+    """Deploy the template. Yield physical ids by logical ids."""
     with mock_aws():
         s3 = boto3.client("s3", region_name=REGION)
         s3.create_bucket(Bucket="local-code", CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -159,7 +159,7 @@ def test_functions_read_back(stack: dict[str, str]) -> None:
         assert found["MemorySize"] in (512, 1769)
         assert found["Timeout"] == resource["Properties"]["Timeout"]
         assert found["Role"].endswith(f"role/{stack[role_of(name.removesuffix('Function'))]}")
-        # The hook alone is outside the VPC.
+        # Only the hook is outside the VPC.
         assert len(found.get("VpcConfig", {}).get("SubnetIds", [])) == (0 if name == "CheckVersionFunction" else 2)
         assert found["Environment"]["Variables"]["MG_USERS_DB_SSL_MODE"] == "verify-full"
 
@@ -209,9 +209,9 @@ def test_the_rest_reads_back(stack: dict[str, str]) -> None:
 
 @pytest.mark.long
 def test_sam_deploy_asks_nothing(tmp_path: Path) -> None:
-    """With samconfig.toml alone: sam reads its parameters, and gets as far as the change set without a terminal."""
+    """With samconfig.toml alone, sam reads its parameters and reaches the change set without a terminal."""
     config = (ROOT / "samconfig.toml").read_text()
-    # moto has no stack of SAM's that tells of a bucket.
+    # moto has no stack of SAM with the name of a bucket.
     (tmp_path / "samconfig.toml").write_text(config.replace("resolve_s3 = true", 's3_bucket = "code"'))
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
@@ -233,7 +233,7 @@ def test_sam_deploy_asks_nothing(tmp_path: Path) -> None:
         )  # fmt: skip
     finally:
         server.stop()
-    told = json.loads(sam.stdout.partition("Parameter overrides          : ")[2].partition("\n")[0])
-    assert told == tomllib.loads(config)["prod"]["deploy"]["parameters"]["parameter_overrides"]
+    overrides = json.loads(sam.stdout.partition("Parameter overrides          : ")[2].partition("\n")[0])
+    assert overrides == tomllib.loads(config)["prod"]["deploy"]["parameters"]["parameter_overrides"]
     assert "Initiating deployment" in sam.stdout
     assert not re.search(r"\[[yYnN]/[yYnN]\]|\]: ", sam.stdout + sam.stderr)

@@ -1,4 +1,4 @@
-"""A customer's key (KmsKeyArn): the cluster, the secrets and the logs are encrypted with it, and secrets read by it."""
+"""A customer's key (KmsKeyArn) encrypts the cluster, the secrets and the logs, and decrypts secrets for functions."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tests.template.cloudformation import dumped, intrinsics, made, references, 
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/0a1b2c3d-0000-4000-8000-000000000000"
 OTHER = KEY.replace("0a1b", "ffff")
-# What is made by every option together.
+# All options together make every resource.
 EVERYTHING = {"DbProxy": "true", "DbStandby": "true", "CloudFront": "true", "VpcFlowLogs": "true"}
 
 

@@ -1,7 +1,7 @@
-"""Which heavy modules each function may load before its first request: what a cold start pays for (architecture.md).
+"""Heavy modules that each function may load before its first request: the cost of a cold start (architecture.md).
 
 The names are a budget, not a description. An ordinary operation has ORDINARY. A function that may load less, or needs
-more, stands in BUDGETS; the change that adds a name says why. A module that only some requests need is imported late.
+more, is in BUDGETS. A change that adds a name explains it. A module that only some requests need is imported late.
 """
 
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from tests.service import ROOT
 
-# Modules that take 10 ms or more; boto3's weight is botocore.session (Powertools looks at the bare package).
+# Modules that take 10 ms or more. boto3's weight is botocore.session (Powertools checks the bare package).
 HEAVY = frozenset({
     "alembic", "authzed", "aws_lambda_powertools.event_handler", "aws_xray_sdk", "bcrypt", "boto3", "botocore.session",
     "google.protobuf", "grpc", "idna", "nacl", "nats", "opentelemetry", "psycopg", "pydantic", "re2", "requests",
@@ -59,8 +59,8 @@ BUDGETS = {
 }
 
 
-def told(operation: str, expressions: str) -> list[str]:
-    """What a new process that has imported the function as Lambda does prints of it."""
+def printed(operation: str, expressions: str) -> list[str]:
+    """Import the function in a new process as Lambda does, and print expressions there. Return the printed words."""
     folder = ROOT / "functions" / operation
     path = [folder, *(ROOT / "layers" / layer / "python" for layer in ("common", "background"))]
     variables = {"AWS_REGION": "eu-central-1", "AWS_LAMBDA_FUNCTION_NAME": operation}
@@ -72,8 +72,8 @@ def told(operation: str, expressions: str) -> list[str]:
 
 
 def loaded(operation: str) -> set[str]:
-    """The heavy modules that are there once the function is imported."""
-    return set(told(operation, f"*{set(HEAVY)!r} & sys.modules.keys()"))
+    """Return the heavy modules that are loaded after the function's import."""
+    return set(printed(operation, f"*{set(HEAVY)!r} & sys.modules.keys()"))
 
 
 def test_a_budget_is_of_a_function_and_not_the_ordinary_one() -> None:
@@ -92,8 +92,8 @@ def test_a_function_loads_no_more_than_its_budget(operation: str) -> None:
 
 @pytest.mark.parametrize("operation", ["view_profile", "deliver_outbox"])
 def test_garbage_is_looked_for_once_all_is_imported(operation: str) -> None:
-    """Not before (users/__init__.py), and what was imported is no part of it."""
-    assert told(operation, "gc.isenabled(), gc.get_freeze_count() > 10_000") == ["True", "True"]
+    """Collection starts after the imports (users/__init__.py), and skips the imported objects."""
+    assert printed(operation, "gc.isenabled(), gc.get_freeze_count() > 10_000") == ["True", "True"]
 
 
 def test_the_watch_sees_what_is_loaded() -> None:

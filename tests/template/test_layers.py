@@ -1,4 +1,4 @@
-"""The layers as `sam build` makes them: for Lambda's architecture, C library and Python, with bytecode, and small."""
+"""The layers of `sam build` fit Lambda's architecture, C library and Python, contain bytecode, and are small."""
 
 import json
 import os
@@ -26,12 +26,12 @@ LAYERS = ("DependenciesLayer", "CommonLayer", "BackgroundLayer")
 # e_machine of an ELF header
 ELF_MACHINES = {"arm64": 183, "x86_64": 62}
 LAMBDA_GLIBC = (2, 34)  # Amazon Linux 2023
-# CPython 3.13's, and the flags of a pyc whose source is never looked at (PEP 552)
+# The magic number of CPython 3.13, and the flags of a pyc whose source is never checked (PEP 552)
 PYTHON_313_UNCHECKED = bytes.fromhex("f30d0d0a01000000")
 
-# What Lambda's Python brings; all of it pure Python, so that any environment's will do.
+# Packages of Lambda's Python. All are pure Python, so the packages of any environment will do.
 RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "dateutil", "six.py", "snapshot_restore_py.py")
-# What runs at the operator's, with packages of its own: the commands of `python -m users`, and the gRPC server.
+# Modules that run on an operator's machine with more packages: the commands of `python -m users`, and the gRPC server.
 AT_THE_OPERATORS = {"cli", "users_service", "__main__.py"}
 
 pytestmark = pytest.mark.long
@@ -45,7 +45,7 @@ def architecture(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def layers(architecture: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a function of this architecture finds in /opt: the built layers, zipped as sam zips them, and unpacked."""
+    """Return /opt as a function of this architecture finds it: the built layers, zipped as by sam, and unpacked."""
     folder = tmp_path_factory.mktemp(architecture)
     subprocess.run(
         [SAM.place / "bin" / "sam", "build", "--build-dir", folder / "build",
@@ -123,7 +123,7 @@ def test_an_unchanged_layer_is_built_the_same(layers: Path, tmp_path: Path) -> N
 
 
 def test_the_functions_compile(tmp_path: Path) -> None:
-    """By the interpreter or pyodide that compiles the layers."""
+    """The interpreter or pyodide that compiles the layers compiles the functions, too."""
     shutil.copytree(ROOT / "functions", tmp_path / "functions", ignore=shutil.ignore_patterns("__pycache__"))
     compile_all(tmp_path / "functions", LAMBDA_PYTHON)
     compiled = [path.parents[1].name for path in tmp_path.glob("functions/*/__pycache__/app.cpython-313.pyc")]
@@ -131,7 +131,7 @@ def test_the_functions_compile(tmp_path: Path) -> None:
 
 
 def test_pyodide_compiles_as_the_interpreter_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a machine without python3.13."""
+    """Pyodide compiles the layers on a machine without python3.13."""
     monkeypatch.setattr("layers.bytecode.interpreter", lambda _python: None)
     (tmp_path / "python").mkdir()
     source = ROOT / "layers" / "common" / "python" / "users" / "settings.py"
@@ -154,7 +154,10 @@ def test_without_any_python_313_the_build_says_so(
 
 @pytest.fixture(scope="module")
 def python313(layers: Path, architecture: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """Run code as a function would: by Python 3.13, which this machine may have, with the layers and Lambda's own."""
+    """Return a function that runs code like Lambda: with Python 3.13, the layers and Lambda's own packages.
+
+    The test is skipped on a machine without Python 3.13.
+    """
     executable = interpreter(LAMBDA_PYTHON)
     if executable is None:
         pytest.skip(f"no python{LAMBDA_PYTHON} on this machine")
@@ -181,7 +184,7 @@ def test_every_function_imports(python313: Callable[..., str]) -> None:
 
 
 def test_every_import_of_the_code_succeeds(python313: Callable[..., str]) -> None:
-    """Also those in functions, which only a certain request or setting meets."""
+    """The test includes imports inside functions, which only a certain request or setting runs."""
     sources = [*ROOT.glob("functions/*/*.py"), *ROOT.glob("layers/*/python/**/*.py")]
     files = [file for file in sources if not AT_THE_OPERATORS & set(file.parts)]
     wanted = sorted({module for file in files for module, _ in imports(file)})
@@ -199,18 +202,18 @@ def test_every_import_of_the_code_succeeds(python313: Callable[..., str]) -> Non
 
 
 def test_psycopg_need_not_look_for_its_version(python313: Callable[..., str], layers: Path) -> None:
-    told = python313(
+    output = python313(
         "import sys, psycopg, psycopg_binary\n"
         "print('importlib.metadata' in sys.modules, psycopg.__version__, psycopg_binary.__version__)\n"
         "from importlib.metadata import version; print(version('psycopg'), version('psycopg-binary'))"
     )
-    (searched, *written), found = (line.split() for line in told.splitlines())
+    (searched, *written), found = (line.split() for line in output.splitlines())
     assert searched == "False"
     assert written == found
 
 
 def test_bytecode_is_what_runs(python313: Callable[..., str], layers: Path, tmp_path: Path) -> None:
-    """A source that was changed behind its bytecode is not noticed: neither read nor compared."""
+    """Python neither reads the source nor compares it with the bytecode, so a changed source has no effect."""
     shutil.copytree(layers / "CommonLayer" / "python" / "users", tmp_path / "users")
     (tmp_path / "users" / "rules" / "contrast.py").write_text("raise AssertionError('the source was read')")
     assert python313("import users.rules.contrast; print(users.rules.contrast.__file__)", tmp_path).startswith(

@@ -1,4 +1,4 @@
-"""One operation has one name, and the same name everywhere (architecture.md)."""
+"""An operation has the same name everywhere (architecture.md)."""
 
 import ast
 import json
@@ -46,7 +46,7 @@ def routes(operation: str) -> list[Route]:
 
 
 def operation_ids() -> dict[str, str]:
-    """The operationId of each `METHOD /path` of openapi.yaml."""
+    """Return the operationId of each `METHOD /path` of openapi.yaml."""
     return {
         f"{method.upper()} {path}": item[method]["operationId"]
         for path, item in document()["paths"].items()
@@ -89,7 +89,7 @@ def test_the_handler_is_declared_under_its_name(operation: str) -> None:
 @pytest.mark.parametrize("operation", API_OPERATIONS)
 def test_the_documents_names_are_the_operations_and_differ_by_what_a_method_adds(operation: str) -> None:
     keys = {route.key for route in routes(operation)}
-    assert keys, "no route leads to it"
+    assert keys, "the operation has no route"
     names = [operation_ids()[key] for key in keys]
     assert camel_case(operation) in names
     assert all(name.startswith(camel_case(operation)) for name in names)

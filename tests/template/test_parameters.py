@@ -1,4 +1,4 @@
-"""What CloudFormation takes for a parameter, the service takes for the parameter's variable."""
+"""The service accepts every value of a variable that CloudFormation accepts for its parameter."""
 
 import re
 
@@ -11,7 +11,7 @@ VARIABLES = {
     "".join(word.capitalize() for word in re.sub(r"^MG_(USERS_)?", "", variable.name).split("_")): variable
     for variable in Settings.variables()
 }
-# A parameter of its own kind: a schedule expression.
+# A parameter with another form: a schedule expression.
 PARAMETERS = {
     name: about for name, about in template()["Parameters"].items() if name in VARIABLES and name != "DeleteInterval"
 }
@@ -76,7 +76,7 @@ def is_checked(name: str) -> bool:
 @pytest.mark.parametrize("name", [name for name in PARAMETERS if is_checked(name)])
 def test_what_the_stack_takes_the_service_takes(name: str) -> None:
     about = PARAMETERS[name]
-    assert any(rule in about for rule in RULES), "it takes what stops every function"
+    assert any(rule in about for rule in RULES), "the parameter accepts a value that stops every function"
     taken = [value for value in VALUES if takes(about, value)]
     assert [value for value in taken if not is_usable(name, value)] == []
     assert "Default" not in about or takes(about, str(about["Default"]))

@@ -18,14 +18,14 @@ ORDINARY = "UpdateUserTags"
 
 
 def block(operation: str) -> str:
-    """The lines of an operation's function."""
+    """Return the lines of an operation's function."""
     found = re.search(rf"^  {operation}Function:\n(?:    .*\n)+", TEMPLATE, re.MULTILINE)
     assert found is not None
     return found[0]
 
 
 def routes(operation: str) -> str:
-    """The lines of an operation's routes; a path that other operations have as well is counted too."""
+    """Return the lines of an operation's routes, with the line of a path that several operations have."""
     lines = TEMPLATE.partition("        paths:\n")[2].partition("\n      DefaultRouteSettings:")[0].splitlines()
     own, path = [], ""
     for line in lines:
@@ -43,7 +43,7 @@ def operations() -> list[str]:
 
 @cache
 def full() -> dict[str, Any]:
-    """The transformed template with as many operations as are wanted."""
+    """Return the transformed template with the wanted number of operations."""
     text = TEMPLATE
     for number in range(WANTED - len(operations())):
         further = block(ORDINARY).replace(f"{ORDINARY}Function", f"Further{number}Function")
@@ -60,14 +60,14 @@ def test_there_is_room_for_eighty_operations() -> None:
     assert len(operations()) <= WANTED
     functions = [each for each in full()["Resources"].values() if each["Type"] == "AWS::Lambda::Function"]
     assert len(functions) >= WANTED
-    assert len(full()["Resources"]) < 490  # CloudFormation takes 500
+    assert len(full()["Resources"]) < 490  # CloudFormation allows 500
     assert len(dumped(full())) < 1_000_000  # characters
     paths = full()["Resources"]["Api"]["Properties"]["Body"]["paths"]
     assert sum(len(item) for item in paths.values()) < 300  # API Gateway's quota of one API
 
 
 def test_a_policy_has_room_for_them() -> None:
-    """IAM takes 10 240 characters in a role's policies, 6 144 in a managed one, blanks not counted."""
+    """IAM allows 10 240 characters in a role's policies and 6 144 in a managed policy, without blanks."""
     for name, resource in full()["Resources"].items():
         if resource["Type"] == "AWS::IAM::ManagedPolicy":
             assert len(dumped(resource["Properties"]["PolicyDocument"]).replace(" ", "")) < 6_144, name
@@ -83,6 +83,6 @@ def test_an_operation_makes_four_resources() -> None:
 
 @pytest.mark.parametrize("operation", operations())
 def test_a_person_writes_twelve_lines_for_an_operation(operation: str) -> None:
-    """And two for each further route."""
+    """Each further route takes two more lines."""
     further = routes(operation).count("x-amazon-apigateway-integration") - 1
     assert len((block(operation) + routes(operation)).splitlines()) <= 12 + 2 * further

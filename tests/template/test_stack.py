@@ -1,4 +1,4 @@
-"""The stack is what it promises: small enough, least privilege, no secret in a variable, everything watched."""
+"""The stack is small enough, has least privilege, no secret in a variable, and an alarm for every function."""
 
 import json
 import re
@@ -31,7 +31,7 @@ from users.settings import Settings
 FUNCTIONS = sorted(resources("AWS::Lambda::Function"))
 OPERATIONS = [name.removesuffix("Function") for name in FUNCTIONS]
 INTERNAL = {"Bootstrap", "CheckVersion", "DeliverOutbox", "SweepAccounts", "ReportTelemetry", "RecordMailFeedback"}
-# Of the others, CloudFormation and CodeDeploy call the newest code.
+# CloudFormation and CodeDeploy call the newest code of the other functions.
 SHIFTED = set(OPERATIONS) - {"Bootstrap", "CheckVersion"}
 HASHING = {"RegisterUser", "IssueToken", "UpdateUserSecret", "ResetPassword", "Bootstrap"}
 SECRETS = {
@@ -45,7 +45,7 @@ SECRETS = {
     "MG_AUTH_GRPC_CLIENT_KEY",
     "MG_DOMAINS_GRPC_CLIENT_KEY",
 }
-# EC2 and X-Ray take no narrower resource for these (service authorization reference).
+# EC2 and X-Ray accept no narrower resource for these actions (service authorization reference).
 TAKES_NO_RESOURCE = {
     "xray:PutTraceSegments",
     "xray:PutTelemetryRecords",
@@ -63,7 +63,7 @@ def function(operation: str) -> dict[str, Any]:
 
 
 def role_of(operation: str) -> str:
-    """The logical id of the function's role, which operations with the same needs share."""
+    """Return the logical id of the function's role, which operations with the same needs share."""
     attribute = function(operation)["Role"]["Fn::GetAtt"]
     name, wanted = attribute.split(".") if isinstance(attribute, str) else attribute
     assert wanted == "Arn"
@@ -71,7 +71,7 @@ def role_of(operation: str) -> str:
 
 
 def documents_of(role: str) -> dict[str, Any]:
-    """The documents of all policies of a role by their names; those that only some deployments have, too."""
+    """Return the documents of all policies of a role by their names, also those of some deployments only."""
     properties = template()["Resources"][role]["Properties"]
     inline = {policy["PolicyName"]: policy["PolicyDocument"] for policy in properties.get("Policies", [])}
     attached = set(references(properties.get("ManagedPolicyArns", []))) - {"AWS::NoValue"}
@@ -99,7 +99,7 @@ def test_every_condition_and_every_parameter_is_used() -> None:
 
 
 def test_nothing_names_what_is_not_there_when_it_is_made() -> None:
-    """For the deployments that differ most: no resource refers to one that its conditions leave out."""
+    """In the deployments that differ most, no resource refers to a resource that its conditions leave out."""
     arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:x-AbCdEf"
     for given in (
         {},
@@ -129,7 +129,7 @@ def test_nothing_names_what_is_not_there_when_it_is_made() -> None:
 
 
 def _chosen(value: Any, known: Any) -> Any:
-    """The value with every Fn::If replaced by its branch."""
+    """Return the value with every Fn::If replaced by its branch."""
     if isinstance(value, dict):
         if set(value) == {"Fn::If"}:
             condition, then, otherwise = value["Fn::If"]
@@ -139,7 +139,7 @@ def _chosen(value: Any, known: Any) -> Any:
 
 
 def test_nothing_goes_round_in_a_circle() -> None:
-    """CloudFormation refuses circular dependencies; cfn-lint finds them in the transformed template only."""
+    """CloudFormation refuses circular dependencies, and cfn-lint finds them in the transformed template only."""
     graph = {
         name: ({*references(resource.get("Properties", {})), *_list(resource.get("DependsOn", []))})
         & template()["Resources"].keys()
@@ -179,7 +179,7 @@ def test_the_way_of_the_bootstraps_answer_is_always_there() -> None:
 
 @pytest.mark.parametrize(("given", "zones"), [({}, {0}), ({"NatPerZone": "true"}, {0, 1})])
 def test_a_zone_has_a_way_out(given: dict[str, str], zones: set[int]) -> None:
-    """With NatPerZone by a gateway in the same zone, so that the loss of the other one changes nothing."""
+    """With NatPerZone the gateway is in the same zone, so that the loss of the other zone changes nothing."""
     known, there = intrinsics(**given), made(**given)
     kept = {name: _chosen(template()["Resources"][name]["Properties"], known) for name in there}
     tables = {
@@ -204,7 +204,7 @@ def _zone(subnet: dict[str, Any]) -> int:
 
 
 def test_bootstrap_waits_for_every_way_out() -> None:
-    """And is deleted, with its last answer to CloudFormation, before any of them."""
+    """The stack deletes bootstrap, which answers CloudFormation a last time, before any of them."""
     waited: set[str] = set()
     further = {"Bootstrap"}
     while further := further - waited:
@@ -273,7 +273,7 @@ def test_what_does_not_go_together_is_refused_at_once(given: dict[str, str], ref
 
 
 def refusals(**given: str) -> list[str]:
-    """What the template's rules say against a deployment with these parameters."""
+    """Return the messages of the template's rules against a deployment with these parameters."""
     known = intrinsics(**given)
     return [
         assertion["AssertDescription"]
@@ -315,7 +315,7 @@ def test_the_regions_that_need_no_authorities_are_those_of_the_layer() -> None:
     ],
 )
 def test_keys_by_http_come_from_what_looks_private(url: str, taken: bool) -> None:
-    """S67. What a name really leads to is found out by bootstrap."""
+    """S67. Bootstrap checks the addresses of the name."""
     pattern = template()["Parameters"]["AuthJwksUrl"]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, url)) == taken
 
@@ -327,7 +327,7 @@ def test_keys_by_http_come_from_what_looks_private(url: str, taken: bool) -> Non
         (ARN, True),
         (f"{ARN}:password", True),
         ("arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!cluster-1-AbCdEf:password", True),
-        (ARN.removesuffix("-AbCdEf"), False),  # Secrets Manager takes it, but no policy would be for it
+        (ARN.removesuffix("-AbCdEf"), False),  # Secrets Manager accepts it, but no policy would match it
         ("users/x", False),
         ("p4ssw0rd", False),
     ],
@@ -343,7 +343,7 @@ def test_a_secret_is_told_by_its_whole_arn(arn: str, taken: bool) -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_function_writes_its_log_group_and_no_other(operation: str) -> None:
-    """The API operations have one together, a function without a route has one of its own."""
+    """The API operations share one group, and a function without a route has its own."""
     group = f"{operation}LogGroup" if operation in INTERNAL else "OperationsLogGroup"
     assert function(operation)["LoggingConfig"] == {"LogGroup": {"Ref": group}}
     assert template()["Resources"][group]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
@@ -357,12 +357,12 @@ def test_a_function_writes_its_log_group_and_no_other(operation: str) -> None:
 
 
 def test_operations_share_a_role_where_they_may_do_the_same_and_only_there() -> None:
-    """Together with the tests of secrets and of the delivery: no operation may do more than its code needs."""
+    """The tests of secrets and of the delivery check that no operation may do more than its code needs."""
     api = set(OPERATIONS) - INTERNAL
     assert {operation: role_of(operation) for operation in INTERNAL} == {each: f"{each}Role" for each in INTERNAL}
     assert not {role_of(operation) for operation in api} & {f"{each}Role" for each in INTERNAL}
     rights = {role: dumped(documents_of(role)) for role in {role_of(operation) for operation in api}}
-    assert len(set(rights.values())) == len(rights), "two roles that may do the same"
+    assert len(set(rights.values())) == len(rights), "two roles have the same rights"
     assert all("Policies" not in template()["Resources"][role]["Properties"] for role in rights)
 
 
@@ -375,27 +375,27 @@ def test_every_role_of_lambda_is_used() -> None:
     assert of_lambda == {role_of(operation) for operation in OPERATIONS}
 
 
-# A hook that fails is told by the deployment that it fails.
+# A failure of the hook fails its deployment, so it needs no alarm.
 @pytest.mark.parametrize("operation", sorted(set(OPERATIONS) - {"CheckVersion"}))
 def test_a_function_is_watched(operation: str) -> None:
     alarm = template()["Resources"]["FailuresAlarm"]["Properties"]
     expression, *others = map(intrinsics().choose, alarm["Metrics"])
-    told = {each["Id"]: each["MetricStat"]["Metric"] for each in others}
+    metrics = {each["Id"]: each["MetricStat"]["Metric"] for each in others}
     assert expression["Expression"] == "SUM(METRICS())"
-    if operation in INTERNAL:  # it raises
+    if operation in INTERNAL:  # a failure raises
         dimension = {"Name": "FunctionName", "Value": {"Ref": f"{operation}Function"}}
         of_the_function = [
             (metric["Namespace"], metric["MetricName"])
-            for metric in told.values()
+            for metric in metrics.values()
             if dimension in metric.get("Dimensions", [])
         ]
         assert of_the_function == [("AWS/Lambda", "Errors")]
-    else:  # it answers 500, or API Gateway does for one that raises, runs out of time or may not be called
+    else:  # it answers 500, or API Gateway does if it raises, exceeds its time or may not be called
         counter = template()["Resources"]["InternalErrorsFilter"]["Properties"]
         assert counter["LogGroupName"] == {"Ref": "AccessLogGroup"}
         assert counter["FilterPattern"] == '{ $.status = "500" }'
         (counted,) = counter["MetricTransformations"]
-        watched = told["answered"]
+        watched = metrics["answered"]
         assert (watched["Namespace"], watched["MetricName"]) == (counted["MetricNamespace"], counted["MetricName"])
         assert "AWS::StackName" in dumped(watched["Namespace"])
     assert all(each["MetricStat"]["Period"] == 60 and each["MetricStat"]["Stat"] == "Sum" for each in others)
@@ -406,7 +406,7 @@ def test_a_function_is_watched(operation: str) -> None:
 
 @pytest.mark.parametrize("operation", sorted(SHIFTED))
 def test_a_new_version_takes_over_slowly_and_is_rolled_back_by_the_alarm(operation: str) -> None:
-    """By a failure of any function: the version of one without traffic would not be rolled back else."""
+    """A failure of any function causes the rollback, because a function without traffic has no failures of its own."""
     (alias,) = (
         alias
         for alias in resources("AWS::Lambda::Alias").values()
@@ -422,7 +422,7 @@ def test_a_new_version_takes_over_slowly_and_is_rolled_back_by_the_alarm(operati
 
 @pytest.mark.parametrize("operation", sorted(SHIFTED))
 def test_all_at_once_passes_an_alarm_that_is_on(operation: str) -> None:
-    """So that the mended version can be deployed while the one before fails."""
+    """Otherwise a repaired version could not be deployed while the broken version fails."""
     group = template()["Resources"][f"{operation}FunctionDeploymentGroup"]["Properties"]
     chosen = intrinsics(DeploymentType="AllAtOnce").choose(group["AlarmConfiguration"])
     assert chosen == {}
@@ -443,7 +443,10 @@ def test_a_new_version_is_invoked_before_it_gets_traffic(given: dict[str, str]) 
 
 
 def test_the_hook_has_a_name_that_codedeploy_may_call() -> None:
-    """AWSCodeDeployRoleForLambda, which SAM gives to CodeDeploy, allows no other. A stack's name has 49 characters."""
+    """AWSCodeDeployRoleForLambda, which SAM gives to CodeDeploy, allows no other name.
+
+    A stack's name has 49 characters.
+    """
     role = template()["Resources"]["CodeDeployServiceRole"]["Properties"]
     assert "AWSCodeDeployRoleForLambda" in dumped(role["ManagedPolicyArns"])
     name = function("CheckVersion")["FunctionName"]["Fn::Sub"]
@@ -465,7 +468,7 @@ def test_a_function_says_of_which_kind_it_is(operation: str) -> None:
 
 
 def _kinds(statement: dict[str, Any]) -> set[str]:
-    """The kinds of functions that a statement allows, all of them of this stack."""
+    """Return the kinds of functions that a statement allows, all of them of this stack."""
     (operator,) = statement["Condition"]
     assert operator == "StringEquals"
     tags = {key.removeprefix("aws:ResourceTag/"): value for key, value in statement["Condition"][operator].items()}
@@ -494,7 +497,7 @@ def test_the_hook_may_invoke_the_versions_that_it_checks_and_nothing_else() -> N
 
 
 def test_the_hook_is_outside_the_vpc() -> None:
-    """With Egress=endpoints nothing in it reaches CodeDeploy."""
+    """With Egress=endpoints no function inside the VPC reaches CodeDeploy."""
     assert function("CheckVersion")["VpcConfig"] == {"Ref": "AWS::NoValue"}
 
 
@@ -506,7 +509,7 @@ def test_sizes_and_times(operation: str) -> None:
     assert properties["MemorySize"] == {"Ref": "HashingMemorySize" if operation in HASHING else "MemorySize"}
     assert properties["Timeout"] <= (900 if operation in INTERNAL else 25)
     if operation not in INTERNAL:
-        assert properties["Timeout"] < 30  # when API Gateway answers for it
+        assert properties["Timeout"] < 30  # afterwards API Gateway answers for it
 
 
 @pytest.mark.parametrize("operation", sorted(set(OPERATIONS) - {"Bootstrap"}))
@@ -516,7 +519,7 @@ def test_the_database_is_ready_before_new_code(operation: str) -> None:
 
 @pytest.mark.parametrize("layer", ["DependenciesLayer", "CommonLayer", "BackgroundLayer"])
 def test_a_new_layer_is_a_new_version_of_every_function(layer: str, tmp_path: Path) -> None:
-    """Else the alias would go on leading to a version with the old layer."""
+    """Otherwise the alias would still use a version with the old layer."""
     text = (ROOT / "template.yaml").read_text()
     changed = re.sub(rf"(  {layer}:\n(?:    .*\n)*?      ContentUri: )\S+", r"\1s3://bucket/other", text)
     assert changed != text
@@ -528,7 +531,7 @@ def test_a_new_layer_is_a_new_version_of_every_function(layer: str, tmp_path: Pa
         for name, resource in others.items()
         if resource["Type"] == "AWS::Lambda::Version" and name not in versions
     }
-    assert new == set(FUNCTIONS)  # where only traces need it, too
+    assert new == set(FUNCTIONS)  # including functions that need it only for traces
 
 
 def test_old_versions_are_deleted() -> None:
@@ -537,7 +540,7 @@ def test_old_versions_are_deleted() -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_the_variables_fit(operation: str) -> None:
-    """4 KB for all of them; what only a deployment knows counts as 130 bytes."""
+    """All variables have 4 KB. A value that only a deployment has counts as 130 bytes."""
     known = intrinsics()
     size = 0
     for name, value in variables(operation).items():
@@ -569,7 +572,7 @@ def test_a_function_may_read_the_secrets_that_its_code_asks_for_and_no_others(op
     readable = _readable(operation)
     assert asked <= given
     assert asked <= readable
-    # Any request may reach the database and Auth: these two stand among the Globals.
+    # Any request may need the database and Auth, so these two are in Globals.
     assert given - asked <= {"MG_USERS_DB_PASS", "MG_AUTH_GRPC_CLIENT_KEY"}
     assert readable - asked <= {"MG_AUTH_GRPC_CLIENT_KEY"}
 
@@ -582,7 +585,7 @@ OWNERS_SECRETS = {"Database.MasterUserSecret.SecretArn", "DbOwnerPassSecretArn"}
     "given", [{}, {"DbProxy": "true"}, {"DbHost": "db", "DbOwner": "o", "DbOwnerPassSecretArn": ARN}]
 )
 def test_bootstrap_alone_may_read_the_owners_password(operation: str, given: dict[str, str]) -> None:
-    """S66: a function that is taken over cannot become the owner of the tables."""
+    """S66: an attacker in any other function cannot become the owner of the tables."""
     known = intrinsics(**given)
     role = template()["Resources"][role_of(operation)]["Properties"]
     attached = [each["Ref"] for each in _chosen(role["ManagedPolicyArns"], known) if each.get("Ref") != "AWS::NoValue"]
@@ -590,8 +593,8 @@ def test_bootstrap_alone_may_read_the_owners_password(operation: str, given: dic
     documents += [template()["Resources"][name]["Properties"]["PolicyDocument"] for name in attached]
     readable = dumped(_chosen(documents, known)).replace('"Database", "MasterUserSecret', '"Database.MasterUserSecret')
     assert any(secret in readable for secret in OWNERS_SECRETS) == (operation == "Bootstrap")
-    told = dumped(_chosen(variables(operation), known))
-    assert any(secret in told for secret in OWNERS_SECRETS) == (operation == "Bootstrap")
+    text = dumped(_chosen(variables(operation), known))
+    assert any(secret in text for secret in OWNERS_SECRETS) == (operation == "Bootstrap")
 
 
 @pytest.mark.parametrize(
@@ -611,7 +614,7 @@ def test_the_functions_role_is_not_the_owner(given: dict[str, str], user: str, o
 
 
 def test_rds_proxy_knows_both_passwords() -> None:
-    """As the JSON that it reads, whose names are those that connect."""
+    """The secret contains the JSON that RDS Proxy reads, with the names of the roles that connect."""
     known = intrinsics(DbProxy="true")
     asked = [each["SecretArn"] for each in template()["Resources"]["DatabaseProxy"]["Properties"]["Auth"]]
     assert [set(references(each)) for each in asked] == [{"Database"}, {"DbPassword"}]
@@ -624,8 +627,8 @@ def test_rds_proxy_knows_both_passwords() -> None:
 
 
 _VARIABLES = {variable.field: variable.name for variable in Settings.variables()}
-# What a function could reach by its imports and does not: openapi, docs and password_policy have no caller; the key
-# makes tokens, and reads none.
+# Secrets that a function imports but never uses. openapi, docs and password_policy have no caller, and the key makes
+# tokens but does not read them.
 _OUT_OF_REACH = {
     "Docs": {"db_pass", "auth_grpc_client_key"},
     "Openapi": {"db_pass", "auth_grpc_client_key"},
@@ -635,7 +638,7 @@ _OUT_OF_REACH = {
 
 
 def _asked_for(operation: str) -> set[str]:
-    """The secrets that the function's code, and all that it may ever import, asks for."""
+    """Return the secrets that the function's code and all of its imports may ask for."""
     snake = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
     waiting, seen, asked = {ROOT / "functions" / snake / "app.py"}, set[Path](), set[str]()
     while waiting := waiting - seen:
@@ -644,14 +647,14 @@ def _asked_for(operation: str) -> set[str]:
         text = source.read_text()
         waiting |= set(_imported(source))
         asked |= set(re.findall(r"\bsecret\(settings\(\)\.(\w+)\)", text)) - {"origin_secret"}  # see Request.address
-        # users.steps.target.notice reads it too.
+        # users.steps.target.notice reads the secret, too.
         if source.name == "app.py" and re.search(r"request\.address|\bnotice\(request", text):
             asked.add("origin_secret")
     return {_VARIABLES[name] for name in asked - _OUT_OF_REACH.get(operation, set())}
 
 
 def _imported(source: Path) -> Iterator[Path]:
-    """The service's own modules that a module imports anywhere."""
+    """Yield the service's modules that a module imports anywhere."""
     for module, name in imports(source):
         for path in (module, f"{module}.{name}"):
             layers = (ROOT / "layers" / layer / "python" for layer in ("common", "background"))
@@ -661,7 +664,7 @@ def _imported(source: Path) -> Iterator[Path]:
 
 
 def _readable(operation: str) -> set[str]:
-    """The variables whose secrets the function's role may read."""
+    """Return the variables whose secrets the function's role may read."""
     role = template()["Resources"][role_of(operation)]["Properties"]
     allowed = set(references(role))
     for policy in set(references(role["ManagedPolicyArns"])):
@@ -677,8 +680,8 @@ def _readable(operation: str) -> set[str]:
 
 
 def test_parameters_are_the_variables_one_to_one() -> None:
-    """Each MG_* variable of the documentation is one parameter of its name, and goes into the variable."""
-    # Of one process (a random id); of client certificates, which RDS takes none of.
+    """Each documented MG_* variable has one parameter of its name, which sets the variable."""
+    # The first is a random id of one process. The others are client certificates, which RDS does not accept.
     without = {"MG_USERS_INSTANCE_ID", "MG_USERS_DB_SSL_CERT", "MG_USERS_DB_SSL_KEY"}
     server = "MG_USERS_GRPC_"  # of the gRPC server, which is no function
     used: Counter[str] = Counter()
@@ -707,7 +710,7 @@ def test_parameters_are_the_variables_one_to_one() -> None:
 
 
 def _names(value: Any) -> list[str]:
-    """What a value refers to, the parameters of its conditions included."""
+    """Return the names in a value, with the parameters of its conditions."""
     found = list(references(value))
     text = dumped(value)
     return found + [name for name in template()["Parameters"] if f'"{name}"' in text]
@@ -717,7 +720,7 @@ def _names(value: Any) -> list[str]:
 
 
 def policies() -> list[dict[str, Any]]:
-    """The documents of all policies of the stack."""
+    """Return the documents of all policies of the stack."""
     managed = [policy["Properties"]["PolicyDocument"] for policy in resources("AWS::IAM::ManagedPolicy").values()]
     roles = resources("AWS::IAM::Role").values()
     return managed + [policy["PolicyDocument"] for role in roles for policy in role["Properties"].get("Policies", [])]
@@ -790,7 +793,7 @@ def test_the_delivery_may_put_events_on_the_bus_that_is_given(url: str, arn: str
 
 
 def test_api_gateway_makes_every_route_and_knows_every_route_setting() -> None:
-    """It refuses a path that ends in a slash, and a stage with settings of a route that the API does not have."""
+    """API Gateway refuses a path that ends in a slash, and stage settings of a route that the API does not have."""
     (api,) = resources("AWS::ApiGatewayV2::Api").values()
     paths = api["Properties"]["Body"]["paths"]
     assert [path for path in paths if not path.startswith("/") or (path.endswith("/") and path != "/")] == []
@@ -901,7 +904,7 @@ def test_cloudfront_sends_the_secret_that_functions_read(given: str, member: str
 
 
 def test_two_stacks_do_not_fight_for_a_name() -> None:
-    """Dev and prod in one account and region; and CloudFront's names are the account's, in all regions."""
+    """Dev and prod may share an account and region, and names of CloudFront are unique in all regions of an account."""
     assert [name for name, each in resources("AWS::Scheduler::Schedule").items() if "Name" in each["Properties"]] == []
     policy = template()["Resources"]["OriginRequestPolicy"]["Properties"]["OriginRequestPolicyConfig"]
     assert {"AWS::StackName", "AWS::Region"} <= set(references(policy["Name"]))
@@ -945,9 +948,9 @@ def test_mails_are_not_tracked() -> None:
 def test_ses_tells_of_our_mails_and_of_no_others(given: dict[str, str]) -> None:
     known = intrinsics(**given)
     ours = known.resolve(variables("DeliverOutbox"))["MG_USERS_SES_CONFIGURATION_SET"]
-    (told,) = resources("AWS::SES::ConfigurationSetEventDestination").values()
-    assert known.resolve(told["Properties"])["ConfigurationSetName"] == ours
-    assert told["Properties"]["EventDestination"]["MatchingEventTypes"] == ["BOUNCE", "COMPLAINT"]
+    (destination,) = resources("AWS::SES::ConfigurationSetEventDestination").values()
+    assert known.resolve(destination["Properties"])["ConfigurationSetName"] == ours
+    assert destination["Properties"]["EventDestination"]["MatchingEventTypes"] == ["BOUNCE", "COMPLAINT"]
     rule = template()["Resources"]["RecordMailFeedbackFunctionFeedback"]["Properties"]
     pattern = known.resolve(rule["EventPattern"])
     assert pattern == {
@@ -966,7 +969,7 @@ def test_every_alarm_goes_to_the_topic() -> None:
 
 
 def test_every_parameter_is_in_one_group() -> None:
-    """As CloudFormation's console shows them."""
+    """CloudFormation's console shows the parameters in groups."""
     interface = template()["Metadata"]["AWS::CloudFormation::Interface"]
     grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
     assert sorted(grouped) == sorted(template()["Parameters"])
@@ -990,7 +993,7 @@ SAMCONFIG = (ROOT / "samconfig.toml").read_text()
 
 
 def section(environment: str) -> str:
-    """The lines of a deployment's parameters in samconfig.toml."""
+    """Return the lines of a deployment's parameters in samconfig.toml."""
     (text,) = re.findall(
         rf"^\[{environment}\.deploy\.parameters\.parameter_overrides\]\n((?:[^\[].*\n|\n)*)", SAMCONFIG, re.MULTILINE
     )
@@ -1009,7 +1012,7 @@ def test_samconfig_overrides_what_there_is(environment: str) -> None:
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_samconfig_shows_what_a_deployment_must_say(environment: str) -> None:
-    """As comments, because an example that is deployed by mistake would be worse than a deployment that is refused."""
+    """The parameters are comments, because a refused deployment is better than a mistaken deployment of an example."""
     shown = dict(re.findall(r'^# (\w+) = "([^"]*)"', section(environment), re.MULTILINE))
     assert shown.keys() >= GIVEN.keys()
     config = tomllib.loads(SAMCONFIG)[environment]["deploy"]["parameters"]
@@ -1019,7 +1022,7 @@ def test_samconfig_shows_what_a_deployment_must_say(environment: str) -> None:
 
 
 def test_logins_are_limited_by_what_the_database_carries() -> None:
-    """A login takes 4.4 ms of the database's processor, of which a unit has a quarter: half of it is for logins."""
+    """A login takes 4.4 ms of the database's processor. A capacity unit has a quarter of one, half of it for logins."""
     config = tomllib.loads(SAMCONFIG)
     configured = [config[each]["deploy"]["parameters"]["parameter_overrides"] for each in ("dev", "prod")]
     for given in (parameters(), *(parameters(**each) for each in configured)):

@@ -1,4 +1,4 @@
-"""The web ACL: a ceiling for each address on login, registration and reset."""
+"""The web ACL limits the rate of each address for login, registration and reset."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def rule(name: str) -> dict[str, Any]:
 
 
 def counts(method: str, path: str) -> bool:
-    """Whether the rate of login, registration and reset counts a request: both patterns of its scope match."""
+    """Return whether the rate of login, registration and reset counts a request, by both patterns of its scope."""
     parts = rule("sign-in-rate")["Statement"]["RateBasedStatement"]["ScopeDownStatement"]["AndStatement"]["Statements"]
     of_method, of_path = (part["RegexMatchStatement"] for part in parts)
     assert of_method["FieldToMatch"] == {"Method": {}}
@@ -54,7 +54,7 @@ def counts(method: str, path: str) -> bool:
     ],
 )
 def test_login_registration_and_reset_have_a_rate_of_each_address(method: str, path: str, counted: bool) -> None:
-    """Whatever a path is written as."""
+    """The rate counts any spelling of a path."""
     rate = rule("sign-in-rate")["Statement"]["RateBasedStatement"]
     assert (rate["AggregateKeyType"], rate["Limit"], rate["EvaluationWindowSec"]) == ("IP", 100, 300)
     assert counts(method, path) is counted
@@ -74,7 +74,7 @@ def test_the_scope_names_routes_that_there_are() -> None:
 
 @pytest.mark.parametrize("name", ["sign-in-rate", "rate"])
 def test_a_client_can_read_why_it_is_refused(name: str) -> None:
-    """As the service itself answers: 429 with Retry-After and the same words."""
+    """The web ACL answers like the service: 429 with Retry-After and the same words."""
     response = rule(name)["Action"]["Block"]["CustomResponse"]
     assert response["ResponseCode"] == TooManyRequests.status
     assert [header["Name"] for header in response["ResponseHeaders"]] == ["Retry-After"]

@@ -1,4 +1,4 @@
-"""Unit tests see the defaults of every variable, whatever ran in this process before."""
+"""Unit tests start with the default of every variable, whatever ran in this process before."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ def defaults(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Set variables; what was read before is forgotten."""
+    """Return a function that sets variables and forgets the settings read before."""
 
     def _configure(**variables: str) -> None:
         for name, value in variables.items():

@@ -1,4 +1,4 @@
-"""Who is let in: session, row and access held against each other (decisions 14, 15)."""
+"""Which callers are admitted: the session, the row and the required access (decisions 14, 15)."""
 
 from collections.abc import Callable
 

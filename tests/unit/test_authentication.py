@@ -10,7 +10,7 @@ from users.errors import Unauthenticated
 @pytest.mark.parametrize("token", ["x", "x y", "\tx", "Bearer x", "x "])
 @pytest.mark.parametrize("blanks", [" ", "  ", "     "])
 def test_the_token_is_the_rest_behind_the_blanks(token: str, blanks: str) -> None:
-    """Two blanks: upstream takes an access token then, by the trimming of its JWT library."""
+    """With two blanks, upstream accepts an access token, because its JWT library trims it."""
     assert bearer_token({"authorization": f"Bearer{blanks}{token}"}) == token
 
 

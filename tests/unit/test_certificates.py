@@ -1,4 +1,4 @@
-"""The authorities by which RDS and RDS Proxy prove themselves (local/certificates.py)."""
+"""The certificate authorities of RDS and RDS Proxy (local/certificates.py)."""
 
 import ssl
 from datetime import UTC, datetime

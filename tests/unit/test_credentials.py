@@ -1,4 +1,4 @@
-"""Where the signature of a wake-up gets its keys, with and without SnapStart."""
+"""The source of the keys that sign a wake-up, with and without SnapStart."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def answer(expires_in: timedelta) -> bytes:
 
 @pytest.fixture
 def container(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpServer]:
-    """Lambda's credentials' address, as functions with SnapStart have it."""
+    """Yield the address of Lambda's credentials, as functions with SnapStart have it."""
     for name in KEYS:
         monkeypatch.delenv(name, raising=False)
     with http_server(body=answer(timedelta(hours=1))) as server:

@@ -1,4 +1,4 @@
-"""Cursors come back as they were given, and nothing else is one (S49)."""
+"""A cursor decodes to the encoded values, and no other text is a cursor (S49)."""
 
 import base64
 import contextlib
@@ -35,7 +35,7 @@ def assert_refused(text: str, place: Place = PLACE) -> None:
 def test_any_cursor_comes_back(cursor: Cursor) -> None:
     text = cursor.encode(PLACE)
     assert Cursor.decode(text, PLACE) == cursor
-    assert quote(text, safe="") == text, "it goes into a URL as it is"
+    assert quote(text, safe="") == text, "a cursor needs no escaping in a URL"
 
 
 def test_each_cursor_is_another_text() -> None:
@@ -72,7 +72,7 @@ def test_a_cursor_with_any_character_changed_is_refused() -> None:
 
 
 def test_another_spelling_of_the_same_bytes_is_refused() -> None:
-    """Base64 decoders skip foreign characters, and the bits that are left over in the last character."""
+    """Base64 decoders skip foreign characters, and the spare bits of the last character."""
     text = CURSOR.encode(PLACE)
     padding = "=" * (-len(text) % 4)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

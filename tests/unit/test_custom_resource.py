@@ -1,4 +1,4 @@
-"""Answering CloudFormation, read by a real HTTP server."""
+"""The answer to CloudFormation, received by a real HTTP server."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ def test_success() -> None:
         respond({**REQUEST, "ResponseURL": f"{server.url}/answer?X-Amz-Signature=a%2Fb"}, "stream")
     (request,) = server.received
     assert (request.method, request.path) == ("PUT", "/answer?X-Amz-Signature=a%2Fb")
-    assert request.headers["content-type"] == "", "the signature covers an empty one"
+    assert request.headers["content-type"] == "", "the signature covers an empty content type"
     assert json.loads(request.body) == {
         "Status": "SUCCESS",
         "Reason": "",

@@ -1,4 +1,4 @@
-"""The edge: request id, headers, error bodies, and what it never tells."""
+"""The edge: request id, headers, error bodies, and secrets that no answer contains."""
 
 import base64
 import io
@@ -79,31 +79,31 @@ def test_the_request_id_and_the_operation_are_in_each_log_line(log_output: io.St
 
 
 @operation("tell_headers", access=ANYBODY)
-def tell_headers(request: Request) -> Reply:
+def echo_headers(request: Request) -> Reply:
     return Reply(200, {"address": request.address, "headers": dict(request.headers)})
 
 
 @pytest.mark.parametrize("spelling", [str.lower, str.title, str.upper])
 def test_names_of_headers_count_in_any_letter_case(spelling: Callable[[str], str]) -> None:
-    """API Gateway writes them in lower case, ``sam local start-api`` as the client did."""
+    """API Gateway writes names in lower case, ``sam local start-api`` as the client did."""
     answer = call(headers={spelling("content-type"): "application/json", spelling("x-request-id"): "my-id"})
     assert (answer["statusCode"], answer["headers"]["X-Request-Id"]) == (200, "my-id")
-    told = json.loads(call(tell_headers, headers={spelling("authorization"): "Bearer A"}, **FROM)["body"])
-    assert told["headers"] == {"authorization": "Bearer A"}
+    echoed = json.loads(call(echo_headers, headers={spelling("authorization"): "Bearer A"}, **FROM)["body"])
+    assert echoed["headers"] == {"authorization": "Bearer A"}
 
 
 @pytest.mark.parametrize("first", ["x-origin-verify", "X-Origin-Verify"])
 def test_no_spelling_of_a_header_takes_the_place_of_another(first: str, configure: Callable[..., None]) -> None:
-    """They are joined, as API Gateway joins what a client repeats, so neither of two proofs counts."""
+    """The edge joins both headers, as API Gateway joins repeated headers, so that neither of two proofs is valid."""
     configure(MG_USERS_ORIGIN_SECRET="edge")
     second = first.swapcase()
     edge = {"CloudFront-Viewer-Address": "198.51.100.7:443"}
-    alone = json.loads(call(tell_headers, headers={first: "edge", **edge}, **FROM)["body"])
+    alone = json.loads(call(echo_headers, headers={first: "edge", **edge}, **FROM)["body"])
     assert alone["address"] == "198.51.100.7"
     for sent in ({first: "edge", second: "x"}, {first: "x", second: "edge"}, {first: "edge", second: "edge"}):
-        told = json.loads(call(tell_headers, headers={**sent, **edge}, **FROM)["body"])
-        assert told["address"] == "192.0.2.1"
-        assert told["headers"]["x-origin-verify"] == ",".join(sent.values())
+        echoed = json.loads(call(echo_headers, headers={**sent, **edge}, **FROM)["body"])
+        assert echoed["address"] == "192.0.2.1"
+        assert echoed["headers"]["x-origin-verify"] == ",".join(sent.values())
 
 
 @pytest.mark.parametrize("event", [{"headers": None}, {"headers": {}}])

@@ -1,4 +1,4 @@
-"""The one spelling of an address (decisions 33): UTS 46 for the domain, NFC for the local part."""
+"""The canonical spelling of an address (decisions 33): UTS 46 for the domain, NFC for the local part."""
 
 import pytest
 from hypothesis import given

@@ -218,7 +218,7 @@ KIBIBYTES_64 = 64 * 1024
 
 
 def filled(size: int, character: str = "x") -> dict[str, Any]:
-    """The largest metadata of this character and so many bytes of JSON at most."""
+    """Return the largest metadata of this character that has at most ``size`` bytes of JSON."""
     width = len(json.dumps(character, ensure_ascii=False).encode()) - 2
     return {"a": character * ((size - len('{"a":""}')) // width)}
 

@@ -1,4 +1,4 @@
-"""Requests by http.client: what its callers rely on."""
+"""Requests by http.client: the behaviour that callers depend on."""
 
 import socket
 from concurrent.futures import ThreadPoolExecutor

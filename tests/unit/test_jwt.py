@@ -1,4 +1,4 @@
-"""Access tokens against a key set that a real HTTP server serves (contract §5.5, §5.6)."""
+"""Access tokens are verified with a key set from a real HTTP server (contract §5.5, §5.6)."""
 
 import json
 import time
@@ -64,7 +64,7 @@ def test_the_key_set_is_fetched_once(jwks: HttpServer) -> None:
         {"verified": 1},
         {"verified": "true"},
     ],
-    ids=",".join,  # the same in every worker, whatever the time
+    ids=",".join,  # the same in every worker, at any time
 )
 def test_claims_that_are_refused(jwks: HttpServer, changes: dict[str, Any]) -> None:
     with pytest.raises(Unauthenticated):
@@ -151,7 +151,7 @@ def test_what_cannot_be_of_a_newer_key_fetches_none(jwks: HttpServer, changes: d
 @pytest.mark.parametrize("kid", ["key", "fresh"])
 @pytest.mark.parametrize("behind", [0, 55])
 def test_a_new_key_is_found_at_once(jwks: HttpServer, kid: str, behind: int) -> None:
-    """Also when Auth's clock is behind."""
+    """The key is found even if Auth's clock is behind."""
     jwt.verified_claims(signed(claims("7"), KEY))
     jwks.body = key_set(**{"key": KEY, kid: OTHER_KEY})
     fresh = signed(claims("7", iat=int(time.time()) - behind), OTHER_KEY, kid=kid)
@@ -166,7 +166,7 @@ def test_a_set_that_was_fetched_for_the_token_is_not_fetched_twice(jwks: HttpSer
 
 
 def test_a_set_without_keys_is_fetched_no_more_often(jwks: HttpServer) -> None:
-    """As of an Auth whose keys are symmetric."""
+    """An Auth with symmetric keys has an empty set."""
     jwks.body = key_set()
     for _ in range(20):
         with pytest.raises(Unauthenticated):
@@ -230,7 +230,7 @@ def test_known_keys_outlive_auth_being_away(jwks: HttpServer, monkeypatch: pytes
     later = time.monotonic() + 301
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert jwt.verified_claims(signed(claims("7"), KEY))["sub"] == "7"
-    for kid in ("key", "fresh"):  # a new key may have the old one's id
+    for kid in ("key", "fresh"):  # a new key may have the id of the old one
         with pytest.raises(Unavailable):
             jwt.verified_claims(signed(claims("7"), OTHER_KEY, kid=kid))
     assert jwt.verified_claims(signed(claims("7"), KEY))["sub"] == "7"

@@ -1,4 +1,4 @@
-"""The query parameters of a list: values, messages, and the order in which they are refused (contract §3.2)."""
+"""The query parameters of a list: values, messages, and the order of their checks (contract §3.2)."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -127,7 +127,7 @@ def test_a_repeated_parameter_is_refused(name: str) -> None:
     assert refusal(f"{name}=1&{name}=1") == ("invalid_query", "invalid query parameters")
 
 
-# Each line is refused before the next: contract §3.2, evaluation order. Messages that differ tell the order apart.
+# Each line is refused before the next one (contract §3.2, evaluation order). Different messages prove the order.
 ORDER_OF_REFUSALS = [
     ("dir=a&dir=b", "invalid_query"),
     ("status=x", "invalid_status"),

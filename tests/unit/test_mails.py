@@ -1,4 +1,4 @@
-"""The mails' templates: alike in every language, escaped in HTML, and nothing a user typed becomes more than text."""
+"""The mails' templates have the same parts in every language, escape HTML, and show users' values as plain text."""
 
 import os
 import re
@@ -34,7 +34,7 @@ VALUES: dict[str, str | datetime] = {
 }
 WITH_LINK = {"verification", "verification_reminder", "password_reset", "invitation"}
 AT = datetime(2029, 12, 31, 23, 59, tzinfo=UTC)
-# What the mail programs make links of: a scheme, an address, or a domain.
+# Mail programs make links of these: a scheme, an address, or a domain.
 LINKABLE = re.compile(r"[:/@]|\w[.。．｡]\w|www\.\w", re.IGNORECASE)
 LAYERS = {"PYTHONPATH": os.pathsep.join(str(ROOT / "layers" / layer / "python") for layer in ("common", "background"))}
 
@@ -347,7 +347,7 @@ def test_all_mails_as_files(tmp_path: Path) -> None:
 
 
 def test_files_are_made_without_any_package(tmp_path: Path) -> None:
-    # -S: without this environment's packages, as in `make mails` on a fresh checkout.
+    # -S excludes the packages of this environment, as in `make mails` on a fresh checkout.
     command = [sys.executable, "-S", "-m", "background.mail.templates", str(tmp_path)]
     done = subprocess.run(command, env=LAYERS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

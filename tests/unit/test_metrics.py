@@ -1,4 +1,4 @@
-"""One line in the embedded metric format for each invocation, whatever becomes of it."""
+"""Each invocation writes one line in the embedded metric format, whatever its result."""
 
 import io
 import json
@@ -20,15 +20,15 @@ from users.telemetry.metrics import age, count
 EVENT = {"headers": {"x-request-id": "my-id"}, "routeKey": "GET /users/{id}", "pathParameters": {"id": "somebody"}}
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    """The line; there must be one."""
+def metric_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Return the line of metrics. There must be exactly one."""
     (line,) = (line for line in capsys.readouterr().out.splitlines() if '"_aws"' in line)
     parsed: dict[str, Any] = json.loads(line)
     return parsed
 
 
 def values(line: dict[str, Any]) -> dict[str, list[float]]:
-    """The metrics that CloudWatch takes out of a line, with their units."""
+    """Return the metrics that CloudWatch reads from a line, with their units."""
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "Users"
     assert [sorted(dimensions) for dimensions in directive["Dimensions"]] == [["operation", "service"]]
@@ -61,7 +61,7 @@ def test_an_operation(
     capsys: pytest.CaptureFixture[str], reply: Reply | Exception, status: int, errors: dict[str, list[float]]
 ) -> None:
     assert answering(reply)(EVENT, lambda_context())["statusCode"] == status
-    line = told(capsys)
+    line = metric_line(capsys)
     assert (line["operation"], line["service"], line["request_id"]) == ("view_user", "users", "my-id")
     measured = values(line)
     assert 0 < measured.pop("Latency Milliseconds")[0] < 1000
@@ -69,17 +69,17 @@ def test_an_operation(
 
 
 def test_nothing_is_left_for_the_next_line(capsys: pytest.CaptureFixture[str]) -> None:
-    count("LoginsFailed")  # of an invocation that never got to its line
+    count("LoginsFailed")  # of an earlier invocation that wrote no line
     answering(TooManyRequests(3))(EVENT, lambda_context())
-    assert "LoginsFailed Count" not in values(told(capsys))
+    assert "LoginsFailed Count" not in values(metric_line(capsys))
     answering(Reply(200))(EVENT, lambda_context())
-    assert values(told(capsys)).keys() == {"Requests Count", "Latency Milliseconds"}
+    assert values(metric_line(capsys)).keys() == {"Requests Count", "Latency Milliseconds"}
 
 
 def test_an_internal_function(capsys: pytest.CaptureFixture[str]) -> None:
     @internal("deliver_outbox")
     def handler(event: Mapping[str, Any], context: Any) -> int:
-        for _ in range(300):  # more than a line holds values of one metric
+        for _ in range(300):  # more values of one metric than a line may contain
             count("MailsSent")
         count("OutboxParked", 0)
         age("OutboxAge", 1.5)
@@ -87,7 +87,7 @@ def test_an_internal_function(capsys: pytest.CaptureFixture[str]) -> None:
 
     context = lambda_context()
     assert handler({}, context) == 7
-    line = told(capsys)
+    line = metric_line(capsys)
     assert (line["operation"], line["request_id"]) == ("deliver_outbox", context.aws_request_id)
     measured = values(line)
     del measured["Latency Milliseconds"]
@@ -106,7 +106,7 @@ def test_an_internal_function_that_fails(capsys: pytest.CaptureFixture[str]) -> 
 
     with pytest.raises(Unavailable):
         handler({}, lambda_context())
-    assert values(told(capsys))["ServerErrors Count"] == [1.0]
+    assert values(metric_line(capsys))["ServerErrors Count"] == [1.0]
 
 
 def test_what_nobody_foresaw_reaches_lambda_without_its_text(log_output: io.StringIO) -> None:
@@ -117,9 +117,9 @@ def test_what_nobody_foresaw_reaches_lambda_without_its_text(log_output: io.Stri
     secret = uuid.uuid4().hex
     with pytest.raises(Failed) as raised:
         handler({"error": LookupError(secret)}, lambda_context())
-    told = "".join(traceback.format_exception(raised.value)) + log_output.getvalue()
-    assert "LookupError" in told
-    assert secret not in told
+    output = "".join(traceback.format_exception(raised.value)) + log_output.getvalue()
+    assert "LookupError" in output
+    assert secret not in output
     for foreseen in (ArithmeticError("a"), WrongSettings("b"), Conflict("email_taken", "c")):
         with pytest.raises(type(foreseen)):
             handler({"error": foreseen}, lambda_context())

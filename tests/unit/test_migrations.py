@@ -1,4 +1,4 @@
-"""The newest migration is told by the names of files: what Alembic finds out by importing them."""
+"""The names of files show the newest migration, and Alembic finds the same one by importing the files."""
 
 from alembic.script import ScriptDirectory
 

@@ -1,4 +1,4 @@
-"""users.rules.networks: what limits count instead of single addresses."""
+"""users.rules.networks: limits count networks instead of single addresses."""
 
 import pytest
 

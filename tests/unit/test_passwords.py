@@ -1,4 +1,4 @@
-"""What passwords are accepted, how they are hashed and checked (decisions 26, 27)."""
+"""Which passwords are accepted, and how they are hashed and verified (decisions 26, 27)."""
 
 import unicodedata
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def test_the_minimum_counts_characters_not_bytes() -> None:
 def test_the_regex_is_re2_and_the_operators(configure: Callable[..., None]) -> None:
     configure(MG_USERS_PASS_REGEX=r"^[a-z]{4}\pN$")
     accept("wxyz9")
-    assert refusal("wxyz9\n")[0] == "weak_password", "$ is the end of the text"
+    assert refusal("wxyz9\n")[0] == "weak_password", "$ matches the end of the text only"
     assert refusal("wxyz")[0] == "weak_password"
 
 

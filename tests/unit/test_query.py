@@ -1,4 +1,4 @@
-"""Query strings are read as Go's URL.Query reads them, single values as contract §3.1 says."""
+"""Query strings are parsed as by Go's URL.Query, and single values as contract §3.1 describes."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -185,7 +185,7 @@ def test_an_absent_or_empty_time_is_none(raw: str) -> None:
         "2026-01-02T03:04:05z",
         "2026-01-02t03:04:05Z",
         "2026-01-02T03:04Z",
-        "2026-01-02T03:04:05+02:00",  # a plus that was not escaped is a space
+        "2026-01-02T03:04:05+02:00",  # an unescaped plus is a space
         "2026-01-02T03:04:05%2B0200",
         "2026-02-30T00:00:00Z",
         "2026-01-02T25:00:00Z",

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with a commit of a function."""
+    """Return a repository with a commit of a function."""
     place = tmp_path / "checkout"
     (place / "functions").mkdir(parents=True)
     (place / "functions" / "app.py").write_text("")
@@ -53,7 +53,7 @@ def test_the_last_commit_of_what_is_deployed(checkout: Path, tmp_path: Path) -> 
 
 
 def test_each_build_is_another_one(checkout: Path, tmp_path: Path) -> None:
-    """Or a deployment of other parameters would reach no function."""
+    """Otherwise a deployment of other parameters would reach no function."""
     before = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
     built = datetime.strptime(written(tmp_path)["build_time"], "%Y-%m-%d_%H:%M:%S")  # noqa: DTZ007 -- as upstream's, in UTC
     assert before <= built <= datetime.now(UTC).replace(tzinfo=None)

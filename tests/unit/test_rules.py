@@ -1,4 +1,4 @@
-"""Collecting broken rules: their order, what comes before them, and that nothing is lost."""
+"""Broken rules are collected in order and completely, and some errors come before them."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def broken(code: str, *fields: str) -> int:
 
 
 def block(*codes: str, end: Exception | None = None) -> Rules:
-    """The rules of a block in which rules with these codes are broken, and which ``end`` ends."""
+    """Return the rules of a block that breaks the rules with these codes and then raises ``end``."""
     with all_rules() as rules:
         for code in codes:
             rules.check(broken, code, f"{code}1", f"{code}2")

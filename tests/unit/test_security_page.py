@@ -1,11 +1,11 @@
-"""docs/security.md: every statement leads to its tests, and no numbered test is missing there."""
+"""docs/security.md: every statement refers to its tests, and every numbered test is on the page."""
 
 import re
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs" / "security.md"
-# Tested by a table and by a fuzzer, whose tests do not carry the number.
+# A table and a fuzzer test these statements, and their tests have no number.
 WITHOUT_NUMBERED_TESTS = {35}
 
 

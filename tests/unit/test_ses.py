@@ -1,4 +1,4 @@
-"""What SES is asked to send."""
+"""The requests to SES."""
 
 import json
 
@@ -13,7 +13,7 @@ from users.settings import settings
 
 @pytest.mark.parametrize(("given", "sent"), [("users-set", "users-set"), ("", None)])
 def test_the_configuration_set(monkeypatch: pytest.MonkeyPatch, given: str, sent: str | None) -> None:
-    """SES counts bounces of a configuration set, and keeps its suppression list."""
+    """SES counts bounces by configuration set, and keeps its suppression list."""
     with http_server(body=b'{"MessageId": "1"}') as server:
         for name, value in {
             "AWS_REGION": "eu-central-1",

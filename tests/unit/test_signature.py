@@ -1,4 +1,4 @@
-"""The signature of requests to AWS is botocore's."""
+"""Requests to AWS have the same signature as botocore's."""
 
 from datetime import UTC, datetime
 
@@ -29,7 +29,7 @@ def by_botocore(
     environment: dict[str, str],
     moment: datetime,
 ) -> dict[str, str]:
-    """The headers that botocore's signer makes of the same request."""
+    """Return the headers that botocore's signer makes for the same request."""
     credentials = Credentials(
         environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], environment.get("AWS_SESSION_TOKEN")
     )

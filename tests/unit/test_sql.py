@@ -1,4 +1,4 @@
-"""Where SQL is, which modules write a table, and what parts of statements declare (docs/architecture.md)."""
+"""The places of SQL, the modules that write a table, and the declared needs of parts (docs/architecture.md)."""
 
 import ast
 import importlib
@@ -12,14 +12,14 @@ from users.repository.statements import Part
 
 ROOT = Path(__file__).parents[2]
 _PACKAGES = {"users": ROOT / "layers/common/python", "background": ROOT / "layers/background/python", "functions": ROOT}
-# All SQL of rows, and all SQL of the schema.
+# The folders with all SQL of rows, and with all SQL of the schema.
 REPOSITORIES = ("users.repository", "background.repository")
 _SETUP = "background.setup"
 
 _STATEMENT = re.compile(r"\b(SELECT|INSERT\s+INTO|UPDATE\s+\w+(\s+\w+)?\s+SET|DELETE\s+FROM)\b")
 _WRITE = re.compile(r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(users\w*)")
 
-# The modules that write a table, without `users.repository` and `background.repository`, which both have some of them.
+# The modules that write a table, without the prefixes `users.repository` and `background.repository`.
 WRITERS = {
     "users": {
         "users.accounts",
@@ -55,7 +55,7 @@ def _modules() -> Iterator[tuple[str, Path]]:
 
 
 def _texts(file: Path) -> Iterator[str]:
-    """The strings of a module but its docstrings, an f-string as one with a blank for each expression."""
+    """Yield the strings of a module without its docstrings. In an f-string, each expression becomes a blank."""
     tree = ast.parse(file.read_text())
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     first = [node.body[0] for node in ast.walk(tree) if isinstance(node, documented) and node.body]
@@ -106,7 +106,7 @@ def test_no_two_statements_have_one_name() -> None:
 
 
 def _statement_names(file: Path) -> Iterator[str]:
-    """The names that a module gives its statements; those that begin with the name of a kind have only that."""
+    """Yield the literal names that a module gives its statements."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Statement":
             (first, *_) = node.args
@@ -127,7 +127,7 @@ PARTS = dict(_parts())
 
 @pytest.mark.parametrize("name", sorted(PARTS))
 def test_a_part_declares_what_it_reads(name: str) -> None:
-    """A name behind FROM, JOIN or USING is a table, a function, or a CTE that the part needs."""
+    """A name after FROM, JOIN or USING is a table, a function, or a CTE that the part needs."""
     part = PARTS[name]
     read = set(re.findall(r"\b(?:FROM|JOIN|USING)\s+([a-z_]\w*)\b(?!\s*[(.])", part.sql))
     tables = {table for table in read if table.split("_")[0] == "users"}

@@ -1,4 +1,4 @@
-"""Statements that are put together from parts (users/repository/statements.py)."""
+"""Statements are put together from parts (users/repository/statements.py)."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_a_part_is_also_what_a_statement_does() -> None:
 
 
 def test_plain_sql_gets_its_name_after_the_first_word() -> None:
-    """PostgreSQL 18 leaves a comment before the statement out of pg_stat_statements."""
+    """PostgreSQL 18 does not record a comment in front of the statement in pg_stat_statements."""
     assert Statement("one", "\n    SELECT\n1").text == "SELECT /* users: one */ 1"
 
 

@@ -10,7 +10,7 @@ from tests.imports import imports
 
 ROOT = Path(__file__).parents[2]
 _PACKAGES = {"users": ROOT / "layers/common/python", "background": ROOT / "layers/background/python", "functions": ROOT}
-# From the bottom to the top. `users` and `background` are the modules that lie in the package itself.
+# From the bottom to the top. `users` and `background` are the modules in the package itself.
 TIERS = (
     "users",
     "users.telemetry",
@@ -31,12 +31,12 @@ TIERS = (
     "background.users_service",
     "functions",
 )
-# The entry of `python -m users` starts the commands, which lie above everything.
+# The entry of `python -m users` starts the commands, which are above everything.
 _ENTRIES = {"users.__main__"}
 
 
 def _modules() -> dict[str, Path]:
-    """Every module of the layers and functions, by its name."""
+    """Return every module of the layers and functions, by its name."""
     found = {}
     for package, folder in _PACKAGES.items():
         for file in (folder / package).rglob("*.py"):
@@ -45,12 +45,12 @@ def _modules() -> dict[str, Path]:
 
 
 def _tier(module: str) -> str:
-    """The longest of TIERS that begins the module's name."""
+    """Return the longest of TIERS that begins the module's name."""
     return max((tier for tier in TIERS if f"{module}.".startswith(f"{tier}.")), key=len)
 
 
 def _targets(file: Path, modules: dict[str, Path]) -> Iterator[str]:
-    """The modules of MODULES that a file imports, also inside functions."""
+    """Yield the modules of ``modules`` that a file imports, also inside functions."""
     for module, name in imports(file):
         known = [candidate for candidate in (f"{module}.{name}", module) if candidate in modules]
         yield from known[:1]

@@ -1,4 +1,4 @@
-"""Waking the relay: failures never raise. There is no database here, so that nobody is known to be about to look."""
+"""Waking the relay never raises. Without a database here, no run is known to be about to look."""
 
 import os
 import socket
@@ -90,7 +90,7 @@ def test_other_answers_do_not_raise_and_are_not_repeated(
 def test_nobody_listening_does_not_raise(
     configure: Callable[..., None], fresh_connection: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with socket.socket() as bound:  # bound, not listening: nobody else gets the port
+    with socket.socket() as bound:  # bound but not listening, so that no other process gets the port
         bound.bind(("127.0.0.1", 0))
         configure(
             **ENVIRONMENT,

@@ -1,4 +1,4 @@
-"""The pages of the mails' links, as text (S43); in a browser: tests/browser."""
+"""The pages behind the links in mails, as text (S43). tests/browser tests them in a browser."""
 
 import re
 from collections.abc import Callable
@@ -188,9 +188,9 @@ def test_people_get_a_page_for_every_error(operation: str, error: Any, text: str
     reply = pages.error_page_of(operation)(request(accept="text/html"), error)
     assert reply is not None
     assert reply.status == error.status
-    said = unescape(reply.body)
-    assert TEXTS["en"][text.format(operation)] in said
-    assert TEXTS["en"][f"{text.format(operation)}.title"] in said
+    text_of_page = unescape(reply.body)
+    assert TEXTS["en"][text.format(operation)] in text_of_page
+    assert TEXTS["en"][f"{text.format(operation)}.title"] in text_of_page
 
 
 OPERATORS = {
