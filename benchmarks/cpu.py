@@ -191,10 +191,12 @@ def main() -> None:
         _surroundings(server, options.users),
     ):
         from users.repository import database
+        from users.repository.statements import Statement
 
         bench = Bench({operation: _handler(operation) for operation in OPERATIONS})
         bench.settle(ACCOUNTS)
-        database.query("UPDATE users SET role = 1 WHERE id = %(id)s", {"id": bench.accounts[0]["id"]}, read_only=False)
+        make_administrator = Statement("make_administrator", "UPDATE users SET role = 1 WHERE id = %(id)s")
+        database.query(make_administrator, {"id": bench.accounts[0]["id"]}, read_only=False)
         with psycopg.connect(
             f"host={server.host} port={server.port} user=postgres dbname=users", autocommit=True
         ) as tidy:

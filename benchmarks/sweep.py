@@ -154,7 +154,7 @@ def main() -> None:
             os.environ |= {
                 "MG_DOMAINS_GRPC_URL": auth.grpc_url,
                 "MG_DOMAINS_GRPC_TIMEOUT": "10s",
-                "MG_AUTH_GRPC_TIMEOUT": "10s",
+                "MG_SPICEDB_TIMEOUT": "10s",
                 "MG_SPICEDB_HOST": "127.0.0.1",
                 "MG_SPICEDB_PORT": str(auth.ports.spicedb),
             }

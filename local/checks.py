@@ -12,7 +12,7 @@ from local.serving.sockets import Port
 from local.serving.variables import SettingsUnusable
 from users.rules.passwords import compiled_pattern
 from users.rules.secret_key import check_secret_key
-from users.settings import Settings, SettingsError
+from users.settings import Settings, WrongSettings
 
 # These are in the documentation of upstream and of this project, and in upstream's compose file and chart.
 _WELL_KNOWN = {ADMIN_PASSWORD, DATABASE_PASSWORD, "secret", "HyE2D4RUt9nnKG6v8zKEqAp6g6ka8hhZsqUpzgKvnwpXrNVQSH"}
@@ -32,9 +32,9 @@ def problems(user: Mapping[str, str], parts: Parts, ports: Mapping[str, Port]) -
     """Return a line for each variable of the user that the service, the gateway or the local Auth cannot use."""
     environment = {**user, **{variable: str(port.number) for variable, port in ports.items()}}
     readers: list[Callable[[Mapping[str, str]], object]] = [
-        Settings.from_environment,
+        Settings,
         read_gateway_settings,
-        lambda given: compiled_pattern(given.get("MG_USERS_PASS_REGEX") or Settings().pass_regex),
+        lambda given: compiled_pattern(given.get("MG_USERS_PASS_REGEX") or Settings({}).pass_regex),
     ]
     if key := environment.get("MG_USERS_SECRET_KEY"):
         readers.append(lambda _given: check_secret_key(key))
@@ -46,7 +46,7 @@ def problems(user: Mapping[str, str], parts: Parts, ports: Mapping[str, Port]) -
     for read in readers:
         try:
             read(environment)
-        except (SettingsError, SettingsUnusable) as error:
+        except (WrongSettings, SettingsUnusable) as error:
             for line in str(error).splitlines():
                 found.setdefault(re.split(r"\W", line, maxsplit=1)[0], line)
     return list(found.values())
@@ -75,7 +75,7 @@ def known_secrets(user: Mapping[str, str], parts: Parts) -> list[str]:
     if parts.auth:
         own["MG_AUTH_SECRET_KEY"] = ""
     elif user.get("MG_SPICEDB_HOST"):
-        own["MG_SPICEDB_PRE_SHARED_KEY"] = Settings().spicedb_pre_shared_key
+        own["MG_SPICEDB_PRE_SHARED_KEY"] = Settings({}).spicedb_pre_shared_key.plain
     if not parts.database:
         own["MG_USERS_DB_PASS"] = DATABASE_PASSWORD
         own["MG_USERS_DB_OWNER_PASS"] = ""

@@ -10,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 from local.private_files import kept_secret
 from local.serving.other_sites import is_loopback
 from local.serving.sockets import Port
-from users.settings import Settings, SettingsError
+from users.settings import Settings, WrongSettings
 
 ADMIN_EMAIL = "admin@example.com"
 ADMIN_PASSWORD = "12345678"  # noqa: S105 - the documented default of the first login
@@ -171,9 +171,9 @@ def _rate(user: Mapping[str, str]) -> str:
     """Return MG_USERS_DELETE_INTERVAL as a schedule expression of at least a second. A wrong value counts as unset."""
     name = "MG_USERS_DELETE_INTERVAL"
     try:
-        seconds = Settings.from_environment({name: user.get(name, "")}).delete_interval
-    except SettingsError:  # checks.problems() reports it
-        seconds = Settings().delete_interval
+        seconds = Settings({name: user.get(name, "")}).delete_interval
+    except WrongSettings:  # checks.problems() reports it
+        seconds = Settings({}).delete_interval
     return f"rate({max(1, round(seconds))} seconds)"
 
 

@@ -39,7 +39,7 @@ def shared(ports: Iterable[Port]) -> list[str]:
 def grpc_port(environment: Mapping[str, str]) -> Port:
     """Return the port of `make grpc`, which serves beside the system. The settings must have been checked before."""
     own = {name: value for name, value in environment.items() if name.startswith("MG_USERS_GRPC_")}
-    settings = Settings.from_environment(own)
+    settings = Settings(own)
     return Port("MG_USERS_GRPC_PORT", settings.grpc_port, settings.grpc_host)
 
 

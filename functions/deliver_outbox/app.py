@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from background.delivery.outbox_administration import count_parked
 from background.delivery.ports import Channel
 from background.delivery.relay import deliver_due
+from background.repository.undelivered import count_parked
 from users.edge.internal import internal
 from users.readiness import needed
 from users.repository.outbox import oldest_age
@@ -60,7 +60,7 @@ _CHANNELS = {
 
 @needed
 def _channels() -> None:
-    """Open every channel, which connects to nothing yet. SettingsError for an unknown destination."""
+    """Open every channel, which connects to nothing yet. WrongSettings for an unknown destination."""
     for channel in _CHANNELS.values():
         channel().close()
 

@@ -81,7 +81,7 @@ def _log_in(identity: str, password: str, new_password: str, request: Request) -
         return expired_passwords.change_expired(login, request, old=password, new=new_password)
     if expired:
         wish = outbox_records.reset_request(login.email, request.request_id)
-        if not logins.record_login(login, request.address, None, [wish]):
+        if not logins.record_expired_password(login, request.address, wish):
             raise _refusal()
         wake_delivery()
         raise Forbidden("password_expired", "password expired")
@@ -103,4 +103,4 @@ def _issue_repairing(account: Account, description: str) -> auth.Tokens:
     try:
         return auth.issue(account.id, role=account.role, verified=account.verified, description=description)
     except auth.RelationMissing as error:
-        raise Unavailable("auth") from error
+        raise Unavailable("auth", "relation missing") from error

@@ -12,7 +12,7 @@ from background.setup.local_mode import in_local_mode
 from users.aws.http_client import send
 from users.edge.internal import internal
 from users.release import release
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 from users.telemetry.log import logger
 
 _TIMEOUT = 3  # seconds
@@ -20,12 +20,12 @@ _TIMEOUT = 3  # seconds
 
 @internal("report_telemetry")
 def lambda_handler(event: Mapping[str, Any], context: Any) -> dict[str, bool]:  # noqa: ARG001 -- the event is empty
-    """Send the report. Return whether it was accepted. SettingsError for an address that is not ``https``."""
+    """Send the report. Return whether it was accepted. WrongSettings for an address that is not ``https``."""
     url = settings().callhome_url
     if not (url and settings().send_telemetry):
         return {"reported": False}
     if not url.startswith("https://") and not in_local_mode():
-        raise SettingsError("MG_CALLHOME_URL: must start with https://")
+        raise WrongSettings("MG_CALLHOME_URL: must start with https://")
     report = {"service": "users", "version": release().version}
     try:
         headers = {"Content-Type": "application/json"}

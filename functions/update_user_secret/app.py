@@ -34,7 +34,7 @@ def lambda_handler(request: Request) -> Reply:
     account = request.admit(attempt.login.account)
     right = passwords.verify_password(attempt.login.secret_hash, body.old_secret)
     login = accepted(attempt, request.address, right=right)
-    if login is None or not logins.record_login(login, request.address, None, []):
+    if login is None or not logins.confirm_password(login, request.address):
         raise Forbidden("wrong_password", "current password is wrong")
     passwords.check_password_rules(body.new_secret, username=login.username, email=login.email, field="new_secret")
     passwords.check_changed(body.new_secret, login.secret_hash, old=body.old_secret, field="new_secret")

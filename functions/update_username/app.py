@@ -3,9 +3,9 @@
 from users.access import CHANGING_PROFILE
 from users.edge.body import Body
 from users.edge.http import Reply, Request, operation
+from users.parsers import folded_username
 from users.repository import changes
 from users.rules.fields import check_name_size, check_username, is_reserved, reserved_username
-from users.settings import folded_username
 from users.steps.target import changed, find_target, notice
 
 

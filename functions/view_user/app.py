@@ -4,7 +4,7 @@ from users.access import SIGNED_IN
 from users.edge.http import Reply, Request, operation
 from users.errors import NotFound
 from users.models import Status, User
-from users.repository.changes import find_caller_and_target
+from users.repository.accounts import find_caller_and_target
 from users.repository.outbox import record
 from users.rules import outbox_records
 from users.settings import settings

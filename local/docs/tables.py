@@ -9,13 +9,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse
 
-from users.settings import Settings
+from users.settings import Settings, Variable
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -58,9 +57,9 @@ def _filled(page: str, tables: Mapping[str, Iterable[str]]) -> str:
     return page
 
 
-def setting_row(about: Mapping[str, Any]) -> str:
+def setting_row(variable: Variable[Any]) -> str:
     """Return a variable's name, default and meaning, as the beginning of a row."""
-    return f"| `{about['name']}` | {_code(about['default'])} | {about['about']} |"
+    return f"| `{variable.name}` | {_code(variable.default)} | {variable.about} |"
 
 
 def parameter_of(variable: str, parameters: Mapping[str, Any]) -> str | None:
@@ -72,20 +71,20 @@ def parameter_of(variable: str, parameters: Mapping[str, Any]) -> str | None:
 def _settings(parameters: Mapping[str, Any]) -> Iterator[str]:
     yield "| variable | default | meaning | parameter of the stack |"
     yield "|---|---|---|---|"
-    for spec in fields(Settings):
-        name = parameter_of(spec.metadata["name"], parameters)
+    for variable in Settings.variables():
+        name = parameter_of(variable.name, parameters)
         parameter = f"`{name}`" if name else ""
         if name:
             default = str(parameters[name].get("Default", ""))
-            if default not in ("", spec.metadata["default"]):
+            if default not in ("", variable.default):
                 parameter += f" (`{default}`)"
             if meaning := parameters[name].get("Description"):
                 parameter += f": {meaning}"
-        yield f"{setting_row(spec.metadata)} {parameter} |"
+        yield f"{setting_row(variable)} {parameter} |"
 
 
 def _parameters(parameters: Mapping[str, Any]) -> Iterator[str]:
-    of_variables = {parameter_of(spec.metadata["name"], parameters) for spec in fields(Settings)}
+    of_variables = {parameter_of(variable.name, parameters) for variable in Settings.variables()}
     yield "| parameter | default | meaning |"
     yield "|---|---|---|"
     for name, about in parameters.items():

@@ -1,7 +1,6 @@
 """What docs/ and README.md tell of settings, parameters and costs is what there is."""
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 from local.docs.tables import CONFIGURATION, COST, pages, setting_row
@@ -31,7 +30,7 @@ def test_the_rows_of_the_readme_are_the_settings() -> None:
     assert table is not None
     head, line, *rows = table[1].splitlines()
     assert (head, line) == ("| variable | default | meaning |", "|---|---|---|")
-    known = [setting_row(spec.metadata) for spec in fields(Settings)]
+    known = [setting_row(variable) for variable in Settings.variables()]
     assert rows == [row for row in known if row in rows]
     assert 5 <= len(rows) <= 20
 

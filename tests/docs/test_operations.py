@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -50,7 +49,7 @@ def test_each_best_practice_is_a_setting_that_there_is() -> None:
     section = PAGE.partition("## Best practices\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| ([A-Z][^|]*\.) \| (.*) \|$", section, re.MULTILINE)
     assert len(rows) >= 5
-    variables = {spec.metadata["name"] for spec in fields(Settings)} | LOCAL_ALONE
+    variables = {variable.name for variable in Settings.variables()} | LOCAL_ALONE
     for practice, told in rows:
         words = [word.partition("=")[0] for word in re.findall(r"`([^`]*)`", told)]
         settings = [word for word in words if word.startswith("MG_") and not word.endswith("*")]

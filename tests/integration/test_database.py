@@ -14,6 +14,7 @@ from local.parts.postgres import PostgresServer, temporary_postgres
 from tests.conftest import AS_OWNER
 from tests.people import NEW_PASSWORD, administrator, log_in, person, refresh
 from tests.service import PASSWORD, Answer, Service, eventually, forget, registration
+from tests.sql import run
 from users.errors import BadRequest, Unavailable
 from users.repository import database
 
@@ -48,7 +49,7 @@ def test_a_write_after_the_connection_was_killed_happens_exactly_once(service: S
 
 def test_a_read_whose_connection_dies_under_it_is_sent_once_more(service: Service) -> None:
     # The statement ends its own connection the first time, and answers the second time.
-    rows = database.query(
+    rows = run(
         "SELECT CASE WHEN %(pid)s = pg_backend_pid() THEN pg_terminate_backend(pg_backend_pid()) ELSE true END AS done",
         {"pid": database._connected().info.backend_pid},
         read_only=True,
@@ -58,35 +59,36 @@ def test_a_read_whose_connection_dies_under_it_is_sent_once_more(service: Servic
 
 def test_a_write_whose_connection_dies_under_it_is_not(service: Service) -> None:
     with pytest.raises(Unavailable):
-        database.query(
+        run(
             "SELECT CASE WHEN %(pid)s = pg_backend_pid() THEN pg_terminate_backend(pg_backend_pid()) END",
             {"pid": database._connected().info.backend_pid},
             read_only=False,
         )
-    assert database.query("SELECT 1 AS one", {}, read_only=True) == [{"one": 1}]
+    assert run("SELECT 1 AS one", {}, read_only=True) == [{"one": 1}]
 
 
 def test_one_connection_is_kept(service: Service) -> None:
-    pids = {database.query("SELECT pg_backend_pid() AS pid", {}, read_only=True)[0]["pid"] for _ in range(3)}
+    pids = {run("SELECT pg_backend_pid() AS pid", {}, read_only=True)[0]["pid"] for _ in range(3)}
     assert len(pids) == 1
 
 
 def prepared() -> list[str]:
     """The texts of the statements that the server holds prepared; all came by the protocol, none by SQL."""
-    rows = database.query("SELECT statement, from_sql FROM pg_prepared_statements", {}, read_only=True, prepare=False)
+    rows = run("SELECT statement, from_sql FROM pg_prepared_statements", {}, read_only=True, prepare=False)
     assert not any(row["from_sql"] for row in rows)
     return [row["statement"] for row in rows]
 
 
 def test_a_statement_is_prepared_when_it_runs_again(service: Service) -> None:
-    for expected in ([], ["SELECT $1::int AS number"], ["SELECT $1::int AS number"]):
-        database.query("SELECT %(number)s::int AS number", {"number": 7}, read_only=True)
+    text = "SELECT /* users: test */ $1::int AS number"
+    for expected in ([], [text], [text]):
+        run("SELECT %(number)s::int AS number", {"number": 7}, read_only=True)
         assert prepared() == expected
 
 
 def test_a_statement_whose_plan_depends_on_its_values_is_not_prepared(service: Service) -> None:
     for number in range(3):
-        database.query("SELECT %(number)s::int AS number", {"number": number}, read_only=True, prepare=False)
+        run("SELECT %(number)s::int AS number", {"number": number}, read_only=True, prepare=False)
     assert prepared() == []
 
 
@@ -105,27 +107,27 @@ def test_an_old_libpq_would_deallocate_by_sql_so_it_prepares_nothing(
     """RDS Proxy pins a connection for DEALLOCATE."""
     monkeypatch.setattr(database.capabilities, "has_send_close_prepared", lambda: False)
     for _ in range(3):
-        database.query("SELECT 1 AS one", {}, read_only=True)
+        run("SELECT 1 AS one", {}, read_only=True)
     assert prepared() == []
 
 
 def test_a_setting_prepares_nothing(service: Service) -> None:
     with service.configured(MG_USERS_DB_PREPARE="false"):
         for _ in range(3):
-            database.query("SELECT 1 AS one", {}, read_only=True)
+            run("SELECT 1 AS one", {}, read_only=True)
         assert prepared() == []
 
 
 def test_statements_are_let_go_of_without_sql(service: Service, tmp_path: Path) -> None:
     """What is sent, as libpq traces it: closing is a message of the protocol."""
-    database.query("SELECT 1 AS one", {}, read_only=True)
+    run("SELECT 1 AS one", {}, read_only=True)
     connection = database._connection
     assert connection is not None
     with (tmp_path / "trace").open("w") as trace:
         connection.pgconn.trace(trace.fileno())
         for number in range(60):
             for _ in range(2):
-                database.query(f"SELECT {number} AS number", {}, read_only=True)
+                run(f"SELECT {number} AS number", {}, read_only=True)
         connection.pgconn.untrace()
     sent = [line for line in (tmp_path / "trace").read_text().splitlines() if "\tF\t" in line]
     assert len(prepared()) <= 51
@@ -140,8 +142,8 @@ def plain_table(own_service: Service) -> Service:
     own_service.execute("INSERT INTO plain VALUES (1)")
     own_service.execute("GRANT SELECT, INSERT ON plain TO PUBLIC")
     for _ in range(8):
-        assert database.query("SELECT * FROM plain", {}, read_only=True) == [{"number": 1}]
-        assert database.query(INSERT_ONE, {"number": 2, "wanted": False}, read_only=False) == []
+        assert run("SELECT * FROM plain", {}, read_only=True) == [{"number": 1}]
+        assert run(INSERT_ONE, {"number": 2, "wanted": False}, read_only=False) == []
     assert len(prepared()) == 2
     return own_service
 
@@ -152,14 +154,14 @@ INSERT_ONE = "INSERT INTO plain (number) SELECT %(number)s WHERE %(wanted)s RETU
 def test_a_migration_while_a_function_is_warm(plain_table: Service) -> None:
     """PostgreSQL refuses a prepared statement whose columns changed (0A000); nobody sees that."""
     plain_table.execute("ALTER TABLE plain ADD COLUMN name text")
-    assert database.query("SELECT * FROM plain", {}, read_only=True) == [{"number": 1, "name": None}]
+    assert run("SELECT * FROM plain", {}, read_only=True) == [{"number": 1, "name": None}]
     plain_table.execute("ALTER TABLE plain ALTER COLUMN number TYPE bigint")
-    assert database.query("SELECT * FROM plain", {}, read_only=True) == [{"number": 1, "name": None}]
+    assert run("SELECT * FROM plain", {}, read_only=True) == [{"number": 1, "name": None}]
 
 
 def test_a_write_after_a_migration_happens_exactly_once(plain_table: Service) -> None:
     plain_table.execute("ALTER TABLE plain ADD COLUMN name text")
-    written = database.query(INSERT_ONE, {"number": 2, "wanted": True}, read_only=False)
+    written = run(INSERT_ONE, {"number": 2, "wanted": True}, read_only=False)
     assert written == [{"number": 2, "name": None}]
     assert plain_table.execute("SELECT count(*) AS rows FROM plain") == [{"rows": 2}]
 
@@ -167,7 +169,7 @@ def test_a_write_after_a_migration_happens_exactly_once(plain_table: Service) ->
 def test_an_index_comes_and_goes_while_a_function_is_warm(plain_table: Service) -> None:
     for statement in ("CREATE UNIQUE INDEX plain_number ON plain (number)", "DROP INDEX plain_number"):
         plain_table.execute(statement)
-        assert database.query("SELECT * FROM plain", {}, read_only=True) == [{"number": 1}]
+        assert run("SELECT * FROM plain", {}, read_only=True) == [{"number": 1}]
         assert len(prepared()) == 2, "the server plans it anew by itself"
 
 
@@ -175,13 +177,13 @@ def test_statements_that_a_proxy_has_lost(plain_table: Service) -> None:
     connection = database._connection
     assert connection is not None
     connection.pgconn.exec_(b"DEALLOCATE ALL")  # psycopg does not know
-    assert database.query(INSERT_ONE, {"number": 2, "wanted": True}, read_only=False) == [{"number": 2}]
+    assert run(INSERT_ONE, {"number": 2, "wanted": True}, read_only=False) == [{"number": 2}]
     assert plain_table.execute("SELECT count(*) AS rows FROM plain") == [{"rows": 2}]
 
 
 def test_what_the_server_really_cannot_do_is_not_hidden(service: Service) -> None:
     with pytest.raises(psycopg.errors.FeatureNotSupported):
-        database.query("SELECT 1 UNION SELECT 2 FOR UPDATE", {}, read_only=True)
+        run("SELECT 1 UNION SELECT 2 FOR UPDATE", {}, read_only=True)
 
 
 @pytest.mark.long
@@ -230,9 +232,9 @@ def test_plans_without_values_read_no_whole_table(own_service: Service) -> None:
 
 def test_a_lost_connection_has_no_prepared_statements(service: Service) -> None:
     for _ in range(3):
-        database.query("SELECT 1 AS one", {}, read_only=True)
+        run("SELECT 1 AS one", {}, read_only=True)
     kill_connection(service)
-    assert database.query("SELECT 1 AS one", {}, read_only=True) == [{"one": 1}]
+    assert run("SELECT 1 AS one", {}, read_only=True) == [{"one": 1}]
     assert prepared() == []
 
 
@@ -242,24 +244,24 @@ def test_a_lost_connection_has_no_prepared_statements(service: Service) -> None:
 )
 def test_a_value_that_no_column_holds(service: Service, statement: str, value: object) -> None:
     with pytest.raises(BadRequest, match=r"^malformed entity specification$"):
-        database.query(statement, {"value": value}, read_only=True)
+        run(statement, {"value": value}, read_only=True)
 
 
 def test_a_value_that_no_index_holds(service: Service) -> None:
     user = service.register()
     statement = "UPDATE users SET tags = ARRAY[%(tag)s] WHERE id = %(id)s"
     with pytest.raises(BadRequest, match=r"^malformed entity specification$"):
-        database.query(statement, {"tag": secrets.token_hex(20_000), "id": user["id"]}, read_only=False)
-    before = database.query("SELECT pg_backend_pid() AS pid", {}, read_only=True)
+        run(statement, {"tag": secrets.token_hex(20_000), "id": user["id"]}, read_only=False)
+    before = run("SELECT pg_backend_pid() AS pid", {}, read_only=True)
     with pytest.raises(BadRequest):
-        database.query(statement, {"tag": secrets.token_hex(20_000), "id": user["id"]}, read_only=False)
-    assert database.query("SELECT pg_backend_pid() AS pid", {}, read_only=True) == before, "the connection is kept"
+        run(statement, {"tag": secrets.token_hex(20_000), "id": user["id"]}, read_only=False)
+    assert run("SELECT pg_backend_pid() AS pid", {}, read_only=True) == before, "the connection is kept"
 
 
 def test_a_constraint_that_nobody_foresaw_is_not_hidden(service: Service) -> None:
     user = service.register()
     with pytest.raises(psycopg.errors.UniqueViolation):
-        database.query(
+        run(
             "INSERT INTO users (id, email, first_name, last_name) VALUES (%(id)s, %(email)s, '', '')",
             {"id": user["id"], "email": f"{uuid.uuid4()}@b.c"},
             read_only=False,
@@ -320,6 +322,20 @@ def test_a_stopped_server_is_503_and_a_started_one_works_again(
     eventually(lambda: service.call("view_profile", token=token).status == 200)
     assert service.log_in(user["email"])
     service.register()
+
+
+def test_statistics_show_the_names_of_statements(on_own_postgres: Service, own_postgres: PostgresServer) -> None:
+    service = on_own_postgres
+    service.execute("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'")
+    own_postgres.stop()
+    own_postgres.start()
+    own_postgres.wait_ready()
+    service.execute("CREATE EXTENSION pg_stat_statements")
+    user = service.register()
+    service.log_in(user["email"])
+    shown = " ".join(row["query"] for row in service.execute("SELECT query FROM pg_stat_statements"))
+    names = set(re.findall(r"/\* users: (\w+) \*/", shown))
+    assert names >= {"register", "begin_login", "count_login", "record_login"}
 
 
 def test_a_standby_that_takes_no_writes_is_503(on_own_postgres: Service) -> None:

@@ -18,7 +18,7 @@ from background.delivery.ports import DestinationUnavailable, Row
 from tests.event_bridge_server import Bus, EventBridgeServer
 from tests.http_server import HttpServer, Received, http_server
 from tests.service import Service
-from users.settings import SettingsError
+from users.settings import WrongSettings
 
 LIMIT = 256 * 1024
 
@@ -140,7 +140,7 @@ def test_a_missing_bus_is_told_and_costs_nothing(bridged: Service, log_output: i
 
 @pytest.mark.parametrize("url", ["eventbridge://", "eventbridge://a bus", "eventbridge://bus?x=1"])
 def test_a_bus_that_cannot_be(service: Service, url: str) -> None:
-    with service.configured(MG_USERS_ES_URL=url), pytest.raises(SettingsError, match="name or ARN"):
+    with service.configured(MG_USERS_ES_URL=url), pytest.raises(WrongSettings, match="name or ARN"):
         event_channel()
 
 
@@ -370,7 +370,7 @@ def test_a_kept_connection_that_ended_is_replaced(emptied_service: Service) -> N
     ],
 )
 def test_an_event_store_that_there_is_none_for(service: Service, url: str, told: str) -> None:
-    with service.configured(MG_USERS_ES_URL=url), pytest.raises(SettingsError, match="MG_USERS_ES_URL") as raised:
+    with service.configured(MG_USERS_ES_URL=url), pytest.raises(WrongSettings, match="MG_USERS_ES_URL") as raised:
         event_channel()
     assert told in str(raised.value)
     assert "guest" not in str(raised.value)
@@ -381,5 +381,5 @@ def test_without_a_region_it_is_told_what_is_missing(service: Service, monkeypat
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
-    with pytest.raises(SettingsError, match="AWS_REGION"):
+    with pytest.raises(WrongSettings, match="AWS_REGION"):
         EventBridgeChannel("eventbridge://users")

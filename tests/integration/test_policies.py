@@ -85,7 +85,7 @@ def faults(failing_auth: AuthServer) -> Iterator[Faults]:
 @pytest.fixture
 def service(own_service: Service, failing_auth: AuthServer) -> Iterator[Service]:
     """The operations on a database of their own, with the Auth that fails on demand."""
-    elsewhere = own_service.asking(failing_auth, MG_AUTH_GRPC_TIMEOUT="400ms")
+    elsewhere = own_service.asking(failing_auth, MG_AUTH_GRPC_TIMEOUT="400ms", MG_SPICEDB_TIMEOUT="400ms")
     with elsewhere.configured():
         yield elsewhere
 
@@ -317,7 +317,7 @@ def run(service: Service) -> Iterator[Any]:
     """A starter of a program in a process of its own, with a long deadline."""
     paths = [ROOT, ROOT / "layers/common/python", ROOT / "layers/background/python"]
     environment = {**os.environ, **service.environment, "PYTHONPATH": os.pathsep.join(map(str, paths))}
-    environment["MG_AUTH_GRPC_TIMEOUT"] = "20s"
+    environment |= {"MG_AUTH_GRPC_TIMEOUT": "20s", "MG_SPICEDB_TIMEOUT": "20s"}
     started: list[subprocess.Popen[bytes]] = []
 
     def start(program: str) -> subprocess.Popen[bytes]:
@@ -386,7 +386,8 @@ def test_a_repair_that_is_on_its_way_during_a_removal(
 
 def test_a_promotion_that_is_on_its_way_during_a_demotion(service: Service, failing_auth: AuthServer) -> None:
     ada, boss = person(service), administrator(service)
-    slow = Service(service.environment | {"MG_AUTH_GRPC_TIMEOUT": "20s"}, service.conninfo)
+    timeouts = {"MG_AUTH_GRPC_TIMEOUT": "20s", "MG_SPICEDB_TIMEOUT": "20s"}
+    slow = Service(service.environment | timeouts, service.conninfo)
     promotion = {"operation": "update_user_role", "body": {"role": "admin"}, "token": boss.token, "user_id": ada.id}
     environment = Environments(1)
     try:

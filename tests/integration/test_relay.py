@@ -10,12 +10,14 @@ import grpc
 import pytest
 
 from background.delivery import relations, relay
-from background.delivery.outbox_state import ChannelState, outbox_state
 from background.delivery.ports import DestinationUnavailable, Outcome, Row
 from background.delivery.relations import RelationChannel
 from background.delivery.relay import deliver_due
+from background.repository.undelivered import ChannelState, outbox_state
 from tests.service import Service
-from users.errors import Unavailable
+from users.models import Role
+from users.peers import spicedb
+from users.settings import Settings
 
 
 class Told:
@@ -289,12 +291,15 @@ def test_a_spicedb_that_would_refuse_all_costs_no_attempt(monkeypatch: pytest.Mo
 
 
 def _granted(monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode) -> list[Outcome]:
-    """What becomes of a relation that SpiceDB answers with a status."""
+    """Return the outcomes of a relation that SpiceDB answers with a status."""
 
-    def settle(_user_id: str) -> None:
-        raise Unavailable("spicedb") from RpcError(code)
+    class SpiceDB:
+        def WriteRelationships(self, *_arguments: Any, **_options: Any) -> None:  # noqa: N802
+            raise RpcError(code)
 
-    monkeypatch.setattr(relations, "settle", settle)
+    monkeypatch.setattr(spicedb, "settings", lambda: Settings({"MG_SPICEDB_HOST": "localhost"}))
+    monkeypatch.setattr(spicedb, "_permissions", SpiceDB)
+    monkeypatch.setattr(relations, "settle", lambda user_id: spicedb.grant(user_id, Role.USER))
     payload = {"user_id": "u", "administrator": False}
     row = Row(seq=1, id="1", user_id="u", channel="relation", name="grant", payload=payload, attempts=1)
     return list(RelationChannel().deliver([row]))

@@ -13,7 +13,7 @@ import trustme
 
 from tests.http_server import http_server
 from tests.service import Service, handler, lambda_context
-from users.settings import SettingsError
+from users.settings import WrongSettings
 
 
 def report() -> dict[str, Any]:
@@ -45,7 +45,7 @@ def test_outside_of_a_developers_machine_https_is_asked_for(service: Service) ->
     with (
         http_server() as receiver,
         service.configured(MG_CALLHOME_URL=receiver.url, AWS_SAM_LOCAL="false"),
-        pytest.raises(SettingsError, match=r"^MG_CALLHOME_URL: must start with https://"),
+        pytest.raises(WrongSettings, match=r"^MG_CALLHOME_URL: must start with https://"),
     ):
         report()
     assert receiver.received == []

@@ -8,10 +8,9 @@ from typing import Any
 import grpc
 import pytest
 
-from background.delivery.outbox_administration import undelivered
-from background.delivery.outbox_state import outbox_state
 from background.removal import sweep as sweeping
 from background.removal.sweep import count_due, due_accounts
+from background.repository.undelivered import outbox_state, undelivered
 from local.parts.mail import MailServer
 from tests.deliveries import mails_to
 from tests.domains_server import domains

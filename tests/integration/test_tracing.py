@@ -14,7 +14,7 @@ import pytest
 
 from tests.otlp_receiver import Receiver, otlp_receiver
 from tests.service import ROOT, Service
-from users.settings import Settings, SettingsError
+from users.settings import Settings, WrongSettings
 
 SERVER, CLIENT = 2, 3
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"
@@ -45,17 +45,17 @@ def test_an_operation_with_its_statements_and_calls(service: Service, receiver: 
     }
     children = {span.name: span for span in receiver.spans() if span is not operation and span.name != "issue_token"}
     assert children.keys() == {
-        "logins.begin",
-        "logins.count",
+        "begin_login",
+        "count_login",
         "token.v1.TokenService/Issue",
-        "logins.record_login",
+        "record_login",
     }
     assert {(child.kind, child.parent, child.trace_id) for child in children.values()} == {
         (CLIENT, operation.span_id, operation.trace_id)
     }
-    assert children["logins.begin"].attributes == {
+    assert children["begin_login"].attributes == {
         "db.system.name": "postgresql",
-        "db.query.summary": "logins.begin",
+        "db.query.summary": "begin_login",
     }
     assert children["token.v1.TokenService/Issue"].attributes == {
         "rpc.system": "grpc",
@@ -202,9 +202,10 @@ from users.peers import spicedb
 from users.repository import database
 from users.telemetry import invocation
 from users.errors import Unavailable
+from users.repository.statements import Statement
 with invocation.invocation("view_profile", "my-id", {}, "GET /users/profile"):
     try:
-        database.query("SELECT 1", {}, read_only=True)
+        database.query(Statement("one", "SELECT 1"), {}, read_only=True)
     except Unavailable:
         pass
 print([name for name in sys.modules if name.startswith(("opentelemetry", "requests", "users.telemetry.otlp"))])
@@ -230,8 +231,8 @@ print([name for name in sys.modules if name.startswith(("opentelemetry", "reques
     ],
 )
 def test_a_variable_that_cannot_be_understood(service: Service, log_output: io.StringIO, name: str, value: str) -> None:
-    with pytest.raises(SettingsError, match=f"^{name}: "):
-        Settings.from_environment({name: value})
+    with pytest.raises(WrongSettings, match=f"^{name}: "):
+        Settings({name: value})
     with service.configured(**{name: value}):
         assert service.call("view_profile", token="a.b.c").error == (500, "internal")
     assert f'"cause":"{name}: ' in log_output.getvalue()

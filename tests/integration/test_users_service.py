@@ -33,7 +33,7 @@ from local.parts.postgres import PostgresServer, temporary_postgres
 from local.serving.sockets import free_port
 from tests.conftest import AS_OWNER, database_variables
 from tests.service import eventually
-from users.settings import Settings, SettingsError
+from users.settings import Settings, WrongSettings
 
 METHOD = "/users.v1.UsersService/RetrieveUsers"
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
@@ -536,8 +536,8 @@ def test_certificates_that_are_none(authority: trustme.CA, tmp_path: Path) -> No
     ]
     for variables, text in cases:
         environment = {f"MG_USERS_GRPC_{name}": value for name, value in variables.items()}
-        with pytest.raises(SettingsError, match=re.escape(text)) as refused:
-            server_credentials(Settings.from_environment(environment))
+        with pytest.raises(WrongSettings, match=re.escape(text)) as refused:
+            server_credentials(Settings(environment))
         assert "PRIVATE KEY" not in str(refused.value)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.serving.durations import parse_duration
-from users.settings import go_duration
+from users.parsers import go_duration
 
 UNITS = ["h", "m", "s", "ms", "us", "µs", "μs", "ns"]
 PARTS = st.tuples(st.sampled_from(["0", "1", "12", "1.5", "2.", ".25"]), st.sampled_from(UNITS)).map("".join)

@@ -1,7 +1,6 @@
 """The configuration of the functions in `make run`."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -173,7 +172,7 @@ def test_what_nobody_sets_has_its_documented_default_in_every_function(tmp_path:
     stack = read_stack(
         install.ROOT / "template.yaml", region="eu-central-1", parameters=read_settings(found).parameters
     )
-    defaults = {spec.metadata["name"]: spec.metadata["default"] for spec in fields(Settings)}
+    defaults = {variable.name: variable.default for variable in Settings.variables()}
     assert stack.functions
     for function in stack.functions.values():
         seen = function_variables(function, stack, found, "http://127.0.0.1:9003")

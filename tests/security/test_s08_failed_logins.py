@@ -232,7 +232,7 @@ def test_s08_a_success_takes_the_limits_in_the_order_of_counting(service: Servic
     waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with ThreadPoolExecutor() as thread, psycopg.connect(service.conninfo) as other:
         assert other.execute(lock, [ada.id, "login:typed_pair:%"]).rowcount == 1
-        waiting = thread.submit(logins.record_login, login, source, None, [])
+        waiting = thread.submit(logins.confirm_password, login, source)
         eventually(lambda: service.execute(waits))
         assert other.execute(lock, [ada.id, "login:pair:%"]).rowcount == 1
         other.commit()

@@ -9,8 +9,9 @@ import psycopg
 import pytest
 
 from background.removal import unverified_accounts
-from background.removal.due import UNVERIFIED_DUE, count_due, due_accounts
+from background.removal.due import count_due, due_accounts
 from background.removal.sweep import sweep
+from background.repository.removals import UNVERIFIED_DUE
 from local.parts.mail import MailServer
 from tests.cli.command_line import CommandLine
 from tests.deliveries import mails_to

@@ -96,10 +96,11 @@ def test_s56_in_batches_until_its_time_is_up(own_service: Service) -> None:
     ],
 )
 def test_s56_what_is_over_is_found_by_an_index(own_service: Service, table: str, index: str) -> None:
-    from background.removal.forgetting import _OLD
+    from background.repository.forgetting import OLD_ROWS
 
     own_service.execute("SET enable_seqscan = off")  # of the kept connection, which ends with this database
+    (old,) = (rows for rows in OLD_ROWS if rows.table == table)
     plan = own_service.execute(
-        f"EXPLAIN SELECT ctid FROM {table} WHERE {_OLD[table]} LIMIT 1000 FOR UPDATE SKIP LOCKED"
+        f"EXPLAIN SELECT ctid FROM {table} WHERE {old.condition} LIMIT 1000 FOR UPDATE SKIP LOCKED"
     )
     assert any(index in each["QUERY PLAN"] for each in plan), plan

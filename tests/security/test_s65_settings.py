@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +20,8 @@ from tests.bootstrapping import bootstrap, empty_service
 from tests.cli.command_line import CommandLine
 from tests.local.test_supervisor import running
 from tests.service import ROOT, Service
-from users.settings import LOG_LEVELS, Settings, SettingsError
+from users.parsers import LOG_LEVELS
+from users.settings import Settings, WrongSettings
 
 WRONG = [
     ("MG_USERS_DELETE_AFTER", "-1h", "must be a Go duration from 0s to 2562047h, such as 24h"),
@@ -34,6 +34,7 @@ WRONG = [
     ("MG_AUTH_GRPC_TIMEOUT", "0s", "from 1ms to 1m, such as 1s"),
     ("MG_AUTH_GRPC_TIMEOUT", "-5s", "from 1ms to 1m"),
     ("MG_DOMAINS_GRPC_TIMEOUT", "1h", "from 1ms to 1m"),
+    ("MG_SPICEDB_TIMEOUT", "61s", "from 1ms to 1m"),
     ("MG_USERS_REGISTRATIONS_PER_HOUR", "ten", "must be a whole number from 0 to 1000000"),
     ("MG_USERS_REGISTRATIONS_PER_HOUR", "-1", "must be a whole number from 0 to 1000000"),
     ("MG_USERS_REGISTRATIONS_PER_HOUR", "9" * 5000, "must be a whole number from 0 to 1000000"),
@@ -74,8 +75,8 @@ def named(text: str) -> list[str]:
 
 @pytest.mark.parametrize(("name", "value", "told"), WRONG, ids=[f"{name}={value[:12]!r}" for name, value, _ in WRONG])
 def test_s65_a_wrong_value_is_named_with_what_it_may_be(name: str, value: str, told: str) -> None:
-    with pytest.raises(SettingsError) as raised:
-        Settings.from_environment({name: value})
+    with pytest.raises(WrongSettings) as raised:
+        Settings({name: value})
     assert str(raised.value).startswith(f"{name}: ")
     assert told in str(raised.value)
     assert value not in str(raised.value).removeprefix(name)
@@ -95,16 +96,16 @@ def test_s65_a_wrong_value_is_named_with_what_it_may_be(name: str, value: str, t
     ],
 )
 def test_s65_the_ends_of_what_is_taken(name: str, value: str, read: object) -> None:
-    field = next(spec.name for spec in fields(Settings) if spec.metadata["name"] == name)
-    assert getattr(Settings.from_environment({name: value}), field) == read
+    field = next(variable.field for variable in Settings.variables() if variable.name == name)
+    assert getattr(Settings({name: value}), field) == read
 
 
 def test_s65_no_setting_takes_just_any_number() -> None:
-    assert [spec.name for spec in fields(Settings) if spec.metadata["parse"] in (int, float)] == []
+    assert [variable.name for variable in Settings.variables() if variable.parse in (int, float)] == []
 
 
 def test_s65_what_is_the_longest_is_a_moment_for_postgresql_and_python(service: Service) -> None:
-    longest = Settings.from_environment({"MG_USERS_DELETE_AFTER": "2562047h"}).delete_after
+    longest = Settings({"MG_USERS_DELETE_AFTER": "2562047h"}).delete_after
     assert datetime.now(UTC) + timedelta(seconds=longest) > datetime.now(UTC) - timedelta(seconds=longest)
     (row,) = service.execute("SELECT now() - make_interval(secs => %s) < now() AS past", longest)
     assert row["past"]
@@ -117,8 +118,8 @@ def test_s65_what_is_the_longest_is_a_moment_for_postgresql_and_python(service: 
 
 def test_s65_all_are_named_at_once_and_secrets_are_not_shown() -> None:
     secrets = {"MG_USERS_DB_PASS": CANARY, "MG_USERS_SECRET_KEY": CANARY, "MG_EMAIL_PASSWORD": CANARY}
-    with pytest.raises(SettingsError) as raised:
-        Settings.from_environment(SEVERAL | secrets)
+    with pytest.raises(WrongSettings) as raised:
+        Settings(SEVERAL | secrets)
     assert sorted(named(str(raised.value))) == sorted(SEVERAL)
     assert CANARY not in str(raised.value)
 

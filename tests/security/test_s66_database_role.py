@@ -14,6 +14,7 @@ from psycopg import errors as pg
 from psycopg import sql
 
 from local.parts.postgres import PostgresServer, temporary_postgres
+from tests import sql as sql_as_service
 from tests.aws_server import AwsServer
 from tests.bootstrapping import ADMINISTRATOR, bootstrap, refused
 from tests.people import person
@@ -62,7 +63,7 @@ def role_of(service: Service) -> str:
 
 
 def run(statement: str) -> None:
-    database.query(statement, {}, read_only=False)
+    sql_as_service.run(statement, {}, read_only=False)
 
 
 # --- what the role may do
@@ -70,7 +71,7 @@ def run(statement: str) -> None:
 
 def test_s66_the_tests_run_as_this_role(service: Service) -> None:
     person(service)
-    (found,) = database.query(
+    (found,) = sql_as_service.run(
         "SELECT current_user AS role, rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = current_user",
         {},
         read_only=True,
@@ -149,7 +150,7 @@ def test_s66_bootstrap_makes_it_and_the_service_works(password_server: PostgresS
 def test_s66_its_time_is_limited_as_the_owners(password_server: PostgresServer, shared_service: Service) -> None:
     with deployed(password_server, shared_service):
         bootstrap()
-        (row,) = database.query(
+        (row,) = sql_as_service.run(
             "SELECT current_setting('statement_timeout') AS statement,"
             " current_setting('idle_in_transaction_session_timeout') AS idle",
             {},

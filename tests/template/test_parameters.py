@@ -1,20 +1,19 @@
 """What CloudFormation takes for a parameter, the service takes for the parameter's variable."""
 
 import re
-from dataclasses import fields
 
 import pytest
 
 from tests.template.cloudformation import takes, template
 from users.settings import Settings
 
-SPECS = {
-    "".join(word.capitalize() for word in re.sub(r"^MG_(USERS_)?", "", spec.metadata["name"]).split("_")): spec
-    for spec in fields(Settings)
+VARIABLES = {
+    "".join(word.capitalize() for word in re.sub(r"^MG_(USERS_)?", "", variable.name).split("_")): variable
+    for variable in Settings.variables()
 }
 # A parameter of its own kind: a schedule expression.
 PARAMETERS = {
-    name: about for name, about in template()["Parameters"].items() if name in SPECS and name != "DeleteInterval"
+    name: about for name, about in template()["Parameters"].items() if name in VARIABLES and name != "DeleteInterval"
 }
 RULES = ("AllowedPattern", "AllowedValues", "MinValue")
 VALUES = [
@@ -64,14 +63,14 @@ VALUES = [
 
 def is_usable(name: str, value: str) -> bool:
     try:
-        Settings.from_environment({SPECS[name].metadata["name"]: value})
+        Settings({VARIABLES[name].name: value})
     except Exception:  # noqa: BLE001 - any of them would stop a function
         return False
     return True
 
 
 def is_checked(name: str) -> bool:
-    return SPECS[name].metadata["parse"] is not str
+    return VARIABLES[name].parse is not str
 
 
 @pytest.mark.parametrize("name", [name for name in PARAMETERS if is_checked(name)])

@@ -5,7 +5,6 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import fields
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -647,7 +646,7 @@ def test_rds_proxy_knows_both_passwords() -> None:
     assert made_secret["GenerateStringKey"] == "password"
 
 
-_VARIABLES = {spec.name: spec.metadata["name"] for spec in fields(Settings)}
+_VARIABLES = {variable.field: variable.name for variable in Settings.variables()}
 # What a function could reach by its imports and does not: openapi, docs and password_policy have no caller; the key
 # makes tokens, and reads none.
 _OUT_OF_REACH = {
@@ -667,7 +666,7 @@ def _asked_for(operation: str) -> set[str]:
         seen.add(source)
         text = source.read_text()
         waiting |= set(_imported(source))
-        asked |= set(re.findall(r"\bsecret\([\"'](\w+)[\"']\)", text)) - {"origin_secret"}  # see Request.address
+        asked |= set(re.findall(r"\bsecret\(settings\(\)\.(\w+)\)", text)) - {"origin_secret"}  # see Request.address
         # users.steps.target.notice reads it too.
         if source.name == "app.py" and re.search(r"request\.address|\bnotice\(request", text):
             asked.add("origin_secret")
@@ -706,8 +705,8 @@ def test_parameters_are_the_variables_one_to_one() -> None:
     without = {"MG_USERS_INSTANCE_ID", "MG_USERS_DB_SSL_CERT", "MG_USERS_DB_SSL_KEY"}
     server = "MG_USERS_GRPC_"  # of the gRPC server, which is no function
     used: Counter[str] = Counter()
-    for spec in fields(Settings):
-        name = spec.metadata["name"]
+    for variable in Settings.variables():
+        name = variable.name
         if name in without or name.startswith(server):
             continue
         parameter = "".join(word.capitalize() for word in re.sub(r"^MG_(USERS_)?", "", name).split("_"))
@@ -723,7 +722,7 @@ def test_parameters_are_the_variables_one_to_one() -> None:
         assert all(parameter in set(_names(value)) for value in values), f"{name} is not {parameter}"
     assert set(used.values()) == {1}
     variables_of_all = {name for operation in OPERATIONS for name in variables(operation)}
-    documented = {spec.metadata["name"] for spec in fields(Settings)}
+    documented = {variable.name for variable in Settings.variables()}
     assert {name.removesuffix("_SECRET_ARN") for name in variables_of_all} - documented == {
         "OUTBOX_FUNCTION",
         "POWERTOOLS_SERVICE_NAME",

@@ -195,7 +195,7 @@ def raising(exception: Exception) -> Any:
         (Forbidden(), 403, "forbidden"),
         (NotFound(), 404, "not_found"),
         (Conflict("email_taken", "email id already registered"), 409, "email_taken"),
-        (Unavailable("database"), 503, "service_unavailable"),
+        (Unavailable("database", "TimeoutError"), 503, "service_unavailable"),
     ],
 )
 def test_errors(exception: Exception, status: int, code: str) -> None:
@@ -203,7 +203,7 @@ def test_errors(exception: Exception, status: int, code: str) -> None:
 
 
 def test_unavailable_says_when_to_come_back() -> None:
-    assert call(raising(Unavailable("database", retry_after=7)))["headers"]["Retry-After"] == "7"
+    assert call(raising(Unavailable("database", "TimeoutError", retry_after=7)))["headers"]["Retry-After"] == "7"
 
 
 def test_what_nobody_foresaw_is_500_and_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:

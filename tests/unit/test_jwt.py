@@ -14,7 +14,7 @@ from tests.http_server import HttpServer, http_server
 from tests.tokens import claims, encode, key_set, signed, signed_symmetrically, unsigned
 from users.errors import Unauthenticated, Unavailable
 from users.peers import jwt
-from users.settings import SettingsError
+from users.settings import WrongSettings
 
 KEY = SigningKey(b"k" * 32)
 OTHER_KEY = SigningKey(b"o" * 32)
@@ -254,7 +254,7 @@ def test_keys_of_other_kinds_are_passed_over(jwks: HttpServer) -> None:
 
 def test_the_url_must_be_http(configure: Callable[..., None]) -> None:
     configure(MG_AUTH_JWKS_URL="file:///etc/passwd")
-    with pytest.raises(SettingsError, match=r"^MG_AUTH_JWKS_URL: must be a URL"):
+    with pytest.raises(WrongSettings, match=r"^MG_AUTH_JWKS_URL: must be a URL"):
         jwt.verified_claims(signed(claims("7"), KEY))
 
 

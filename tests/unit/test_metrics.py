@@ -14,7 +14,7 @@ from users.access import ANYBODY
 from users.edge.http import Reply, Request, operation
 from users.edge.internal import Failed, internal
 from users.errors import Conflict, TooManyRequests, Unavailable
-from users.settings import SettingsError
+from users.settings import WrongSettings
 from users.telemetry.metrics import age, count
 
 EVENT = {"headers": {"x-request-id": "my-id"}, "routeKey": "GET /users/{id}", "pathParameters": {"id": "somebody"}}
@@ -52,9 +52,9 @@ def answering(reply: Reply | Exception) -> Any:
         (Reply(404), 404, {"ClientErrors Count": [1.0]}),
         (Conflict("email_taken", "taken"), 409, {"ClientErrors Count": [1.0]}),
         (TooManyRequests(3), 429, {"ClientErrors Count": [1.0], "Throttled Count": [1.0]}),
-        (Unavailable("database"), 503, {"ServerErrors Count": [1.0]}),
+        (Unavailable("database", "TimeoutError"), 503, {"ServerErrors Count": [1.0]}),
         (ZeroDivisionError(), 500, {"ServerErrors Count": [1.0], "InternalErrors Count": [1.0]}),
-        (SettingsError(), 500, {"ServerErrors Count": [1.0], "InternalErrors Count": [1.0]}),
+        (WrongSettings(), 500, {"ServerErrors Count": [1.0], "InternalErrors Count": [1.0]}),
     ],
 )
 def test_an_operation(
@@ -102,7 +102,7 @@ def test_an_internal_function(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_internal_function_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
     @internal("sweep_accounts")
     def handler(event: Mapping[str, Any], context: Any) -> int:
-        raise Unavailable("database")
+        raise Unavailable("database", "TimeoutError")
 
     with pytest.raises(Unavailable):
         handler({}, lambda_context())
@@ -120,7 +120,7 @@ def test_what_nobody_foresaw_reaches_lambda_without_its_text(log_output: io.Stri
     told = "".join(traceback.format_exception(raised.value)) + log_output.getvalue()
     assert "LookupError" in told
     assert secret not in told
-    for foreseen in (ArithmeticError("a"), SettingsError("b"), Conflict("email_taken", "c")):
+    for foreseen in (ArithmeticError("a"), WrongSettings("b"), Conflict("email_taken", "c")):
         with pytest.raises(type(foreseen)):
             handler({"error": foreseen}, lambda_context())
 
@@ -128,7 +128,7 @@ def test_what_nobody_foresaw_reaches_lambda_without_its_text(log_output: io.Stri
 def test_an_internal_function_names_the_dependency_that_is_away(log_output: io.StringIO) -> None:
     @internal("sweep_accounts")
     def handler(event: Mapping[str, Any], context: Any) -> int:
-        raise Unavailable("database") from TimeoutError("ada@example.com")
+        raise Unavailable("database", "TimeoutError") from TimeoutError("ada@example.com")
 
     with pytest.raises(Unavailable):
         handler({}, lambda_context())

@@ -1,6 +1,7 @@
 """The User object and the page envelope, key by key (contract §1.5, §3.2)."""
 
 import re
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -73,9 +74,26 @@ def test_roles(role: int, word: str) -> None:
     assert User(id="7", role=role).as_json()["role"] == word
 
 
+COLUMNS = [field.name for field in fields(User) if field.name != "left_out"]
+
+
 def test_null_in_a_row_is_the_default() -> None:
-    row = {"id": "7", "tags": None, "metadata": None, "username": None, "created_at": None, "something": 1}
-    assert User.from_row(row) == User(id="7")
+    assert User.from_row(dict.fromkeys(COLUMNS) | {"id": "7", "something": 1}) == User(id="7")
+
+
+@pytest.mark.parametrize("missing", COLUMNS)
+def test_a_column_that_was_not_selected(missing: str) -> None:
+    row = dict.fromkeys(COLUMNS) | {"id": "7"}
+    del row[missing]
+    with pytest.raises(KeyError, match=missing):
+        User.from_row(row)
+
+
+def test_a_statement_that_selects_a_part_names_it() -> None:
+    row = {"id": "7", "tags": None, "username": "ada"}
+    assert User.from_row(row, ("id", "tags", "username")) == User(id="7", username="ada")
+    with pytest.raises(KeyError, match="email"):
+        User.from_row(row, ("id", "email"))
 
 
 def test_a_page() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from users.rules.networks import networks_of
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -67,5 +67,5 @@ def test_another_key_makes_other_digests(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_without_a_key_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MG_USERS_SECRET_KEY")
     settings.cache_clear()
-    with pytest.raises(SettingsError, match="MG_USERS_SECRET_KEY"):
+    with pytest.raises(WrongSettings, match="MG_USERS_SECRET_KEY"):
         networks_of("192.0.2.1")

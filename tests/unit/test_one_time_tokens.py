@@ -9,7 +9,7 @@ import pytest
 
 from users.rules import one_time_tokens
 from users.rules.one_time_tokens import Purpose
-from users.settings import SettingsError
+from users.settings import WrongSettings
 
 SECRET = "s" * 32
 
@@ -52,5 +52,5 @@ def test_lifetimes() -> None:
 @pytest.mark.parametrize("secret", ["", "s" * 31])
 def test_a_short_secret_is_named(configure: Callable[..., None], secret: str) -> None:
     configure(MG_USERS_SECRET_KEY=secret)
-    with pytest.raises(SettingsError, match=r"^MG_USERS_SECRET_KEY: "):
+    with pytest.raises(WrongSettings, match=r"^MG_USERS_SECRET_KEY: "):
         one_time_tokens.derive("password_reset", "row", "user")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from users.errors import BadRequest
 from users.rules import passwords
-from users.settings import SettingsError
+from users.settings import WrongSettings
 
 
 def refusal(password: str, username: str = "ada", email: str = "a@example.com") -> tuple[str, str]:
@@ -56,7 +56,7 @@ def test_the_regex_is_re2_and_the_operators(configure: Callable[..., None]) -> N
 @pytest.mark.parametrize("pattern", ["(", "a(?=b)", r"(a)\1", "[z-a]"])
 def test_a_bad_regex_is_named(configure: Callable[..., None], pattern: str) -> None:
     configure(MG_USERS_PASS_REGEX=pattern)
-    with pytest.raises(SettingsError, match=r"^MG_USERS_PASS_REGEX: "):
+    with pytest.raises(WrongSettings, match=r"^MG_USERS_PASS_REGEX: "):
         passwords.password_pattern()
 
 

@@ -38,7 +38,7 @@ def test_a_value_that_cannot_be_read_is_another_one() -> None:
     assert rules.first is not None
 
 
-@pytest.mark.parametrize("later", [NotFound(), Forbidden(), Unavailable("database")])
+@pytest.mark.parametrize("later", [NotFound(), Forbidden(), Unavailable("database", "TimeoutError")])
 def test_a_broken_rule_comes_before_what_the_block_meets_later(later: UsersError) -> None:
     with pytest.raises(BadRequest, match="a message"):
         block("a", end=later)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from users.settings import Settings, SettingsError, boolean, go_duration, mail_address, secure_address
+from users.parsers import boolean, go_duration, mail_address, secure_address
+from users.settings import Settings, WrongSettings
 
 DEFAULTS: dict[str, Any] = {
     "log_level": "info",
@@ -20,17 +21,16 @@ DEFAULTS: dict[str, Any] = {
     "rehash": True,
     "read_events": False,
     "admin_email": "admin@example.com",
-    "admin_password": "12345678",
     "admin_username": "admin",
     "admin_first_name": "super",
     "admin_last_name": "admin",
     "db_host": "localhost",
     "db_port": 5432,
     "db_user": "magistrala",
-    "db_pass": "magistrala",
     "db_name": "users",
     "db_ssl_mode": "disable",
     "auth_grpc_timeout": 1.0,
+    "spicedb_timeout": 1.0,
     "auth_keys_algorithm": "EdDSA",
     "auth_jwks_url": "http://auth:9001/keys/.well-known/jwks.json",
     "es_url": "nats://localhost:4222",
@@ -40,18 +40,29 @@ DEFAULTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_the_default(name: str) -> None:
-    assert getattr(Settings.from_environment({}), name) == DEFAULTS[name]
+    assert getattr(Settings({}), name) == DEFAULTS[name]
+
+
+@pytest.mark.parametrize(("name", "default"), [("admin_password", "12345678"), ("db_pass", "magistrala")])
+def test_the_default_of_a_secret(name: str, default: str) -> None:
+    assert getattr(Settings({}), name).plain == default
+
+
+def test_a_secret_is_not_shown_by_accident() -> None:
+    read = Settings({"MG_USERS_DB_PASS": "canary"})
+    assert "canary" not in f"{read!r} {read.db_pass} {read.db_pass!r}"
+    assert [setting for setting in read.secrets() if setting.variable == "MG_USERS_DB_PASS"] == [read.db_pass]
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
-    read = Settings.from_environment({"MG_USERS_DB_PORT": "", "MG_AUTH_GRPC_TIMEOUT": ""})
+    read = Settings({"MG_USERS_DB_PORT": "", "MG_AUTH_GRPC_TIMEOUT": ""})
     assert (read.db_port, read.auth_grpc_timeout) == (5432, 1.0)
 
 
 def test_the_event_store_has_a_second_name() -> None:
-    assert Settings.from_environment({"MG_ES_URL": "nats://a:1"}).es_url == "nats://a:1"
+    assert Settings({"MG_ES_URL": "nats://a:1"}).es_url == "nats://a:1"
     both = {"MG_ES_URL": "nats://a:1", "MG_USERS_ES_URL": "nats://b:1"}
-    assert Settings.from_environment(both).es_url == "nats://b:1"
+    assert Settings(both).es_url == "nats://b:1"
 
 
 @pytest.mark.parametrize(
@@ -65,8 +76,8 @@ def test_the_event_store_has_a_second_name() -> None:
     ],
 )
 def test_what_cannot_be_understood_names_its_variable(name: str, text: str) -> None:
-    with pytest.raises(SettingsError, match=f"^{name}: "):
-        Settings.from_environment({name: text})
+    with pytest.raises(WrongSettings, match=f"^{name}: "):
+        Settings({name: text})
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ TIERS = (
     "users.edge",
     "users.steps",
     "background",
+    "background.repository",
     "background.delivery",
     "background.mail",
     "background.removal",

@@ -181,7 +181,7 @@ def test_who_does_not_ask_for_json(named: str) -> None:
         (BadRequest("invalid_verification", "x"), "{}.unusable"),
         (BadRequest("malformed_body", "request body is not a valid JSON"), "failed"),
         (TooManyRequests(5), "unavailable"),
-        (Unavailable("database"), "unavailable"),
+        (Unavailable("database", "TimeoutError"), "unavailable"),
     ],
 )
 def test_people_get_a_page_for_every_error(operation: str, error: Any, text: str) -> None:

@@ -1,7 +1,7 @@
-"""Who may call an operation: what it declares, what the token says, and what the caller's row says.
+"""The right to call an operation, by the operation's declaration, the caller's token and the caller's row.
 
-An operation declares an ``Access``; ``authentication`` makes the ``Session`` from the bearer token; the operation's
-own query brings the caller's ``Account`` row (decisions 15). ``admit`` holds the three against each other.
+An operation declares an ``Access``. ``users.edge.authentication`` makes the ``Session`` from the bearer token. The
+operation's own query reads the caller's ``Account`` row (decisions 15). ``admit`` compares the three.
 """
 
 from dataclasses import dataclass
@@ -25,18 +25,18 @@ class TokenType(IntEnum):
 
 
 ORDINARY_TOKENS = frozenset({TokenType.ACCESS, TokenType.API_KEY, TokenType.PERSONAL_ACCESS_TOKEN})
-# What people make for their programs. These tokens stay good when their owner changes the password.
+# People make these tokens for their programs. The tokens stay valid when their owner changes the password.
 PROGRAM_TOKENS = frozenset({TokenType.API_KEY, TokenType.PERSONAL_ACCESS_TOKEN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What an operation asks of its caller.
+    """The conditions of an operation for its caller.
 
-    ``tokens``: the kinds of token that are good here (decisions 14), none for an operation that anybody may call;
-    ``verified``: the e-mail address must be verified (administrators are exempt, contract §1.3);
-    ``administrator``: the account's role must be admin;
-    ``own_profile``: the operation changes a profile, and a program's token may change its owner's (S51).
+    ``tokens``: the kinds of token that the operation accepts (decisions 14). Empty: anybody may call it.
+    ``verified``: the e-mail address must be verified. Administrators are exempt (contract §1.3).
+    ``administrator``: the account's role must be admin.
+    ``own_profile``: the operation changes a profile. A program's token may change its owner's profile (S51).
     """
 
     tokens: frozenset[TokenType] = ORDINARY_TOKENS
@@ -53,7 +53,7 @@ SIGNED_IN = Access()
 SIGNED_IN_UNVERIFIED = Access(verified=False)
 CHANGING_PROFILE = Access(own_profile=True)
 ADMINISTRATOR = Access(administrator=True)
-# For password, e-mail, role, token and deletion operations: no PAT, no API key (decisions 14).
+# For operations on passwords, e-mail addresses, roles, tokens and deletions: no PAT, no API key (decisions 14).
 IN_PERSON = Access(tokens=ACCESS_TOKENS)
 IN_PERSON_UNVERIFIED = Access(tokens=ACCESS_TOKENS, verified=False)
 ADMINISTRATOR_IN_PERSON = Access(tokens=ACCESS_TOKENS, administrator=True)
@@ -62,7 +62,7 @@ REFRESHING = Access(tokens=REFRESH_TOKENS, verified=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What a token that Auth vouches for says. ``issued_at`` is in Unix seconds, None for PATs and API keys."""
+    """The content of a genuine token. ``issued_at`` is in Unix seconds, and None for PATs and API keys."""
 
     user_id: str
     token_type: TokenType
@@ -70,13 +70,16 @@ class Session:
 
     @property
     def token_type_name(self) -> str:
-        """The word that events use (contract §7.2)."""
+        """Return the kind's name in events (contract §7.2)."""
         return "pat" if self.token_type is TokenType.PERSONAL_ACCESS_TOKEN else "access token"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """The caller's row as far as access goes. ``tokens_valid_from`` is in Unix seconds, 0 when nothing changed."""
+    """The columns of the caller's row that decide about access.
+
+    ``tokens_valid_from`` is in Unix seconds, and 0 for an account without a security change.
+    """
 
     id: str
     status: int
@@ -86,7 +89,7 @@ class Account:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> "Account":
-        """From a row with the columns ``repository.accounts.ACCOUNT`` selects."""
+        """Return the account of a row that has the columns of these fields."""
         return cls(
             id=row["id"],
             status=row["status"],
@@ -97,15 +100,16 @@ class Account:
 
     @property
     def is_admin(self) -> bool:
-        """Whether the stored role is admin; no claim of a token counts (decisions 15)."""
+        """Return whether the stored role is admin. Claims of tokens do not count (decisions 15)."""
         return self.role == Role.ADMIN
 
 
 def admit(session: Session, account: Account | None, access: Access) -> Account:
-    """Let the caller in, or raise: 401 for a dead account or token, 401 for an unverified one, 403 for a role missing.
+    """Return the caller's account if the caller may call the operation.
 
-    ``account`` is the row of ``session.user_id`` as it is now, None when there is none. A token is good when it is
-    not older than the account's last security change: ``iat >= tokens_valid_from`` (decisions 15).
+    Raise Unauthenticated for an account that is missing or not enabled, for an old token and for an unverified address.
+    Raise Forbidden where the role is missing. ``account`` is the present row of ``session.user_id``. A token must not
+    be older than the account's last security change: ``iat >= tokens_valid_from`` (decisions 15).
     """
     if account is None or account.status != Status.ENABLED:
         raise Unauthenticated

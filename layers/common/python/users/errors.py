@@ -1,4 +1,4 @@
-"""The one tree of errors that an operation may raise; ``users.edge.http`` alone turns them into responses.
+"""The tree of errors that an operation may raise. Only ``users.edge.http`` turns them into responses.
 
     UsersError
     ├── BadRequest             400
@@ -11,8 +11,8 @@
     ├── TooManyRequests        429, with Retry-After
     └── Unavailable            503, with Retry-After
 
-Every error carries a stable snake_case ``code`` (the body's ``error``) and a ``message`` (contract §2.3 and the table
-of differences.md#statuses). Neither ever holds a secret, a token or what a caller sent; nor does a ``Detail``.
+Every error has a stable snake_case ``code`` (the body's ``error``) and a ``message`` (contract §2.3, and "Statuses" in
+docs/differences.md). Neither of them, and no ``Detail``, ever contains a secret, a token or a value from the request.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from typing import ClassVar, NamedTuple
 class Detail(NamedTuple):
     """One broken rule, as an entry of the body's ``details`` (decisions 44).
 
-    ``field`` is the field's name in the request, empty where the rule belongs to none.
+    ``field`` is the field's name in the request. It is empty where the rule belongs to no field.
     """
 
     field: str
@@ -31,7 +31,7 @@ class Detail(NamedTuple):
 
 
 class UsersError(Exception):
-    """An answer other than success: ``status`` is the HTTP status, ``code`` the body's ``error``."""
+    """An answer other than success. ``status`` is the HTTP status, ``code`` the body's ``error``."""
 
     status: ClassVar[int]
 
@@ -43,9 +43,9 @@ class UsersError(Exception):
 
 
 class BadRequest(UsersError):
-    """What was sent cannot be taken. ``details`` names every broken rule; the first is that of ``code``.
+    """The service cannot use the request. ``details`` names every broken rule, first the rule of ``code``.
 
-    ``field`` and ``detail`` are of that first rule. Where ``detail`` is empty, the message says enough.
+    ``field`` and ``detail`` belong to that first rule. Where ``detail`` is empty, the message takes its place.
     """
 
     status = 400
@@ -58,7 +58,7 @@ class BadRequest(UsersError):
 
 
 class Unauthenticated(UsersError):
-    """Nobody, or nobody any more: no token, a refused one, or an account that is no longer enabled."""
+    """The caller has no token, a wrong token, or an account that is no longer enabled."""
 
     status = 401
 
@@ -71,7 +71,7 @@ class Unauthenticated(UsersError):
 
 
 class Forbidden(UsersError):
-    """Somebody, who may not."""
+    """The caller has no right to do this."""
 
     status = 403
 
@@ -82,7 +82,7 @@ class Forbidden(UsersError):
 
 
 class NotFound(UsersError):
-    """No such thing, or none that the caller may know of."""
+    """The requested thing does not exist, or the caller must not learn that it exists."""
 
     status = 404
 
@@ -91,19 +91,19 @@ class NotFound(UsersError):
 
 
 class Conflict(UsersError):
-    """The change contradicts what is stored."""
+    """The change contradicts the stored data."""
 
     status = 409
 
 
 class PayloadTooLarge(UsersError):
-    """The body is over the limit."""
+    """The body is too large."""
 
     status = 413
 
 
 class UnsupportedMediaType(UsersError):
-    """The body is not declared as JSON."""
+    """The request's Content-Type is not JSON."""
 
     status = 415
 
@@ -113,7 +113,7 @@ class UnsupportedMediaType(UsersError):
 
 
 class TooManyRequests(UsersError):
-    """A limit is reached; ``retry_after`` is in seconds (the ``Retry-After`` header)."""
+    """The caller has reached a limit. ``retry_after`` is in seconds (the ``Retry-After`` header)."""
 
     status = 429
 
@@ -123,14 +123,17 @@ class TooManyRequests(UsersError):
 
 
 class Unavailable(UsersError):
-    """A dependency (database, Auth, policy store) is away; the same request may succeed later.
+    """A dependency (database, Auth, policy store) does not do its work now, and may do it later.
 
-    ``dependency`` names it in the log; ``retry_after`` is in seconds (the ``Retry-After`` header).
+    ``dependency`` and ``reason`` are for logs: its name, and a gRPC status, the class of an exception or a few words.
+    ``reason`` never contains the text of a foreign exception. ``retry_after`` is in seconds (the ``Retry-After``
+    header).
     """
 
     status = 503
 
-    def __init__(self, dependency: str, retry_after: int = 2) -> None:
+    def __init__(self, dependency: str, reason: str, *, retry_after: int = 2) -> None:
         super().__init__("service_unavailable", "service temporarily unavailable, please retry")
         self.dependency = dependency
+        self.reason = reason
         self.retry_after = retry_after

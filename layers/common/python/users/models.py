@@ -1,6 +1,6 @@
-"""Accounts and pages of them: what the database holds and how a client sees it (contract §1.5, §3.2)."""
+"""Accounts and pages of accounts, as the database stores them and as clients see them (contract §1.5, §3.2)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -18,14 +18,14 @@ class Status(IntEnum):
 
 
 class Role(IntEnum):
-    """The role of an account, as stored; Auth's is one higher (contract §5.3)."""
+    """The role of an account, as stored. Auth's number for it is one higher (contract §5.3)."""
 
     USER = 0
     ADMIN = 1
 
 
 def rfc3339(moment: datetime | None) -> str:
-    """UTC with ``Z`` and the fraction's trailing zeros cut, Go's RFC3339Nano; the zero time for None."""
+    """Return Go's RFC3339Nano: UTC with ``Z``, without trailing zeros of the fraction. None is the zero time."""
     if moment is None:
         return ZERO_TIME
     utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
@@ -35,9 +35,9 @@ def rfc3339(moment: datetime | None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """One account, without its secret. A field that was not selected keeps its default, and is left out.
+    """One account, without its secret. Fields that a statement does not select keep their defaults.
 
-    ``left_out`` names the fields that a page of accounts had no room for.
+    ``left_out`` is no column: it names the fields that had no room in a page of accounts.
     """
 
     id: str
@@ -59,12 +59,16 @@ class User:
     left_out: list[str] = field(default_factory=list)
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "User":
-        """The account in a row whose columns have the fields' names; NULL means the field's default."""
-        return cls(**{name: row[name] for name in cls.__slots__ if row.get(name) is not None})
+    def from_row(cls, row: Mapping[str, Any], columns: Iterable[str] | None = None) -> "User":
+        """Return the account of a row, whose columns have the names of the fields. NULL means the field's default.
+
+        ``columns`` are those that the statement selects, all of them where it is None. Raise KeyError for a column that
+        the row does not have.
+        """
+        return cls(**{name: value for name in columns or _COLUMNS if (value := row[name]) is not None})
 
     def as_json(self) -> dict[str, Any]:
-        """The User object (contract §1.5): its keys, its order, and which of them are left out when empty."""
+        """Return the User object of contract §1.5: its keys in their order, without those that it omits when empty."""
         shown = {
             "id": self.id,
             "first_name": self.first_name,
@@ -87,8 +91,11 @@ class User:
         return {key: value for key, value in shown.items() if value or key in {"id", "credentials"}}
 
 
+_COLUMNS = tuple(name for name in User.__slots__ if name != "left_out")
+
+
 def _name(kind: type[IntEnum], value: int) -> str:
-    """``enabled`` for 0 and so on; ``unknown`` for what upstream may have stored (contract §9 B3)."""
+    """Return ``enabled`` for 0 and so on, and ``unknown`` for other values that upstream stored (contract §9 B3)."""
     try:
         return kind(value).name.lower()
     except ValueError:
@@ -97,7 +104,7 @@ def _name(kind: type[IntEnum], value: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A page of accounts. ``total_is_estimate`` and ``next_cursor`` as in decisions 23 and 24."""
+    """A page of accounts. ``total_is_estimate`` is that of decisions 23, ``next_cursor`` that of decisions 24."""
 
     users: list[User]
     offset: int
@@ -107,7 +114,7 @@ class Page:
     next_cursor: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The envelope (contract §3.2): ``limit`` and ``offset`` are left out when they are 0."""
+        """Return the envelope of contract §3.2, without ``limit`` and ``offset`` when they are 0."""
         optional = {"limit": self.limit, "offset": self.offset}
         extra = {"total_is_estimate": self.total_is_estimate, "next_cursor": self.next_cursor}
         return {

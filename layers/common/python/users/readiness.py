@@ -17,7 +17,7 @@ _needs: list[Callable[[], object]] = []
 
 
 def needed(need: Need) -> Need:
-    """Register a function that has to succeed before a version serves; it raises SettingsError or Unavailable."""
+    """Register a function that has to succeed before a version serves; it raises WrongSettings or Unavailable."""
     _needs.append(need)
     return need
 

@@ -1,9 +1,9 @@
-"""What an operator does to one account, through the statements of the API's operations.
+"""Changes of one account by an operator, through the statements of the API's operations.
 
-The same rules hold: the last enabled administrator stays one, a change of password, role or status ends all sessions,
-rights are granted after and revoked before the change in the database. ``updated_by`` is ``cli``, in events too, whose
-``token_type`` is ``access token`` and whose ``super_admin`` is true: upstream knows no other words. Doing a thing twice
-is no error, and repairs what a run that was interrupted left undone.
+The rules of the API hold. The last enabled administrator stays one. A change of password, role or status ends all
+sessions. Rights are granted after and revoked before the change in the database. ``updated_by`` is ``cli``, in events
+too. Their ``token_type`` is ``access token`` and their ``super_admin`` is true, because upstream has no other words.
+Repeating a change is no error, and repairs what an interrupted run left undone.
 """
 
 import os
@@ -11,17 +11,15 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from background.repository import accounts
 from users.access import Session, TokenType
 from users.errors import Conflict, Forbidden, NotFound, Unavailable
 from users.models import Role, Status, User
 from users.repository import changes
-from users.repository.accounts import USER_COLUMNS
-from users.repository.database import query
 from users.repository.login_failures import end_restriction
-from users.repository.outbox import INSERT_RECORDS, as_rows, record
+from users.repository.outbox import record
 from users.repository.purges import Claim, claim_deleted
 from users.rules import outbox_records, passwords
-from users.rules.email_addresses import canonical_or_typed
 from users.rules.one_time_tokens import LIFETIMES, derive, digest
 from users.rules.outbox_records import Record
 from users.settings import settings
@@ -31,35 +29,6 @@ from users.steps.sessions import revocations
 from users.steps.wake import wake_delivery
 
 OPERATOR = Session(user_id="cli", token_type=TokenType.ACCESS)
-
-# Any spelling by which a person may mean an account; the exact ones win.
-_FIND = f"""
-    WITH found AS (
-        SELECT 1 AS rank, id FROM users WHERE id = %(identity)s
-        UNION SELECT 1, id FROM users WHERE email = %(identity)s
-        UNION SELECT 1, id FROM users WHERE username = %(identity)s
-        UNION SELECT 2, id FROM users
-            WHERE lower(email) IN (lower(%(identity)s), lower(%(canonical)s)) AND NOT case_conflict
-        UNION SELECT 2, id FROM users WHERE lower(username) = lower(%(identity)s) AND NOT case_conflict
-    )
-    SELECT {USER_COLUMNS}, u.secret, u.case_conflict, u.disabled_at, u.deleted_at, u.purging_at,
-        (SELECT restricted_at FROM users_login_failures f WHERE f.user_id = u.id) AS restricted_at,
-        (SELECT count(*) FROM users_outbox o WHERE o.user_id = u.id AND o.parked_at IS NULL) AS waiting,
-        (SELECT count(*) FROM users_outbox o WHERE o.user_id = u.id AND o.parked_at IS NOT NULL) AS parked
-    FROM users u WHERE u.id IN (SELECT id FROM found WHERE rank = (SELECT min(rank) FROM found))"""
-
-# The link is printed, not mailed. Its use proves no address, so the token is for none.
-_STORE_LINK = f"""
-    WITH changed AS (
-        SELECT id, email FROM users WHERE id = %(user_id)s AND status = 0
-    ), superseded AS (
-        UPDATE users_one_time_tokens SET used_at = now()
-        WHERE user_id = (SELECT id FROM changed) AND purpose = 'password_reset' AND used_at IS NULL
-    ), stored AS (
-        INSERT INTO users_one_time_tokens (digest, user_id, purpose, email, expires_at)
-        SELECT %(digest)s, id, 'password_reset', '', now() + %(lifetime)s * interval '1 second' FROM changed
-    ), recorded AS ({INSERT_RECORDS})
-    SELECT id FROM changed"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +57,8 @@ class AccountState:
 
 
 def find(identity: str) -> AccountState:
-    """The account of an id, e-mail address or username; NotFound, or Conflict when it means several."""
-    rows = query(_FIND, {"identity": identity, "canonical": canonical_or_typed(identity)}, read_only=True)
+    """Return the account of an id, e-mail address or username. Raises NotFound, or Conflict if it means several."""
+    rows = accounts.find_by_any_name(identity)
     if not rows:
         raise NotFound("not_found", "no account has this id, e-mail address or username")
     if len(rows) > 1:
@@ -105,7 +74,9 @@ def find(identity: str) -> AccountState:
 
 
 def disable(user: User) -> bool:
-    """No more login, all sessions end; False when it is disabled already. Conflict for the last administrator."""
+    """Disable logins and end all sessions. Return False if it is disabled already. Raises Conflict for the last
+    administrator.
+    """
     if user.status == Status.DISABLED:
         return False
     if user.status == Status.DELETED:
@@ -211,18 +182,14 @@ def mail_reset(user: User) -> None:
 
 
 def reset_link(user: User) -> str:
-    """A link that sets a new password, good once and for 30 minutes; older ones end. SettingsError without a secret."""
+    """Return a link that sets a new password once, within 30 minutes. Older links end. Raises WrongSettings without a
+    secret.
+    """
     from background.mail.preparation import link
 
     _require_enabled(user)
     token = derive("password_reset", str(uuid.uuid4()), user.id)
-    parameters = {
-        "user_id": user.id,
-        "digest": digest(token),
-        "lifetime": LIFETIMES["password_reset"],
-        "records": as_rows([_reset_told(user)]),
-    }
-    query(_STORE_LINK, parameters, read_only=False)
+    accounts.store_reset_link(user.id, digest(token), LIFETIMES["password_reset"], [_reset_told(user)])
     wake_where_possible()
     return link("password_reset", token)
 

@@ -9,8 +9,8 @@ import psycopg
 from psycopg import errors as pg
 
 from users.errors import Unavailable, UsersError
-from users.repository.database import QueryTooExpensive
-from users.settings import SettingsError, settings
+from users.repository.database import DatabaseUnavailable, QueryTooExpensive
+from users.settings import WrongSettings, settings
 
 
 class Exit(IntEnum):
@@ -78,7 +78,7 @@ class Failure(NamedTuple):
     message: str
 
 
-FORESEEN = (UsersError, SettingsError, Refused, psycopg.Error, OSError, UnicodeError, click.ClickException)
+FORESEEN = (UsersError, WrongSettings, Refused, psycopg.Error, OSError, UnicodeError, click.ClickException)
 
 
 def explain(error: BaseException) -> Failure:
@@ -97,15 +97,15 @@ def explain(error: BaseException) -> Failure:
         failure = Failure(Exit.USAGE, "encoding", "the input is not UTF-8")
     else:
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        failure = Failure(Exit.USAGE, "configuration" if isinstance(error, SettingsError) else "usage", text)
+        failure = Failure(Exit.USAGE, "configuration" if isinstance(error, WrongSettings) else "usage", text)
     return failure
 
 
 def _unavailable(error: Unavailable) -> Failure:
     if isinstance(error, QueryTooExpensive):
         return Failure(Exit.UNAVAILABLE, "database_busy", "the database did not answer in time: try again")
-    if isinstance(error.__cause__, psycopg.Error):
-        return _database(error.__cause__)
+    if isinstance(error, DatabaseUnavailable):
+        return _database(error.error)
     return _away(error)
 
 
@@ -128,10 +128,9 @@ def _away(error: Unavailable) -> Failure:
         "spicedb": f"SpiceDB at {s.spicedb_host}:{s.spicedb_port} (MG_SPICEDB_*)",
         "domains": "the Domains service (MG_DOMAINS_GRPC_URL)",
     }.get(error.dependency, error.dependency)
-    code = getattr(error.__cause__, "code", None)
-    reason = f" ({code().name})" if callable(code) else ""
     message = (
-        f"{where} cannot be used{reason}; nothing was changed that needs it: run the command again when it is back"
+        f"{where} cannot be used ({error.reason}); nothing was changed that needs it: run the command again when it is"
+        " back"
     )
     return Failure(Exit.UNAVAILABLE, f"{error.dependency}_unavailable", message)
 

@@ -8,7 +8,7 @@ import click
 from background.cli.command import command
 from background.cli.console import Console, age, table
 from background.cli.failures import Exit
-from background.delivery import outbox_administration as administration
+from background.repository import undelivered as undelivered_rows
 from users.models import rfc3339
 
 _CHANNELS = click.Choice(["event", "mail", "relation", "reset_request", "revocation"])
@@ -32,7 +32,7 @@ def add_to(cli: click.Group) -> None:
         The relay parks a row that was refused too often. A parked row holds back all later rows of its account and
         channel, until you retry or skip it.
         """
-        _list(console, administration.undelivered(channel=channel, only_parked=parked, limit=limit), payload=payload)
+        _list(console, undelivered_rows.undelivered(channel=channel, only_parked=parked, limit=limit), payload=payload)
 
     @command(outbox, "retry", example="python -m users outbox retry --all-parked --channel mail", changes=True)
     @click.argument("ids", nargs=-1, type=click.UUID)
@@ -44,7 +44,7 @@ def add_to(cli: click.Group) -> None:
         First remove the cause of their last error. The relay tries the rows within a minute.
         """
         chosen = _chosen(ids, all_parked=all_parked, channel=channel)
-        retried = administration.retry(ids=chosen, channel=channel)
+        retried = undelivered_rows.retry(ids=chosen, channel=channel)
         _wake()
         missing = sorted(set(chosen or ()) - set(retried))
         lines = [f"{len(retried)} due now", *(f"{one}: no refused row has this id" for one in missing)]
@@ -75,10 +75,8 @@ def _chosen(ids: Sequence[object], *, all_parked: bool, channel: str | None) -> 
     return [str(one) for one in ids] or None
 
 
-def _list(console: Console, rows: list[administration.OutboxRow], *, payload: bool) -> None:
-    from background.delivery.outbox_state import outbox_state
-
-    state = outbox_state()
+def _list(console: Console, rows: list[undelivered_rows.OutboxRow], *, payload: bool) -> None:
+    state = undelivered_rows.outbox_state()
     shown = []
     for row in rows:
         document = asdict(row) | {"age": round(row.age), "next_attempt_at": rfc3339(row.next_attempt_at)}
@@ -111,11 +109,11 @@ def _list(console: Console, rows: list[administration.OutboxRow], *, payload: bo
 
 
 def _skip(console: Console, ids: list[str] | None, channel: str | None, *, yes: bool) -> Exit | None:
-    count = administration.count_parked(ids=ids, channel=channel)
+    count = undelivered_rows.count_parked(ids=ids, channel=channel)
     if count and not console.confirm(f"Delete {count} parked rows? Their contents are lost.", yes=yes):
         console.note("Nothing was deleted.")
         return Exit.FAILED
-    skipped = administration.skip(ids=ids, channel=channel) if count else []
+    skipped = undelivered_rows.skip(ids=ids, channel=channel) if count else []
     _wake()
     missing = sorted(set(ids or ()) - {one.id for one in skipped})
     lines = [f"{one.id}: skipped {one.channel} {one.name}, released {one.freed} waiting rows" for one in skipped]

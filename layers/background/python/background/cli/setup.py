@@ -10,7 +10,7 @@ from background.cli.console import Console, table
 from background.cli.failures import Exit, Refused
 from users.errors import Unavailable
 from users.models import Role, Status, rfc3339
-from users.settings import SettingsError
+from users.settings import WrongSettings
 
 _SHOWN_DUE = 1000
 
@@ -71,7 +71,7 @@ def add_to(cli: click.Group) -> None:
 
 
 def _exit_code(cause: BaseException | None) -> Exit:
-    if isinstance(cause, SettingsError):
+    if isinstance(cause, WrongSettings):
         return Exit.USAGE
     is_away = isinstance(cause, Unavailable | psycopg.OperationalError)
     return Exit.UNAVAILABLE if is_away else Exit.FAILED

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 from background.delivery.event_size import as_json, fitted
 from background.delivery.ports import DestinationUnavailable, Outcome, Row
-from users.settings import SettingsError
+from users.settings import WrongSettings
 from users.telemetry.log import logger
 
 _SOURCE = "magistrala.users"
@@ -59,11 +59,11 @@ class EventBridgeChannel:
         """``url``: ``eventbridge://`` and the name or ARN of the bus; ``AWS_ENDPOINT_URL_EVENTBRIDGE`` counts."""
         self._bus = url.removeprefix("eventbridge://")
         if not _BUS.fullmatch(self._bus):
-            raise SettingsError("MG_USERS_ES_URL: eventbridge:// must be followed by an event bus' name or ARN")
+            raise WrongSettings("MG_USERS_ES_URL: eventbridge:// must be followed by an event bus' name or ARN")
         try:
             self._client: Any = boto3.client("events", config=_CONFIG)
         except NoRegionError as error:
-            raise SettingsError("MG_USERS_ES_URL: eventbridge:// needs a region: set AWS_REGION") from error
+            raise WrongSettings("MG_USERS_ES_URL: eventbridge:// needs a region: set AWS_REGION") from error
         self._looked_at = -math.inf
         self._calls = ThreadPoolExecutor(_CALLS, thread_name_prefix="put-events")
 

@@ -1,7 +1,7 @@
 """Publishing events where ``MG_USERS_ES_URL`` says, by its scheme (contract §7.1)."""
 
 from background.delivery.ports import Channel
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 
 _ALLOWED = "nats://host:port or tls://host:port (NATS JetStream), or eventbridge://<event bus>"
 # What upstream can be built for as well; its installations may still name them.
@@ -9,7 +9,7 @@ _UPSTREAMS = {"amqp": "FluxMQ", "amqps": "FluxMQ", "redis": "Redis", "rediss": "
 
 
 def event_channel() -> Channel:
-    """The channel of the configured event store; SettingsError for a scheme that there is none for."""
+    """The channel of the configured event store; WrongSettings for a scheme that there is none for."""
     url = settings().es_url
     scheme = url.partition("://")[0]
     if scheme in {"nats", "tls"}:
@@ -21,7 +21,7 @@ def event_channel() -> Channel:
 
         return EventBridgeChannel(url)
     if scheme in _UPSTREAMS:
-        raise SettingsError(
+        raise WrongSettings(
             f"MG_USERS_ES_URL: events are not published to {_UPSTREAMS[scheme]} any more; set {_ALLOWED}"
         )
-    raise SettingsError(f"MG_USERS_ES_URL: must be {_ALLOWED}")
+    raise WrongSettings(f"MG_USERS_ES_URL: must be {_ALLOWED}")

@@ -1,16 +1,16 @@
 """When a run of the relay looks at the outbox again, so that few changes have to wake another run.
 
-The one row of ``users_relay`` says until when somebody is sure to look: ``looks_until``, by the database's clock. A
-change that is committed asks for it (users.repository.outbox.must_wake). Before that time it wakes nobody. Otherwise it
-wakes a run, and says so in the row, with no ``run_id``: further changes leave it to that run.
+The one row of ``users_relay`` holds the time of the next sure look: ``looks_until``, by the database's clock. A
+committed change reads it (users.repository.outbox.must_wake). Before that time the change wakes nobody. After it the
+change wakes a run, and writes the wake-up into the row, without a ``run_id``: further changes rely on that run.
 
-A run that finds such a wake-up puts its own ``run_id`` and a promise in its place, and then looks once more when the
-time has come. So whoever read the row before is seen: by the first look, or by the one that is promised. The promise
-is short at first, because a single change is the usual case and waiting costs money. It is renewed as long as changes
-come. A run that is killed breaks a promise of less than a second: the next change after it wakes another run.
+A run that finds such a wake-up replaces it by its own ``run_id`` and a promise, and looks again when the promised time
+has come. So no change is missed, whichever time it has read: the first look finds it, or the promised one. The first
+promise is short, because a single change is the usual case and waiting costs money. The run renews it as long as
+changes come. A killed run breaks a promise of less than a second: the next change after it wakes another run.
 
-While a promise stands, the run does nothing that may take long: a mail server may take seconds, and the events of
-changes that woke nobody would wait.
+While a promise stands, the run delivers nothing that may take long. A mail server may take seconds, and the events of
+changes that woke nobody would wait for it.
 """
 
 import time
@@ -18,11 +18,11 @@ import uuid
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from users.repository.database import query
+from background.repository import deliveries
 
-# Seconds of a run's first promise. Delivering one event takes most of them anyway.
+# Seconds of a run's first promise. Delivering one event takes most of this time anyway.
 _FIRST = 0.1
-# Seconds of each further promise. They cost as much as two runs. At five changes a second another change comes in them.
+# Seconds of each further promise. They cost as much as two runs. At five changes a second, one more change comes.
 _RENEWED = 0.3
 # A promise is renewed when less than this is left of it. A delivery that takes longer lets it end: the next change
 # then wakes another run.
@@ -32,41 +32,23 @@ _PAUSE = 0.01
 # Channels whose rows take milliseconds as long as nothing is wrong.
 _QUICK = {"event", "reset_request"}
 
-# Whether a row is due. The planner has no statistics of this condition, on purpose: the statistics of this table are
-# always old. By them it would read all rows in the order of an index to find the first one.
-IS_DUE = "CASE WHEN parked_at IS NULL THEN next_attempt_at <= now() END"
-
-_LOOK = f"""
-    SELECT ARRAY(
-        SELECT wanted.channel FROM unnest(%(channels)s::text[]) AS wanted (channel)
-        WHERE (
-            SELECT true FROM users_outbox o WHERE o.channel = wanted.channel AND {IS_DUE} ORDER BY user_id LIMIT 1)
-    ) AS due, now() AS at, (
-        SELECT run_id IS NULL AND looks_until > now() FROM users_relay
-    ) AS is_woken"""
-_PROMISE = """
-    UPDATE users_relay SET run_id = %(run)s, looks_until = clock_timestamp() + %(seconds)s * interval '1 second'
-    WHERE run_id IS NULL OR run_id = %(run)s OR looks_until <= clock_timestamp()
-    RETURNING looks_until"""
-
 
 class Lookout:
     """The looks of one run, and its promises."""
 
     def __init__(self, may_linger: Callable[[], bool]) -> None:
-        """``may_linger`` tells whether there is time to promise another look."""
+        """``may_linger`` returns whether there is time to promise another look."""
         self._run = uuid.uuid4()
         self._may_linger = may_linger
         self._at: datetime | None = None  # of the last look
         self._promised: datetime | None = None
 
     def look(self, channels: Iterable[str]) -> list[str]:
-        """Return the channels that have a row to deliver and may have their turn now; promise another look."""
-        seen = query(_LOOK, {"channels": sorted(channels)}, read_only=True)[0]
-        is_first, self._at = self._at is None, seen["at"]
-        due: list[str] = seen["due"]
-        if is_first and seen["is_woken"]:
-            # Nobody waits for this run any more once it says how long it looks.
+        """Return the channels that have a row to deliver and may have their turn now. Promise another look."""
+        seen = deliveries.look(channels)
+        is_first, self._at, due = self._at is None, seen.at, seen.due
+        if is_first and seen.is_woken:
+            # With its promise the run replaces the wake-up that further changes rely on.
             self._promise(_FIRST if due and _QUICK.issuperset(due) and self._may_linger() else 0.0)
         elif due and timedelta() < self._left() < _RENEWED_BELOW and _QUICK.issuperset(due) and self._may_linger():
             self._promise(_RENEWED)
@@ -81,10 +63,9 @@ class Lookout:
         return True
 
     def _left(self) -> timedelta:
-        """How long after the last look the promise still stands; not positive when that look has kept it."""
+        """Return how long after the last look the promise still stands: not positive if that look has kept it."""
         return self._promised - self._at if self._promised and self._at else timedelta()
 
     def _promise(self, seconds: float) -> None:
-        """Promise a look at the end of so many seconds, or later; where another run has promised, it stays its duty."""
-        for row in query(_PROMISE, {"run": self._run, "seconds": seconds}, read_only=False):
-            self._promised = row["looks_until"]
+        """Promise a look after so many seconds or later. If another run has promised one, it stays its duty."""
+        self._promised = deliveries.promise(self._run, seconds) or self._promised

@@ -18,7 +18,7 @@ from nats.js.errors import APIError, NoStreamResponseError
 from background.delivery.event_size import as_json, fitted
 from background.delivery.ports import DestinationUnavailable, Outcome, Row
 from background.delivery.proto.messaging_pb2 import Message
-from users.settings import SettingsError
+from users.settings import WrongSettings
 from users.telemetry.log import logger
 
 T = TypeVar("T")
@@ -187,7 +187,7 @@ def _credentials(servers: list[str]) -> dict[str, Any]:
         except ValueError:
             is_address = None
         if not is_address:
-            raise SettingsError("MG_USERS_ES_URL: each server must be nats://host:port or tls://host:port")
+            raise WrongSettings("MG_USERS_ES_URL: each server must be nats://host:port or tls://host:port")
         if parts.username and not found:
             user = unquote(parts.username)
             found = {"token": user} if parts.password is None else {"user": user, "password": unquote(parts.password)}

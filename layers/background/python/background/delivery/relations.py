@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from background.delivery.grpc_status import status_of
 from background.delivery.ports import DestinationUnavailable, Outcome, Row
 from users.errors import Unavailable
 from users.steps.granting import settle
@@ -24,10 +23,9 @@ class RelationChannel:
             try:
                 settle(row.payload["user_id"])
             except Unavailable as error:
-                status = status_of(error)
-                if status not in _REFUSALS:
-                    raise DestinationUnavailable(f"{error.dependency}: {status}") from error
-                yield Outcome(row, f"SpiceDB: {status}")
+                if error.reason not in _REFUSALS:
+                    raise DestinationUnavailable(f"{error.dependency}: {error.reason}") from error
+                yield Outcome(row, f"SpiceDB: {error.reason}")
             else:
                 yield Outcome(row)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from background.delivery.grpc_status import status_of
 from background.delivery.ports import DestinationUnavailable, Outcome, Row
 from users.errors import Unavailable, UsersError
 from users.peers import auth
@@ -21,7 +20,7 @@ class RevocationChannel:
                 for token_id in row.payload["token_ids"]:
                     auth.revoke(row.user_id or "", token_id)
             except Unavailable as error:
-                raise DestinationUnavailable(f"Auth: {status_of(error)}") from error
+                raise DestinationUnavailable(f"Auth: {error.reason}") from error
             except UsersError as error:
                 yield Outcome(row, error.code)
             else:

@@ -6,7 +6,7 @@ from background.delivery.ports import DestinationUnavailable, Outcome, Row
 from background.mail.letter import Sender, sender_address
 from background.mail.limits import count_mail
 from background.mail.preparation import MalformedRow, Suppressed, end_older_links, forget_token, prepare
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 from users.telemetry.metrics import count
 
 
@@ -38,7 +38,7 @@ class MailChannel:
         try:
             letter = prepare(row)
             is_limited = letter is not None and not count_mail(row, letter.address)
-        except SettingsError as error:
+        except WrongSettings as error:
             raise DestinationUnavailable(str(error)) from error
         except Suppressed:
             count("MailsSuppressed")

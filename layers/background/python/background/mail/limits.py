@@ -1,47 +1,31 @@
-"""How many mails of a kind a mailbox gets, counted as they are sent (decisions 34; S53).
+"""The limits of mails of a kind to a mailbox, counted when they are sent (decisions 34; S53).
 
-What asks for a mail has limits of its own, but many accounts and many ways of asking may lead to one mailbox. A mail is
-counted once, however often it is tried. Each kind has its own count, so that a flood of one kind hides none of another.
-The counts outlive the account: who removes it and registers again gets no new ones.
+The operations that ask for a mail have limits of their own, but many accounts and operations may lead to one mailbox. A
+mail is counted once, however often the relay tries it. Each kind has its own count, so a flood of one kind suppresses
+no other. The counts outlive the account: removing it and registering again starts no new count.
 """
 
-from typing import Any
-
 from background.delivery.ports import Row
-from users.repository.database import query
-from users.repository.throttles import COUNT_HITS
+from background.repository import mails
+from background.repository.mails import MailLimit
 from users.rules.mailboxes import mailbox_digest
 from users.rules.one_time_tokens import LIFETIMES
 
-# In an hour, and in a day. A mail with a link is asked for five times an hour at most (repository.mails). An hour has
-# room for those that were asked for in one hour and are sent in the next. A day has room for all of them. Otherwise a
-# stranger who asks as often as that would keep the owner from any link for the rest of the day.
-_LINKS = (10, 130)
-_NOTICES = (5, 20)
-
-_COUNT = f"""
-    WITH uncounted AS (
-        SELECT seq, user_id FROM users_outbox WHERE seq = %(seq)s AND counted_at IS NULL FOR UPDATE
-    ), wanted AS MATERIALIZED (
-        SELECT 'mail:' || %(kind)s || ':' || span || ':' || %(mailbox)s AS key, uncounted.user_id, most, seconds
-        FROM uncounted,
-            (VALUES ('sent-hour', %(hour)s, 3600), ('sent-day', %(day)s, 86400)) AS limits(span, most, seconds)
-    ), {COUNT_HITS}, marked AS (
-        UPDATE users_outbox SET counted_at = now()
-        WHERE seq = (SELECT seq FROM uncounted) AND (SELECT allowed FROM throttle)
-    )
-    SELECT allowed FROM throttle"""
+# A mail with a link can be requested five times an hour (repository.mails). An hour has room for those that were
+# requested in one hour and are sent in the next. A day has room for all of them. Otherwise a stranger who requests that
+# many would keep the owner from any link for the rest of the day.
+_LINKS = MailLimit(hour=10, day=130)
+_NOTICES = MailLimit(hour=5, day=20)
 
 
 def count_mail(row: Row, address: str) -> bool:
-    """Count the mail of an outbox row against the limits of ``address``; False when it is not to be sent.
+    """Count the mail of an outbox row against the limits of ``address``. Return False if it must not be sent.
 
     ``address`` is as SMTP takes it, so that all spellings of a domain are one mailbox. True for a row that was counted.
     """
-    allowed: bool = query(_COUNT, _parameters(row, address), read_only=False)[0]["allowed"]
-    return allowed
+    return mails.count_mail(row.seq, row.name, mailbox_digest(address), limit_of(row.name))
 
 
-def _parameters(row: Row, address: str) -> dict[str, Any]:
-    hour, day = _LINKS if row.name in LIFETIMES else _NOTICES
-    return {"seq": row.seq, "kind": row.name, "mailbox": mailbox_digest(address), "hour": hour, "day": day}
+def limit_of(name: str) -> MailLimit:
+    """Return the limit of a kind of mail."""
+    return _LINKS if name in LIFETIMES else _NOTICES

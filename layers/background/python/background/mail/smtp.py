@@ -93,7 +93,7 @@ def _connect(s: Settings) -> smtplib.SMTP:
             connection.starttls(context=context)
             connection.ehlo_or_helo_if_needed()
             encrypted = True
-        password = secret("email_password")
+        password = secret(settings().email_password)
         if s.email_username and password and connection.has_extn("auth"):
             _log_in(connection, s, password, encrypted=encrypted)
     except BaseException:

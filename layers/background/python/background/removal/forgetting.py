@@ -1,40 +1,23 @@
-"""Forgetting what is of no use any more about accounts that stay (S56)."""
+"""Forgetting old data about accounts that stay (S56), and expired limits and suppressions."""
 
 from collections.abc import Callable
 
-from users.repository.database import query
-
-_BATCH = 1000
-_KEPT = "now() - interval '30 days'"
-
-# A known address counts for 30 days, and its last login is written down up to an hour late (repository.logins). A
-# mail's link is known for 30 days after its end, so that
-# a person who opens it late reads that it has expired. After that it is like a link that never was. Upstream's rows may
-# lack a time.
-_OLD = {
-    "users_known_addresses": f"logged_in_at < {_KEPT} - interval '1 hour'",
-    "users_one_time_tokens": f"expires_at < {_KEPT}",
-    "users_verifications": f"COALESCE(expires_at, created_at, '-infinity') < {_KEPT}",
-}
+from background.repository.forgetting import EXPIRED_ROWS, OLD_ROWS, ExpiredRows, OldRows, forget
 
 
 def forget_old(time_is_left: Callable[[], bool]) -> int:
-    """Delete the rows in batches, until there are none or time is over; how many."""
-    return sum(_delete_all(table, condition, time_is_left) for table, condition in _OLD.items())
+    """Delete old rows in batches, until there are none or time is over. Return how many."""
+    return sum(_forget_all(rows, time_is_left) for rows in OLD_ROWS)
 
 
-def _delete_all(table: str, condition: str, time_is_left: Callable[[], bool]) -> int:
-    """Delete the rows that meet the condition; how many. A locked row is in use, and left for the next run.
+def forget_expired(time_is_left: Callable[[], bool]) -> None:
+    """Delete limits whose window is over, and suppressions of addresses that may get mails again."""
+    for rows in EXPIRED_ROWS:
+        _forget_all(rows, time_is_left)
 
-    Rows are named by their places (``ctid``), because upstream's table has no key. A row that is locked does not move.
-    """
-    statement = f"""
-        WITH deleted AS (
-            DELETE FROM {table} WHERE ctid = ANY(ARRAY(
-                SELECT ctid FROM {table} WHERE {condition} LIMIT {_BATCH} FOR UPDATE SKIP LOCKED)) RETURNING 1
-        )
-        SELECT count(*) AS rows FROM deleted"""
+
+def _forget_all(rows: OldRows | ExpiredRows, time_is_left: Callable[[], bool]) -> int:
     total = 0
-    while time_is_left() and (rows := int(query(statement, {}, read_only=False)[0]["rows"])):
-        total += rows
+    while time_is_left() and (forgotten := forget(rows)):
+        total += forgotten
     return total

@@ -1,30 +1,31 @@
 """Removing accounts that were deleted or disabled for longer than ``MG_USERS_DELETE_AFTER`` (decisions 18).
 
-Accounts that nobody ever verified go as well (background.removal.unverified_accounts).
+The sweep also removes accounts that nobody ever verified (background.removal.unverified_accounts).
 
-In batches: claim what is due, in one statement; take each account out of its domains and its relations, several at a
-time, with no transaction open; delete all that worked with every trace of it, in one statement. Runs at the same time
-have different accounts. What a killed run leaves claimed is resumed when its lease is over; what fails stays claimed,
-and is tried again ever later, after all that was not tried yet.
+It works in batches. One statement claims accounts that are due. With no transaction open, several threads take each
+account out of its domains and remove its relations. One statement deletes all accounts for which that succeeded, with
+every trace of them. Runs at the same time have different accounts. When the lease of a killed run is over, another run
+resumes its claims. An account that failed stays claimed. Later runs try it again at growing intervals, after all
+accounts that were not tried yet.
 
-A dependency that is away ends the run after a few calls: what was not tried is given back.
+When a dependency is away, the run ends after a few calls and gives back the accounts that it has not tried.
 """
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from enum import Enum, auto
-from typing import Any
 
 from background.removal import unverified_accounts
-from background.removal.due import KINDS, DueAccount, count_due, due_accounts, is_due, kinds
-from background.removal.forgetting import forget_old
+from background.removal.due import count_due, due_accounts, kinds
+from background.removal.forgetting import forget_expired, forget_old
 from background.removal.removal_warnings import warn
+from background.repository import removals
+from background.repository.removals import ABANDONED, KINDS, Candidates, DueAccount, due
 from users.errors import Unavailable
 from users.repository import purges
-from users.repository.database import query
 from users.repository.purges import LEASE, Claim
 from users.rules.outbox_records import account_purged
 from users.settings import settings
@@ -36,7 +37,7 @@ __all__ = ["BATCH", "DueAccount", "count_due", "due_accounts", "sweep"]
 
 BATCH = 500
 _WORKERS = 16
-_AWAY_AFTER = 16  # calls in a row, of different accounts, that found a dependency away
+_AWAY_AFTER = 16  # failed calls in a row, for different accounts, after which a dependency counts as away
 _LONGEST_BATCH = LEASE / 2  # seconds after which no further account of a batch is begun
 
 
@@ -47,18 +48,18 @@ class _Outcome(Enum):
 
 
 def sweep(time_is_left: Callable[[], bool]) -> dict[str, int]:
-    """Warn, and remove what is due, until nothing is, time is over or a dependency is away.
+    """Warn, and remove accounts that are due, until there are none, time is over or a dependency is away.
 
-    How many accounts were ``swept``, ``failed`` (to be tried again later), ``warned``, ``reminded`` to verify their
-    address, and are ``left``; and how many old rows about accounts that stay were ``forgotten``. Raises Unavailable
-    when the database goes away; the next run continues.
+    Return how many accounts were ``swept``, ``failed`` (to be tried again later), ``warned``, ``reminded`` to verify
+    their address, and are ``left``; and how many old rows about accounts that stay were ``forgotten``. Raises
+    Unavailable when the database goes away: the next run continues.
     """
     _date(time_is_left)
-    _forget_expired(time_is_left)
+    forget_expired(time_is_left)
     forgotten = forget_old(time_is_left)
     counts = {"swept": 0, "failed": 0, "warned": warn(time_is_left)}
     counts |= {"reminded": unverified_accounts.remind(time_is_left), "forgotten": forgotten}
-    for candidates in (*(_due(kind) for kind in kinds()), _ABANDONED):
+    for candidates in (*(due(kind, settings().delete_after) for kind in kinds()), ABANDONED):
         if not _remove_all(candidates, counts, time_is_left):
             break
     else:
@@ -69,60 +70,23 @@ def sweep(time_is_left: Callable[[], bool]) -> dict[str, int]:
 
 
 def _date(time_is_left: Callable[[], bool]) -> None:
-    """Upstream's own SQL, where it still runs on the tables, sets a status and no date: it counts from now."""
-    for status, since in KINDS.values():
-        _repeat(
-            f"UPDATE users SET {since} = now() WHERE id IN ("
-            f" SELECT id FROM users WHERE status = {status} AND purging_at IS NULL AND {since} IS NULL LIMIT 1000)"
-            " RETURNING 1",
-            time_is_left,
-        )
+    """Date the accounts that have a status and no date. Upstream writes such rows if it still runs on the tables."""
+    for kind in KINDS:
+        while time_is_left() and removals.date(kind):
+            pass
 
 
-def _forget_expired(time_is_left: Callable[[], bool]) -> None:
-    """Limits whose time is over: the names in their keys are digests, and yet somebody's. And addresses that may get
-    mails again.
-    """
-    for table, key in {"users_throttle": "key", "users_mail_suppressions": "address"}.items():
-        _repeat(
-            f"DELETE FROM {table} WHERE {key} IN ("
-            f" SELECT {key} FROM {table} WHERE expires_at < now() LIMIT 1000 FOR UPDATE SKIP LOCKED) RETURNING 1",
-            time_is_left,
-        )
-
-
-def _repeat(statement: str, time_is_left: Callable[[], bool]) -> None:
-    while time_is_left() and query(statement, {}, read_only=False):
-        pass
-
-
-def _due(kind: str) -> str:
-    since = KINDS[kind][1]
-    return f"SELECT u.id FROM users u WHERE {is_due(kind)} ORDER BY u.{since}, u.id"
-
-
-# Claims whose run is dead or whose account failed, the later the more often it did.
-_ABANDONED = """
-    SELECT u.id FROM users u
-    WHERE u.purging_at < now() - %(lease)s * interval '1 second'
-        AND u.purging_at < now() - %(lease)s * interval '1 second' * 2 ^ LEAST(u.purge_attempts - 1, 6)
-        AND u.status <> 0
-    ORDER BY u.purging_at"""
-
-
-def _remove_all(candidates: str, counts: dict[str, int], time_is_left: Callable[[], bool]) -> bool:
-    """Remove what ``candidates`` finds, until it finds nothing; False when the run has to end before."""
-    batch = f"{candidates} LIMIT {BATCH} FOR UPDATE SKIP LOCKED"
-    parameters = {"after": settings().delete_after, "lease": LEASE}
+def _remove_all(candidates: Candidates, counts: dict[str, int], time_is_left: Callable[[], bool]) -> bool:
+    """Remove ``candidates``, until there are none. Return False if the run has to end before."""
     while time_is_left():
         if not settings().domains_grpc_url and not settings().spicedb_host:
-            # Nothing happens between a claim and the deletion: the deletion alone will do.
-            removed = purges.remove_chosen(batch, parameters, account_purged(""))
+            # Without these services nothing happens between claim and deletion, so the deletion alone is enough.
+            removed = removals.remove(candidates, BATCH, account_purged(""))
             counts["swept"] += removed
             if not removed:
                 return True
             continue
-        claim = _claim(batch, parameters)
+        claim = removals.claim(candidates, BATCH)
         if claim is None:
             return True
         outcomes = _detach_all(claim, time_is_left)
@@ -145,17 +109,8 @@ def _remove_unverified(counts: dict[str, int], time_is_left: Callable[[], bool])
     counts["swept"] += unverified_accounts.remove(time_is_left, detach_all)
 
 
-def _claim(candidates: str, parameters: Mapping[str, Any]) -> Claim | None:
-    statement = f"""
-        WITH due AS MATERIALIZED ({candidates})
-        UPDATE users u SET purging_at = now(), purge_attempts = purge_attempts + 1
-        FROM due WHERE u.id = due.id RETURNING u.id, u.purging_at"""
-    rows = query(statement, parameters, read_only=False)
-    return Claim([row["id"] for row in rows], rows[0]["purging_at"]) if rows else None
-
-
 def _detach_all(claim: Claim, time_is_left: Callable[[], bool]) -> dict[_Outcome, Claim]:
-    """Take accounts out of their domains and relations; the claim by what became of each account."""
+    """Take accounts out of their domains, and remove their relations. Return the claim, split by the outcomes."""
     attempts = _Attempts(time_is_left)
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="sweep") as threads:
         pairs = list(zip(claim.user_ids, threads.map(attempts.detach, claim.user_ids), strict=True))
@@ -163,7 +118,7 @@ def _detach_all(claim: Claim, time_is_left: Callable[[], bool]) -> dict[_Outcome
 
 
 class _Attempts:
-    """The remote calls of one batch: they stop when a dependency is away, or when time is over."""
+    """The remote calls of one batch. They stop when a dependency is away, or when time is over."""
 
     def __init__(self, time_is_left: Callable[[], bool]) -> None:
         self._time_is_left = time_is_left
@@ -172,14 +127,14 @@ class _Attempts:
         self._away_in_a_row = 0
 
     def detach(self, user_id: str) -> _Outcome:
-        """Remove one account's relations; runs in several threads."""
+        """Remove one account's relations. Runs in several threads."""
         if self._away_in_a_row >= _AWAY_AFTER or time.monotonic() > self._end or not self._time_is_left():
             return _Outcome.UNTRIED
         try:
             detach(user_id)
         except Unavailable as error:
             self._count(away=_is_away(error))
-            logger.warning("account was not removed", dependency=error.dependency, cause=_reason(error))
+            logger.warning("account was not removed", dependency=error.dependency, cause=error.reason)
             return _Outcome.FAILED
         self._count(away=False)
         return _Outcome.DETACHED
@@ -190,12 +145,6 @@ class _Attempts:
                 self._away_in_a_row = self._away_in_a_row + 1 if away else 0
 
 
-def _reason(error: Unavailable) -> str:
-    """gRPC's status by name; "refused" for an answer that it was not done."""
-    code = getattr(error.__cause__, "code", None)
-    return str(code().name) if code else "refused"
-
-
 def _is_away(error: Unavailable) -> bool:
-    """Whether another account would fare the same: not when the dependency answered that this one cannot be done."""
-    return _reason(error) not in {"refused", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"}
+    """Return whether a call for another account would fail as well: not if the dependency refused this account."""
+    return error.reason not in {"refused", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "ABORTED"}

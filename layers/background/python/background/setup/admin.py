@@ -8,17 +8,17 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from background.repository.accounts import find_administrators, find_passwords
 from background.setup.local_mode import in_local_mode, is_exposed
 from users.aws.secrets import secret
 from users.errors import BadRequest, Conflict, Unavailable
 from users.models import Role, Status, User
 from users.repository import accounts
-from users.repository.database import query
 from users.repository.outbox import record
 from users.rules import outbox_records, passwords
-from users.rules.email_addresses import canonical_email, canonical_or_typed
+from users.rules.email_addresses import canonical_email
 from users.rules.fields import check_name, check_username
-from users.settings import Settings, SettingsError, settings
+from users.settings import Settings, WrongSettings, settings
 from users.steps.granting import settle
 from users.telemetry.log import logger
 
@@ -30,17 +30,10 @@ _USERNAME_CHARACTERS = 32
 def ensure_administrator() -> str:
     """Make sure that there is an administrator, and say in a sentence what was found or done.
 
-    SettingsError when one has to be made and ``MG_USERS_ADMIN_*`` break the rules of registration, and when one that
+    WrongSettings when one has to be made and ``MG_USERS_ADMIN_*`` break the rules of registration, and when one that
     other machines reach has the well-known password.
     """
-    rows = query(
-        "SELECT id, lower(email) IN (lower(%(email)s), lower(%(canonical)s)) AS configured, status, role, purging_at"
-        " FROM users"
-        " WHERE role = 1 OR email = %(email)s"
-        " OR (lower(email) IN (lower(%(email)s), lower(%(canonical)s)) AND NOT case_conflict)",
-        {"email": settings().admin_email, "canonical": canonical_or_typed(settings().admin_email)},
-        read_only=True,
-    )
+    rows = find_administrators(settings().admin_email)
     administrators = [row["id"] for row in rows if row["role"] == Role.ADMIN and row["status"] == Status.ENABLED]
     if administrators:
         if is_exposed():
@@ -54,11 +47,10 @@ def ensure_administrator() -> str:
 
 
 def _refuse_well_known(user_ids: list[str]) -> None:
-    """Raise SettingsError when one of these accounts has the password that everybody knows."""
-    statement = "SELECT username, secret FROM users WHERE id = ANY(%(ids)s) ORDER BY created_at, id"
-    for row in query(statement, {"ids": user_ids}, read_only=True):
+    """Raise WrongSettings when one of these accounts has the password that everybody knows."""
+    for row in find_passwords(user_ids):
         if passwords.verify_password(row["secret"] or "", _WELL_KNOWN_PASSWORD):
-            raise SettingsError(
+            raise WrongSettings(
                 f"MG_USERS_HTTP_HOST: the administrator {row['username']} has the well-known password; start without"
                 " this variable and MG_USERS_TRUSTED_PROXIES, change the password, then start again"
             )
@@ -82,7 +74,7 @@ def _obstacle(row: dict[str, Any]) -> str:
 def _create(s: Settings) -> str:
     _check(s)
     user = _administrator(s, s.admin_username)
-    secret_hash = passwords.hash_password(secret("admin_password"))
+    secret_hash = passwords.hash_password(secret(settings().admin_password))
     try:
         accounts.register(user, secret_hash, [outbox_records.user_created(user, None, "")])
     except Conflict as error:
@@ -99,10 +91,10 @@ def _create(s: Settings) -> str:
 
 def _check(s: Settings) -> None:
     """The rules of registration; the documented password is good on a developer's machine, and only there."""
-    password = secret("admin_password")
+    password = secret(settings().admin_password)
     local_default = in_local_mode() and not is_exposed() and password == _WELL_KNOWN_PASSWORD
     if password == _WELL_KNOWN_PASSWORD and not local_default:
-        raise SettingsError("MG_USERS_ADMIN_PASSWORD: the well-known default is refused, set another")
+        raise WrongSettings("MG_USERS_ADMIN_PASSWORD: the well-known default is refused, set another")
     variable = ""
     try:
         variable = "MG_USERS_ADMIN_EMAIL"
@@ -117,7 +109,7 @@ def _check(s: Settings) -> None:
         if not local_default:
             passwords.check_password_rules(password, username=s.admin_username, email=s.admin_email)
     except BadRequest as error:
-        raise SettingsError(f"{variable}: {error.message}") from error
+        raise WrongSettings(f"{variable}: {error.message}") from error
 
 
 def _administrator(s: Settings, username: str) -> User:

@@ -9,12 +9,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from background.setup.local_mode import in_local_mode
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 from users.telemetry.log import logger
 
 
 def check_address_of_keys() -> None:
-    """Raise SettingsError where ``MG_AUTH_JWKS_URL`` is http, and gRPC to Auth uses TLS or the host is a public one.
+    """Raise WrongSettings where ``MG_AUTH_JWKS_URL`` is http, and gRPC to Auth uses TLS or the host is a public one.
 
     A host that has no address yet is taken: the network may be joined to Auth's after the first deployment. On a
     developer's machine everything is taken.
@@ -23,13 +23,13 @@ def check_address_of_keys() -> None:
     if url.scheme != "http" or settings().auth_keys_algorithm != "EdDSA" or in_local_mode():
         return
     if settings().auth_grpc_server_ca_certs:
-        raise SettingsError(
+        raise WrongSettings(
             "MG_AUTH_JWKS_URL: must begin with https where MG_AUTH_GRPC_SERVER_CA_CERTS is set (parameters AuthJwksUrl"
             " and AuthGrpcServerCaCerts): TLS to Auth is of no use while its keys can be replaced on the way"
         )
     for address in _addresses(url.hostname or ""):
         if address.is_global:
-            raise SettingsError(
+            raise WrongSettings(
                 f"MG_AUTH_JWKS_URL: must begin with https, because {url.hostname} ({address}) leaves the private"
                 " network (parameter AuthJwksUrl): whoever is on the way could replace Auth's keys"
             )

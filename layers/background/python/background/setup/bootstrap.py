@@ -19,7 +19,7 @@ from users.errors import UsersError
 from users.repository.database import close
 from users.rules.passwords import password_pattern
 from users.rules.secret_key import check_secret_key
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 from users.telemetry.log import logger
 
 _AGAIN = "what was done stays done, and the same command goes on from there"
@@ -50,7 +50,7 @@ def bootstrap(seconds: float | None = None) -> dict[str, str | int]:
             patiently(connection, lambda: takeover.complete_accounts(connection))
             _release(connection)
             report = takeover.report(connection)
-    except (SettingsError, DatabaseUnfit) as error:
+    except (WrongSettings, DatabaseUnfit) as error:
         raise _failed(error, str(error)) from error
     except OutOfTime as error:
         message = f"there was not enough time: {_AGAIN}; `python -m users bootstrap` has no limit"
@@ -65,15 +65,15 @@ def bootstrap(seconds: float | None = None) -> dict[str, str | int]:
 
 
 def _check_settings() -> None:
-    """Raise SettingsError that names every variable with a wrong value."""
+    """Raise WrongSettings that names every variable with a wrong value."""
     problems: dict[str, None] = {}
     for check in (settings, check_secret_key, password_pattern, check_address_of_keys):
         try:
             check()
-        except SettingsError as error:
+        except WrongSettings as error:
             problems |= dict.fromkeys(str(error).splitlines())
     if problems:
-        raise SettingsError("\n".join(problems))
+        raise WrongSettings("\n".join(problems))
 
 
 def _release(connection: psycopg.Connection) -> None:

@@ -1,14 +1,14 @@
-"""Accounts of a taken-over database whose e-mail or username another one has in other letter case (decisions 19).
+"""Accounts of a taken-over database whose names another account has in other letter case (decisions 19).
 
-They are marked by the takeover, lie outside the folded unique indexes, and log in by exact spelling. One that takes
-names of its own is released with the change; one whose names are its alone because the other account was renamed or
-removed, by the next bootstrap.
+The takeover marks them. They lie outside the folded unique indexes, and log in by exact spelling. A change that gives
+such an account names of its own releases it. If its names become unique because the other account was renamed or
+removed, the next bootstrap releases it.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from users.repository.database import query
+from background.repository.accounts import find_case_conflicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,5 @@ class CaseConflict:
 
 
 def case_conflicts() -> list[CaseConflict]:
-    """The marked accounts, those of one name together. Unavailable without a database."""
-    statement = """
-        SELECT u.id, u.email, u.username, u.status, u.created_at AT TIME ZONE 'UTC' AS created_at, COALESCE(
-            (SELECT k.id FROM users k WHERE lower(k.email) = lower(u.email) AND NOT k.case_conflict),
-            (SELECT k.id FROM users k WHERE lower(k.username) = lower(u.username) AND NOT k.case_conflict)
-        ) AS kept_by
-        FROM users u WHERE u.case_conflict
-        ORDER BY kept_by, lower(u.email), u.created_at, u.id"""
-    return [CaseConflict(**row) for row in query(statement, {}, read_only=True)]
+    """Return the marked accounts, those of one name together. Raises Unavailable without a database."""
+    return [CaseConflict(**row) for row in find_case_conflicts()]

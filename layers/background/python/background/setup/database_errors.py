@@ -3,6 +3,7 @@
 import psycopg
 from psycopg import errors as pg
 
+from users.repository.database import DatabaseUnavailable
 from users.settings import settings
 
 _OUT_OF_REACH = ("08", "28", "3D", "57")  # SQLSTATE classes: connection, authentication, database, operator
@@ -19,7 +20,7 @@ _ADVICE: dict[type[psycopg.Error], str] = {
 
 def advice(error: Exception) -> str:
     """What is the matter with the database, and what to do, for any error that work on it ends with."""
-    cause = error if isinstance(error, psycopg.Error) else error.__cause__
+    cause = error.error if isinstance(error, DatabaseUnavailable) else error
     if not isinstance(cause, psycopg.Error):
         return str(error)
     told = cause.diag.message_primary or " ".join(str(cause).split())

@@ -13,7 +13,7 @@ from background.setup.preflight import DatabaseUnfit
 from background.setup.schema import limit_role
 from background.setup.versions import VERSION_TABLE
 from users.aws.secrets import secret
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 
 ROWS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 # What is ours, by name: `users` and all that begins with `users_`. With what the role was granted on each.
@@ -46,12 +46,12 @@ _MORE = """
 def ensure_restricted_role(connection: psycopg.Connection) -> None:
     """Make ``MG_USERS_DB_USER`` what it is to be, on a connection of the owner's after its migrations.
 
-    DatabaseUnfit when the owner may not, or when the role may more than this by other ways; SettingsError when the two
+    DatabaseUnfit when the owner may not, or when the role may more than this by other ways; WrongSettings when the two
     roles are one, or when there is no password.
     """
     role = settings().db_user
     if role == settings().db_owner:
-        raise SettingsError("MG_USERS_DB_OWNER: must be another role than MG_USERS_DB_USER, or empty")
+        raise WrongSettings("MG_USERS_DB_OWNER: must be another role than MG_USERS_DB_USER, or empty")
     try:
         with connection.transaction():
             _make(connection, role)
@@ -69,9 +69,9 @@ def ensure_restricted_role(connection: psycopg.Connection) -> None:
 
 def _make(connection: psycopg.Connection, role: str) -> None:
     """Let the role log in by the password. The server gets its SCRAM verifier only, and so does the server's log."""
-    password = secret("db_pass")
+    password = secret(settings().db_pass)
     if not password:
-        raise SettingsError("MG_USERS_DB_PASS: the role that MG_USERS_DB_OWNER makes needs a password")
+        raise WrongSettings("MG_USERS_DB_PASS: the role that MG_USERS_DB_OWNER makes needs a password")
     verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
     known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is not None
     statement = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}" if known else "CREATE ROLE {} LOGIN PASSWORD {}")

@@ -103,7 +103,7 @@ def _connect() -> psycopg.Connection:
 def _owners_conninfo() -> str:
     """Where ``MG_USERS_DB_OWNER`` is set, that role; else the one that the functions use."""
     owner = settings().db_owner
-    return make_conninfo(conninfo(), user=owner, password=secret("db_owner_pass")) if owner else conninfo()
+    return make_conninfo(conninfo(), user=owner, password=secret(settings().db_owner_pass)) if owner else conninfo()
 
 
 def _versions(connection: psycopg.Connection) -> list[str]:

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 import psycopg
 from psycopg.rows import DictRow, dict_row, scalar_row
 
-from background.removal.due import KINDS, kinds
+from background.removal.due import kinds
+from background.repository.removals import KINDS
 from background.setup.live_tables import update_by_id, update_in_batches
 from users.settings import settings
 from users.telemetry.log import logger
@@ -115,10 +116,11 @@ def release_case_conflicts(connection: psycopg.Connection) -> int:
 def report(connection: psycopg.Connection) -> Report:
     """Count, in one pass over the accounts; and log the counts."""
     dues = ", ".join(
-        f"count(*) FILTER (WHERE {condition}) AS {kind}, min({since}) FILTER (WHERE {condition}) AS {kind}_first,"
-        f" max({since}) FILTER (WHERE {condition}) AS {kind}_last"
-        for kind, (status, since) in KINDS.items()
-        for condition in [f"status = {status} AND {since} IS NOT NULL"]
+        f"count(*) FILTER (WHERE {condition}) AS {kind.name},"
+        f" min({kind.since}) FILTER (WHERE {condition}) AS {kind.name}_first,"
+        f" max({kind.since}) FILTER (WHERE {condition}) AS {kind.name}_last"
+        for kind in KINDS
+        for condition in [f"status = {int(kind.status)} AND {kind.since} IS NOT NULL"]
     )
     (row,) = connection.cursor(row_factory=dict_row).execute(
         "SELECT count(*) AS accounts, count(*) FILTER (WHERE secret_changed_at IS NULL) AS from_upstream,"
@@ -131,7 +133,7 @@ def report(connection: psycopg.Connection) -> Report:
         from_upstream=row["from_upstream"],
         case_conflicts=row["case_conflicts"],
         bcrypt_hashes=row["bcrypt_hashes"],
-        due={kind: _due(row, kind, grace) for kind in kinds()},
+        due={kind.name: _due(row, kind.name, grace) for kind in kinds()},
     )
     logger.info("accounts", extra=found.as_values())
     return found

@@ -11,7 +11,7 @@ import click
 
 from background.cli.configuration import configure
 from background.users_service.server import serve
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 from users.telemetry.log import logger
 
 
@@ -22,7 +22,7 @@ def main() -> int:
     try:
         configure(None, local=False)
         asyncio.run(serve(settings()))
-    except (click.UsageError, SettingsError) as error:
+    except (click.UsageError, WrongSettings) as error:
         print(f"users_service: {error}", file=sys.stderr)
         return 2
     return 0

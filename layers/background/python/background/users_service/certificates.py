@@ -8,11 +8,11 @@ from pathlib import Path
 
 import grpc
 
-from users.settings import Settings, SettingsError
+from users.settings import Settings, WrongSettings
 
 
 def server_credentials(s: Settings) -> grpc.ServerCredentials | None:
-    """None for plaintext. SettingsError names the variable of what cannot be read or does not fit together.
+    """None for plaintext. WrongSettings names the variable of what cannot be read or does not fit together.
 
     As soon as an authority is given, clients need a certificate: of the client authority, else of the server's.
     """
@@ -28,7 +28,7 @@ def server_credentials(s: Settings) -> grpc.ServerCredentials | None:
     if not (certificate or key or any(authorities.values())):
         return None
     if not (certificate and key):
-        raise SettingsError("MG_USERS_GRPC_SERVER_CERT and MG_USERS_GRPC_SERVER_KEY: TLS needs both")
+        raise WrongSettings("MG_USERS_GRPC_SERVER_CERT and MG_USERS_GRPC_SERVER_KEY: TLS needs both")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _check_pair(context, certificate, key)
     trusted = b""
@@ -47,9 +47,9 @@ def _pem(name: str, value: str) -> bytes:
     try:
         pem = Path(value).read_bytes()
     except OSError as error:
-        raise SettingsError(f"{name}: {value} cannot be read: {error.strerror}") from error
+        raise WrongSettings(f"{name}: {value} cannot be read: {error.strerror}") from error
     if b"-----BEGIN" not in pem:
-        raise SettingsError(f"{name}: {value} is not a PEM file")
+        raise WrongSettings(f"{name}: {value} is not a PEM file")
     return pem
 
 
@@ -60,7 +60,7 @@ def _check_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None
             context.load_cert_chain(certificate_file, key_file, password="")
         except (ssl.SSLError, ValueError) as error:
             reason = getattr(error, "reason", None) or "not in PEM, or protected by a password"
-            raise SettingsError(
+            raise WrongSettings(
                 f"MG_USERS_GRPC_SERVER_CERT and MG_USERS_GRPC_SERVER_KEY are no certificate and its key: {reason}"
             ) from error
 
@@ -69,7 +69,7 @@ def _check_authority(context: ssl.SSLContext, name: str, authority: bytes) -> No
     try:
         context.load_verify_locations(cadata=authority.decode())
     except (ssl.SSLError, UnicodeDecodeError, ValueError) as error:
-        raise SettingsError(f"{name} holds no certificate in PEM") from error
+        raise WrongSettings(f"{name} holds no certificate in PEM") from error
 
 
 @contextmanager

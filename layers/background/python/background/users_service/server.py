@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from background.users_service import health, retrieval
 from background.users_service.certificates import server_credentials
 from users.repository import database
-from users.settings import Settings, SettingsError
+from users.settings import Settings, WrongSettings
 from users.telemetry.log import logger
 
 _GRACE = 3.0  # seconds for calls that run at a stop
@@ -25,7 +25,7 @@ _MOST_CALLS = 256  # at once; streams of reflection and health count
 
 
 async def serve(s: Settings) -> None:
-    """Serve until a signal. SettingsError when the port cannot be had or TLS cannot be set up."""
+    """Serve until a signal. WrongSettings when the port cannot be had or TLS cannot be set up."""
     credentials = server_credentials(s)
     # One thread, because a process has one database connection. Calls wait in the loop; a call that gives up leaves it.
     worker = ThreadPoolExecutor(1, "database")
@@ -59,7 +59,7 @@ def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.Serve
         else:
             server.add_insecure_port(address)
     except RuntimeError as error:
-        raise SettingsError(f"MG_USERS_GRPC_HOST, MG_USERS_GRPC_PORT: cannot listen on {address}") from error
+        raise WrongSettings(f"MG_USERS_GRPC_HOST, MG_USERS_GRPC_PORT: cannot listen on {address}") from error
     return address
 
 
@@ -68,12 +68,12 @@ def _check_free(host: str, port: int) -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise SettingsError(f"MG_USERS_GRPC_HOST: {host} cannot be resolved: {error.strerror}") from error
+        raise WrongSettings(f"MG_USERS_GRPC_HOST: {host} cannot be resolved: {error.strerror}") from error
     refusals = [refusal for family, _, _, _, address in found if (refusal := _refusal(family, address))]
     # One family of addresses may be missing on this machine, but none may be somebody else's.
     telling = [refusal for refusal in refusals if refusal.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}]
     if telling or len(refusals) == len(found):
-        raise SettingsError(
+        raise WrongSettings(
             f"MG_USERS_GRPC_PORT: cannot listen on {host} port {port}: {(telling or refusals)[0].strerror};"
             " end what listens there, or set another port"
         )

@@ -1,30 +1,27 @@
-"""The service's secrets: the setting itself, or what Secrets Manager holds where ``<VARIABLE>_SECRET_ARN`` names it.
+"""The service's secrets: from Secrets Manager where ``<VARIABLE>_SECRET_ARN`` is set, else the variable itself.
 
-``MG_USERS_DB_PASS_SECRET_ARN=arn:aws:secretsmanager:<region>:<account>:secret:<name>`` stands for
-``MG_USERS_DB_PASS``; ``:<key>`` after it picks a member of a JSON secret, as RDS writes them. A value is read when it
-is first wanted and again after five minutes, so that a rotated secret is taken up; while Secrets Manager cannot be
-reached, the value that is there goes on being used. No boto3: see ``users.aws.signature``.
+``MG_USERS_DB_PASS_SECRET_ARN=arn:aws:secretsmanager:<region>:<account>:secret:<name>`` replaces ``MG_USERS_DB_PASS``.
+With ``:<key>`` after it, the ARN names a member of a JSON secret, as RDS writes them. The first use of a secret reads
+it, and so does the first use after five minutes, so that functions notice a rotation. While Secrets Manager does not
+answer, functions use the value that they have. No boto3: see ``users.aws.signature``.
 """
 
 import json
 import os
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from users.errors import Unavailable
 from users.readiness import needed
-from users.settings import Settings, SettingsError, settings
+from users.settings import Secret, WrongSettings, settings
 from users.snapstart import not_in_snapshots
 from users.telemetry.log import logger
 
-_SUFFIX = "_SECRET_ARN"
 _FRESH = 300.0  # seconds
-_PAUSE = 10.0  # seconds between tries to refresh a value
+_PAUSE = 10.0  # seconds between two tries to refresh a value
 _TIMEOUT = 2.0  # seconds, of one try
 _TRIES = 2
 _ARN_PARTS = 7
-# Every function has these two variables (template.yaml, Globals), and not every function may read them.
-_OF_ALL = {"db_pass", "auth_grpc_client_key"}
 
 
 @dataclass
@@ -34,86 +31,99 @@ class _Known:
     read_at: float
 
 
-_VARIABLES: dict[str, str] = {spec.name: spec.metadata["name"] for spec in fields(Settings)}
-_known: dict[str, _Known] = {}
+_known: dict[str, _Known] = {}  # by variable
 
 
-def secret(field: str) -> str:
-    """The secret of the field of ``Settings``, as ``db_pass``.
+def secret(setting: Secret) -> str:
+    """Return the secret of a setting, such as ``settings().db_pass``.
 
-    Unavailable when Secrets Manager does not give it and never has; SettingsError for an ARN or a key that is none.
+    Raise Unavailable when Secrets Manager does not return the secret and never has, and WrongSettings for a wrong ARN
+    or key.
     """
-    variable = _VARIABLES[field] + _SUFFIX
-    if not (reference := os.environ.get(variable, "")):
-        value: str = getattr(settings(), field)
-        return value
-    known = _known.get(field)
+    if not (reference := _reference(setting)):
+        return setting.plain
+    known = _known.get(setting.variable)
     if known and time.time() < known.stale_at:
         return known.text
     try:
-        return _remember(field, _read(variable, reference))
+        return _remember(setting, _read(setting, reference))
     except Unavailable as error:
         if known is None:
             raise
-        logger.warning("secret was not refreshed", variable=variable, cause=str(error.__cause__))
+        logger.warning("secret was not refreshed", variable=_arn_variable(setting), cause=error.reason)
         known.stale_at = time.time() + _PAUSE
         return known.text
 
 
-def has_changed(field: str) -> bool:
-    """Whether Secrets Manager holds another value than the one in use; the new one is in use then.
+def has_changed(setting: Secret) -> bool:
+    """Return whether Secrets Manager has another value than the one in use, and use the new one from then on.
 
-    For a secret that its receiver has just refused. False where it is a plain setting, or cannot be read.
+    For a secret that its receiver has just refused. Return False where Secrets Manager does not have the secret, or
+    does not answer.
     """
-    variable = _VARIABLES[field] + _SUFFIX
-    reference, known = os.environ.get(variable, ""), _known.get(field)
+    reference, known = _reference(setting), _known.get(setting.variable)
     if not reference or known is None or time.time() < known.read_at + 1:
         return False
     before = known.text
     try:
-        return _remember(field, _read(variable, reference)) != before
+        return _remember(setting, _read(setting, reference)) != before
     except Unavailable:
         return False
 
 
 @needed
 def _read_own() -> None:
-    """Read the function's own secrets; those of all functions are read where they are needed."""
-    for field, variable in _VARIABLES.items():
-        if field not in _OF_ALL and os.environ.get(variable + _SUFFIX):
-            secret(field)
+    """Read the secrets of this function alone.
+
+    Globals in template.yaml sets two more for all functions. Some functions may not read those, so ``users.database``
+    and ``users.auth_client`` read them.
+    """
+    of_all = {settings().db_pass, settings().auth_grpc_client_key}
+    for setting in settings().secrets():
+        if setting not in of_all and _reference(setting):
+            secret(setting)
 
 
 @not_in_snapshots
 def forget() -> None:
-    """Read every secret anew when it is wanted next."""
+    """Read every secret again at its next use."""
     _known.clear()
 
 
-def _remember(field: str, text: str) -> str:
+def _arn_variable(setting: Secret) -> str:
+    return f"{setting.variable}_SECRET_ARN"
+
+
+def _reference(setting: Secret) -> str:
+    """Return the ARN, with or without a key, or an empty text."""
+    return os.environ.get(_arn_variable(setting), "")
+
+
+def _remember(setting: Secret, text: str) -> str:
     now = time.time()
-    _known[field] = _Known(text, now + _FRESH, now)
+    _known[setting.variable] = _Known(text, now + _FRESH, now)
     return text
 
 
-def _read(variable: str, reference: str) -> str:
-    """What Secrets Manager holds under ``reference`` (an ARN, with or without a key)."""
+def _read(setting: Secret, reference: str) -> str:
+    """Return what Secrets Manager holds under ``reference``."""
     parts = reference.split(":")
     if parts[0] != "arn" or len(parts) not in (_ARN_PARTS, _ARN_PARTS + 1):
-        raise SettingsError(f"{variable}: must be a secret's ARN, or that with :<key> after it")
+        raise WrongSettings(f"{_arn_variable(setting)}: must be a secret's ARN, or that with :<key> after it")
     text = _call(parts[3], ":".join(parts[:_ARN_PARTS]))
     if len(parts) == _ARN_PARTS:
         return text
     try:
         member = json.loads(text)[parts[_ARN_PARTS]]
     except (ValueError, KeyError, TypeError):
-        raise SettingsError(f"{variable}: the secret is no JSON object with {parts[_ARN_PARTS]}") from None
+        problem = f"{_arn_variable(setting)}: the secret is no JSON object with {parts[_ARN_PARTS]}"
+        raise WrongSettings(problem) from None
     return str(member)
 
 
 def _call(region: str, arn: str) -> str:
-    """GetSecretValue's text; Unavailable when there is none to be had, with what tells why as its cause."""
-    from datetime import UTC, datetime  # nothing that a function without such a secret needs
+    """Return the text that GetSecretValue returns. Raise Unavailable when there is none."""
+    from datetime import UTC, datetime  # here, because a function without such a secret needs none of these
     from urllib.parse import urlsplit
 
     from users.aws.credentials import credentials
@@ -124,7 +134,7 @@ def _call(region: str, arn: str) -> str:
     endpoint = os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER") or default
     body = json.dumps({"SecretId": arn}).encode()
     target = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "secretsmanager.GetSecretValue"}
-    problem: Exception = OSError()
+    problem = ""
     for _ in range(_TRIES):
         try:
             environment = {"AWS_REGION": region, **credentials()}
@@ -136,9 +146,9 @@ def _call(region: str, arn: str) -> str:
             document = json.loads(answer)
             if status == 200:
                 return str(document["SecretString"])
-            problem = OSError(f"{status} {document.get('__type', '')}")
-            if status < 500 and "Throttl" not in str(problem):
+            problem = f"{status} {document.get('__type', '')}"
+            if status < 500 and "Throttl" not in problem:
                 break
         except (OSError, ValueError, KeyError) as error:
-            problem = error
-    raise Unavailable("secrets manager") from problem
+            problem = type(error).__name__
+    raise Unavailable("secrets manager", problem)

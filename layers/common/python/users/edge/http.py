@@ -37,9 +37,9 @@ from users.errors import (
 )
 from users.readiness import CHECK
 from users.rules.query_string import Query
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 from users.snapstart import prepare
-from users.telemetry.invocation import invocation, tell_unavailable
+from users.telemetry.invocation import invocation, log_unavailable
 from users.telemetry.log import logger, place
 from users.telemetry.metrics import count
 
@@ -103,7 +103,7 @@ class Request:
         ``X-Forwarded-For`` is never read, because every client can write it.
         """
         source: str = self.event["requestContext"]["http"]["sourceIp"]
-        expected = secret("origin_secret")
+        expected = secret(settings().origin_secret)
         if expected and hmac.compare_digest(self.headers.get("x-origin-verify", "").encode(), expected.encode()):
             return self.headers.get("cloudfront-viewer-address", "").rpartition(":")[0] or source
         return source
@@ -280,7 +280,7 @@ def _answer(handler: Handler, request: Request, error_page: ErrorPage | None) ->
         if isinstance(error, Unavailable | TooManyRequests):
             return replace(answer, headers={**answer.headers, "Retry-After": str(error.retry_after)})
         return answer
-    except SettingsError as error:
+    except WrongSettings as error:
         logger.error("misconfigured", cause=str(error))
         count("InternalErrors")
         return _INTERNAL_ERROR
@@ -311,7 +311,7 @@ def _run(handler: Handler, request: Request) -> Reply:
 
 def _log_refusal(error: UsersError) -> None:
     if isinstance(error, Unavailable):
-        tell_unavailable(error)
+        log_unavailable(error)
     else:
         logger.warning("refused", status=error.status, error=error.code)
     if isinstance(error, TooManyRequests):

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from users.edge.readiness import readiness_of
 from users.errors import Unavailable, UsersError
 from users.readiness import CHECK
-from users.settings import SettingsError
+from users.settings import WrongSettings
 from users.snapstart import prepare
-from users.telemetry.invocation import invocation, tell_unavailable
+from users.telemetry.invocation import invocation, log_unavailable
 from users.telemetry.log import logger, place
 
 Result = TypeVar("Result")
@@ -56,9 +56,9 @@ def _run(handler: Handler[Result], event: Mapping[str, Any], context: Any, fores
     try:
         return handler(event, context)
     except Unavailable as error:
-        tell_unavailable(error)
+        log_unavailable(error)
         raise
-    except (UsersError, SettingsError, foreseen):
+    except (UsersError, WrongSettings, foreseen):
         raise
     except Exception as error:  # noqa: BLE001 -- the edge
         logger.error("failed", exception_type=type(error).__name__, place=place(error))

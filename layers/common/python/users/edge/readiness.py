@@ -10,9 +10,8 @@ from typing import Any
 
 from users.errors import Unavailable
 from users.readiness import READY, needs
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 from users.snapstart import import_late
-from users.telemetry.invocation import cause_of
 from users.telemetry.log import logger
 
 
@@ -35,10 +34,10 @@ def readiness_of(operation: str) -> Callable[[], dict[str, Any]]:
             for need in registered:
                 need()
             import_late()
-        except SettingsError as error:
+        except WrongSettings as error:
             raise _not_ready(str(error)) from error
         except Unavailable as error:
-            raise _not_ready(f"{error.dependency}: {cause_of(error)}") from error
+            raise _not_ready(f"{error.dependency}: {error.reason}") from error
         logger.info("ready")
         return dict(READY)
 

@@ -74,23 +74,26 @@ def authorize_administrator(user_id: str) -> None:
         object="magistrala",
     )
     try:
-        answer = _call("/auth.v1.AuthService/Authorize", auth_pb2.AuthZReq(policy_req=policy), auth_pb2.AuthZRes)
-    except (BadRequest, Forbidden, NotFound, Unauthenticated) as error:
-        if isinstance(error, Forbidden) and _is_answer_of_policy_store(error.__cause__):
-            raise
-        raise Unavailable("spicedb") from error.__cause__
+        answer = _send("/auth.v1.AuthService/Authorize", auth_pb2.AuthZReq(policy_req=policy), auth_pb2.AuthZRes)
+    except grpc.RpcError as error:
+        if _is_answer_of_policy_store(error):
+            raise Forbidden from error
+        dependency = "spicedb" if error.code() in _REFUSALS else "auth"
+        raise Unavailable(dependency, error.code().name) from error
     if not answer.authorized:
         raise Forbidden
 
 
-def _is_answer_of_policy_store(error: BaseException | None) -> bool:
-    """Whether PERMISSION_DENIED tells what SpiceDB answered, and not that SpiceDB could not be asked.
+def _is_answer_of_policy_store(error: grpc.RpcError) -> bool:
+    """Return whether Auth passes on an answer of SpiceDB, and not a failure to reach SpiceDB.
 
     Auth joins causes by " : ". An answer ends in its name (PERMISSIONSHIP_NO_PERMISSION) or has no further cause. Every
     other text counts as a failure. Neither lets the caller in, but a 503 is tried again and raises an alarm. A 403
     would tell an administrator that it is none.
     """
-    cause = str(error.details() if isinstance(error, grpc.Call) else "").rpartition(" : ")[2]
+    if error.code() is not grpc.StatusCode.PERMISSION_DENIED:
+        return False
+    cause = str(error.details()).rpartition(" : ")[2]
     return cause.startswith("PERMISSIONSHIP_") or cause == Forbidden().message
 
 
@@ -106,7 +109,7 @@ def issue(user_id: str, *, role: int, verified: bool, description: str = "") -> 
     try:
         answer = _call("/token.v1.TokenService/Issue", request, token_pb2.Token)
     except Unavailable as error:
-        if isinstance(error.__cause__, grpc.RpcError) and error.__cause__.code() is grpc.StatusCode.INTERNAL:
+        if error.reason == grpc.StatusCode.INTERNAL.name:
             raise RelationMissing from error
         raise
     return Tokens(answer.access_token, answer.refresh_token)
@@ -146,17 +149,22 @@ def close() -> None:
 
 
 def _call(method: str, request: Message, answer: type[Answer]) -> Answer:
-    call = _channel().unary_unary(
-        method, request_serializer=type(request).SerializeToString, response_deserializer=answer.FromString
-    )
+    """Call Auth. Raise the service's own error for Auth's."""
     try:
-        with call_span(method) as metadata:
-            return call(request, timeout=settings().auth_grpc_timeout, metadata=metadata)
+        return _send(method, request, answer)
     except grpc.RpcError as error:
         refusal = _REFUSALS.get(error.code())
         if refusal is None:
-            raise Unavailable("auth") from error
+            raise Unavailable("auth", error.code().name) from error
         raise type(refusal)(refusal.code, refusal.message) from error
+
+
+def _send(method: str, request: Message, answer: type[Answer]) -> Answer:
+    call = _channel().unary_unary(
+        method, request_serializer=type(request).SerializeToString, response_deserializer=answer.FromString
+    )
+    with call_span(method) as metadata:
+        return call(request, timeout=settings().auth_grpc_timeout, metadata=metadata)
 
 
 @needed  # reads the certificates and the key; nothing is connected before the first call
@@ -167,5 +175,5 @@ def _channel() -> grpc.Channel:
         s.auth_grpc_url,
         server_ca=s.auth_grpc_server_ca_certs,
         client_cert=s.auth_grpc_client_cert,
-        client_key=secret("auth_grpc_client_key"),
+        client_key=secret(settings().auth_grpc_client_key),
     )

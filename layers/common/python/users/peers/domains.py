@@ -26,9 +26,9 @@ def delete_user(user_id: str) -> None:
                 DeleteUserReq(id=user_id), timeout=settings().domains_grpc_timeout, metadata=metadata
             )
     except grpc.RpcError as error:
-        raise Unavailable("domains") from error
+        raise Unavailable("domains", error.code().name) from error
     if not answer.deleted:
-        raise Unavailable("domains")
+        raise Unavailable("domains", "refused")
 
 
 @not_in_snapshots
@@ -58,5 +58,5 @@ def _channel() -> Any:
         s.domains_grpc_url,
         server_ca=s.domains_grpc_server_ca_certs,
         client_cert=s.domains_grpc_client_cert,
-        client_key=secret("domains_grpc_client_key"),
+        client_key=secret(settings().domains_grpc_client_key),
     )

@@ -60,9 +60,9 @@ def check_serving(channel: grpc.Channel, service: str, dependency: str) -> None:
         with call_span(_HEALTH_METHOD) as metadata:
             answer = check(HealthCheckRequest(service=service), timeout=_HEALTH_TIMEOUT, metadata=metadata)
     except grpc.RpcError as error:
-        raise Unavailable(dependency) from error
+        raise Unavailable(dependency, error.code().name) from error
     if answer.status != HealthCheckResponse.SERVING:
-        raise Unavailable(dependency)
+        raise Unavailable(dependency, "not serving")
 
 
 def _pem(path_or_pem: str) -> Any:

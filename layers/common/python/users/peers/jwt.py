@@ -61,7 +61,7 @@ class _KeySet:
         if self._spend():
             self._fetch()
         elif self._failed_at > self._fetched_at:
-            raise Unavailable("auth")  # a newer key cannot be ruled out
+            raise Unavailable("auth", "no keys")  # a newer key cannot be ruled out
         return self._verifies(kid, signed)
 
     def _verifies(self, kid: str, signed: bytes) -> bool:
@@ -79,7 +79,7 @@ class _KeySet:
         now = time.monotonic()
         if self._fetched_at == -math.inf:
             if now - self._failed_at <= _RETRY_SECONDS:
-                raise Unavailable("auth")
+                raise Unavailable("auth", "no keys")
             self._fetch()
             self._spend()
             return True
@@ -106,7 +106,7 @@ class _KeySet:
             self._keys = _download(settings().auth_jwks_url)
         except (OSError, ValueError, KeyError, TypeError) as error:
             self._failed_at = now
-            raise Unavailable("auth") from error
+            raise Unavailable("auth", type(error).__name__) from error
         self._fetched_at, self._asked_at = now, asked_at
 
 

@@ -95,11 +95,11 @@ def _write(held: Mapping[tuple[str, str], bool]) -> None:
         with call_span(f"{_SERVICE}/WriteRelationships") as metadata:
             _permissions().WriteRelationships(
                 WriteRelationshipsRequest(updates=updates),
-                timeout=settings().auth_grpc_timeout,
+                timeout=settings().spicedb_timeout,
                 metadata=(*_bearer(), *metadata),
             )
     except grpc.RpcError as error:
-        raise Unavailable("spicedb") from error
+        raise Unavailable("spicedb", error.code().name) from error
 
 
 def _delete(resource_type: str, resource_id: str, relation: str, user_id: str) -> None:
@@ -118,15 +118,15 @@ def _delete(resource_type: str, resource_id: str, relation: str, user_id: str) -
         with call_span(f"{_SERVICE}/DeleteRelationships") as metadata:
             _permissions().DeleteRelationships(
                 DeleteRelationshipsRequest(relationship_filter=condition),
-                timeout=settings().auth_grpc_timeout,
+                timeout=settings().spicedb_timeout,
                 metadata=(*_bearer(), *metadata),
             )
     except grpc.RpcError as error:
-        raise Unavailable("spicedb") from error
+        raise Unavailable("spicedb", error.code().name) from error
 
 
 def _bearer() -> tuple[tuple[str, str], ...]:
-    return (("authorization", f"Bearer {secret('spicedb_pre_shared_key')}"),)
+    return (("authorization", f"Bearer {secret(settings().spicedb_pre_shared_key)}"),)
 
 
 @cache

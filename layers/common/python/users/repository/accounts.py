@@ -11,40 +11,106 @@ from users.models import User
 from users.repository.database import query
 from users.repository.mails import MAIL_LIMITS
 from users.repository.outbox import INSERT_MAILS, INSERT_RECORDS, TELL_ADMINISTRATORS, as_rows
+from users.repository.statements import Part, Statement
 from users.repository.throttles import COUNT_HITS
 from users.rules.outbox_records import Record, administrator_notice
 
-# Times come as UTC whatever the server's TimeZone is; upstream's zero time would not survive another zone.
+# The columns of ``users u`` from which models.User is made. Times come as UTC whatever the server's TimeZone is:
+# upstream's zero time would not survive another zone.
 USER_COLUMNS = """
     u.id, u.first_name, u.last_name, u.tags, u.metadata, u.private_metadata, u.status, u.role, u.profile_picture,
     u.username, u.email, u.created_at AT TIME ZONE 'UTC' AS created_at, u.updated_at AT TIME ZONE 'UTC' AS updated_at,
     u.updated_by, u.verified_at AT TIME ZONE 'UTC' AS verified_at, u.auth_provider"""
 
-# With id, status and role: what access.Account is made of.
+# The columns of ``users u`` from which, with id, status and role, access.Account is made.
 STANDING_COLUMNS = """
     u.verified_at IS NOT NULL AS verified,
     COALESCE(EXTRACT(EPOCH FROM u.tokens_valid_from)::bigint, 0) AS tokens_valid_from"""
 
+# A change of password, role or status ends the tokens before this moment (decisions 15). Tokens count whole seconds: a
+# token that was issued in this second may be older than the change.
+NEXT_SECOND = "date_trunc('second', clock_timestamp()) + interval '1 second'"
+
+# The columns that a registration stores, each from the parameter of its name.
+_STORED = (
+    "id",
+    "first_name",
+    "last_name",
+    "tags",
+    "email",
+    "username",
+    "secret",
+    "metadata",
+    "private_metadata",
+    "profile_picture",
+    "status",
+    "role",
+    "created_at",
+    "secret_changed_at",
+    "disabled_at",
+    "self_registered",
+)
+
+_FIND_ACCOUNT = Statement(
+    "find_account", f"SELECT u.id, u.status, u.role, {STANDING_COLUMNS} FROM users u WHERE u.id = %(id)s"
+)
+_FIND_ROLE = Statement(
+    "find_role", "SELECT COALESCE(role, 0) AS role FROM users WHERE id = %(id)s AND purging_at IS NULL"
+)
+_FIND_PROFILE = Statement("find_profile", f"SELECT {USER_COLUMNS}, {STANDING_COLUMNS} FROM users u WHERE u.id = %(id)s")
+_FIND_CALLER_AND_TARGET = Statement(
+    "find_caller_and_target",
+    f"SELECT {USER_COLUMNS}, {STANDING_COLUMNS} FROM users u WHERE u.id IN (%(caller)s, %(target)s)",
+)
+
+_REGISTER = Statement(
+    "register",
+    Part(
+        "changed",
+        f"""
+            INSERT INTO users ({", ".join(_STORED)})
+            VALUES ({", ".join(f"%({column})s" for column in _STORED)})
+            RETURNING id, role, status, username""",
+        gives=("id", "role", "status", "username"),
+    ),
+    Part(
+        "addressee",
+        "SELECT id FROM changed WHERE jsonb_array_length(%(mails)s) > 0",
+        needs={"changed": ("id",)},
+        gives=("id",),
+    ),
+    MAIL_LIMITS,
+    *COUNT_HITS,
+    INSERT_MAILS,
+    TELL_ADMINISTRATORS,
+    INSERT_RECORDS,
+)
+
 
 def find_account(user_id: str) -> Account | None:
-    """The access-related part of one account, None when there is none."""
-    statement = f"SELECT u.id, u.status, u.role, {STANDING_COLUMNS} FROM users u WHERE u.id = %(id)s"
-    rows = query(statement, {"id": user_id}, read_only=True)
+    """Return what decides about the access of an account, None if there is no such account."""
+    rows = query(_FIND_ACCOUNT, {"id": user_id}, read_only=True)
     return Account.from_row(rows[0]) if rows else None
 
 
 def find_role(user_id: str) -> int | None:
-    """The role by which others know the account; None when there is none, or when its removal has begun."""
-    statement = "SELECT COALESCE(role, 0) AS role FROM users WHERE id = %(id)s AND purging_at IS NULL"
-    rows = query(statement, {"id": user_id}, read_only=True)
+    """Return the role that other services should see; None if there is no account or its removal has begun."""
+    rows = query(_FIND_ROLE, {"id": user_id}, read_only=True)
     return rows[0]["role"] if rows else None
 
 
 def find_profile(user_id: str) -> tuple[Account, User] | None:
-    """One account whole, with its access-related part; None when there is none."""
-    statement = f"SELECT {USER_COLUMNS}, {STANDING_COLUMNS} FROM users u WHERE u.id = %(id)s"
-    rows = query(statement, {"id": user_id}, read_only=True)
+    """Return a whole account and what decides about its access, None if there is no such account."""
+    rows = query(_FIND_PROFILE, {"id": user_id}, read_only=True)
     return (Account.from_row(rows[0]), User.from_row(rows[0])) if rows else None
+
+
+def find_caller_and_target(caller_id: str, target_id: str) -> tuple[Account | None, User | None]:
+    """Return the caller's account and the account to act on, by one query."""
+    found = query(_FIND_CALLER_AND_TARGET, {"caller": caller_id, "target": target_id}, read_only=True)
+    rows = {row["id"]: row for row in found}
+    caller, target = rows.get(caller_id), rows.get(target_id)
+    return Account.from_row(caller) if caller else None, User.from_row(target) if target else None
 
 
 def register(
@@ -56,27 +122,13 @@ def register(
     mailbox: str = "",
     self_registered: bool = False,
 ) -> None:
-    """Store a new account and its records. Conflict when the e-mail or the username is taken, whatever its case.
+    """Store a new account and its records. Raises Conflict for a taken e-mail address or username, in any letter case.
 
-    ``secret_hash`` is the password's argon2id string, None for an account that has no password yet. ``mails``, all of
-    one kind, are to its address, whose digest is ``mailbox``, and count against the limits of that kind (decisions
-    11). ``self_registered`` accounts that nobody verifies are removed (decisions 35). Of a new administrator the
-    others are told.
+    ``secret_hash`` is the argon2id string of the password, None for an account without a password. ``mails`` are of one
+    kind and go to the address of the account, whose digest is ``mailbox``. They count against the limits of that kind
+    (decisions 11). The sweep removes ``self_registered`` accounts that nobody verifies (decisions 35). The statement
+    mails the other administrators about a new one.
     """
-    statement = f"""
-        WITH changed AS (
-            INSERT INTO users (id, first_name, last_name, tags, email, username, secret, metadata, private_metadata,
-                               profile_picture, status, role, created_at, secret_changed_at, disabled_at,
-                               self_registered)
-            VALUES (%(id)s, %(first_name)s, %(last_name)s, %(tags)s, %(email)s, %(username)s, %(secret)s, %(metadata)s,
-                    %(private_metadata)s, %(profile_picture)s, %(status)s, %(role)s, %(created_at)s, %(created_at)s,
-                    %(disabled_at)s, %(self_registered)s)
-            RETURNING id, role, status, username
-        ), addressee AS (
-            SELECT id FROM changed WHERE jsonb_array_length(%(mails)s) > 0
-        ), {MAIL_LIMITS}, {COUNT_HITS}, mailed AS ({INSERT_MAILS}),
-        told_administrators AS ({TELL_ADMINISTRATORS})
-        {INSERT_RECORDS}"""
     parameters: dict[str, Any] = {
         "id": user.id,
         "first_name": user.first_name,
@@ -91,6 +143,7 @@ def register(
         "status": user.status,
         "role": user.role,
         "created_at": user.created_at,
+        "secret_changed_at": user.created_at,
         "disabled_at": user.created_at if user.status else None,
         "self_registered": self_registered,
         "kind": mails[0].name if mails else "",
@@ -99,4 +152,4 @@ def register(
         "records": as_rows(records),
         "administrator_notice": Jsonb(administrator_notice(user.created_at or datetime.now(UTC))),
     }
-    query(statement, parameters, read_only=False)
+    query(_REGISTER, parameters, read_only=False)

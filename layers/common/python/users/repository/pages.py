@@ -1,15 +1,17 @@
-"""Lists of accounts in one statement: the caller's row, the page, and as much of a total as is cheap.
+"""Lists of accounts in one statement: the caller's row, the page, and a total as exact as is cheap.
 
-Totals (decisions 23): up to ``EXACT_TOTAL`` matches are counted; the last page knows its total without counting;
-beyond, the total is an estimate. Cursors (decisions 24) continue behind a row by (order value, id), so that their
-cost does not grow with depth.
+Totals (decisions 23): up to ``EXACT_TOTAL`` matches are counted. The last page has its total without counting.
+Otherwise the total is an estimate. Cursors (decisions 24) continue after a row by (order value, id), so that their cost
+does not grow with depth.
 
-Sizes (decisions 32; S50): Lambda's answer ends at 6 MB, so the large values of a page are limited. A
-page by cursor ends before the row that does not fit. A page by offset must not end early: its client goes on behind
-``limit`` rows, and would never see those that were cut. It shows every row, and leaves out the large values of the
-largest ones.
+Sizes (decisions 32; S50): an answer of Lambda is at most 6 MB, so the large values of a page are limited. A page by
+cursor ends before the row that does not fit. A page by offset must not end early: its client continues after ``limit``
+rows, and would never see the rows that were cut. So it contains every row, without the large values of the largest
+ones.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
@@ -21,24 +23,40 @@ from users.errors import BadRequest
 from users.models import Page, User
 from users.repository.accounts import STANDING_COLUMNS
 from users.repository.database import QueryTooExpensive, query
+from users.repository.statements import Statement
 from users.rules.cursor import Cursor, Place
 from users.rules.listing import Listing
 
 EXACT_TOTAL = 10_000
 
 # Bytes of the large values of one page, as PostgreSQL writes them. In Lambda's answer, which is JSON in JSON, they may
-# double; 100 rows without them are less than 1 MB there.
+# take twice as many. 100 rows without them take less than 1 MB there.
 PAGE_BYTES = 2_400_000
-# Values of more bytes than this in memory are not even measured, which would take seconds for a page of them. What is
-# taken nowadays has at most 400 KB there.
+# The statement does not measure values of more bytes than this in memory: a page of them would take seconds. The API
+# accepts values of at most 400 KB there.
 _MEASURED_BYTES = 512 * 1024
 
-_COLUMNS = """
-    u.id, u.first_name, u.last_name, u.tags, u.metadata, u.status, u.role, u.profile_picture, u.username, u.email,
-    u.created_at AT TIME ZONE 'UTC' AS created_at, u.updated_at AT TIME ZONE 'UTC' AS updated_at, u.updated_by,
-    u.verified_at AT TIME ZONE 'UTC' AS verified_at"""
+# The columns of a page, as they are selected from ``users u`` (contract §1.5).
+_LISTED = {
+    "id": "u.id",
+    "first_name": "u.first_name",
+    "last_name": "u.last_name",
+    "tags": "u.tags",
+    "metadata": "u.metadata",
+    "status": "u.status",
+    "role": "u.role",
+    "profile_picture": "u.profile_picture",
+    "username": "u.username",
+    "email": "u.email",
+    "created_at": "u.created_at AT TIME ZONE 'UTC' AS created_at",
+    "updated_at": "u.updated_at AT TIME ZONE 'UTC' AS updated_at",
+    "updated_by": "u.updated_by",
+    "verified_at": "u.verified_at AT TIME ZONE 'UTC' AS verified_at",
+}
+# The columns of a page of a search. Status and role are the constants that it searches for.
+_SEARCHED = ("id", "first_name", "last_name", "metadata", "username", "created_at", "updated_at")
 
-# The value that a list is ordered by, never NULL, and the type its text form is cast back to for a cursor.
+# The value that a list is ordered by, never NULL, and the type that a cursor casts its text form to.
 _ORDER_VALUES = {
     "updated_at": ("COALESCE(u.updated_at, u.created_at, '-infinity')", "timestamptz"),
     "created_at": ("COALESCE(u.created_at, '-infinity')", "timestamptz"),
@@ -72,7 +90,7 @@ SELECT to_jsonb(caller) AS caller, counted.total, {shown}, fits, fitting.order_v
 FROM counted LEFT JOIN caller ON true LEFT JOIN fitting ON true
 ORDER BY place"""
 
-# The total of a first page, without the part of other pages that would only have to be planned.
+# The total of a first page. It leaves out the condition of other pages, which PostgreSQL would have to plan.
 _FIRST_TOTAL = """CASE
         WHEN (SELECT count(*) FROM page) > %(limit)s
         THEN (SELECT count(*) FROM (SELECT FROM users u WHERE {admitted} AND {matches} LIMIT %(exact_total)s + 1) few)
@@ -86,48 +104,42 @@ _TOTAL = """CASE
         ELSE (SELECT count(*) FROM users u WHERE {admitted} AND {matches})
     END"""
 
-# The columns without a bound of a few hundred bytes: in the form in which they are answered, and their size in memory
-# (not that of the row, where they may be compressed a hundredfold: concatenation unpacks them).
+# The columns that may be larger than a few hundred bytes: their form in the answer, and their size in memory. In the
+# row they may be compressed a hundredfold. Concatenation unpacks them.
 _LARGE = {
     "tags": ("array_to_json(page.tags)", "pg_column_size(page.tags || '{}'::text[])"),
     "metadata": ("page.metadata", "pg_column_size(page.metadata || '{}')"),
     "profile_picture": ("to_json(page.profile_picture)", "octet_length(page.profile_picture)"),
 }
 
-# What search shows of an account (contract §1.5); status and role are the constants that it searches for.
-_CARD_COLUMNS = """
-    u.id, u.first_name, u.last_name, u.metadata, u.username,
-    u.created_at AT TIME ZONE 'UTC' AS created_at, u.updated_at AT TIME ZONE 'UTC' AS updated_at"""
-
-# Nothing is searched or counted for a caller who will be refused: this part is decided before the scan starts.
+# PostgreSQL decides this condition before the scan, so it searches and counts nothing for a caller who is refused.
 _ENABLED = "EXISTS (SELECT FROM caller c WHERE c.status = 0)"
 _ENABLED_ADMIN = "EXISTS (SELECT FROM caller c WHERE c.status = 0 AND c.role = 1)"
 
 
 def list_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
-    """The caller's account, and the page that ``listing`` asks for; the page is empty for one who is no admin.
+    """Return the caller's account and the page of ``listing``, which is empty unless the caller is an administrator.
 
-    BadRequest when the role's statement timeout ended it, or for a cursor that is not of this list.
+    Raises BadRequest if the role's statement timeout ended the statement, or for the cursor of another list.
     """
-    return _find(caller_id, listing, operation="list_users", columns=_COLUMNS, admitted=_ENABLED_ADMIN)
+    return _find(caller_id, listing, operation="list_users", names=tuple(_LISTED), admitted=_ENABLED_ADMIN)
 
 
 def list_for_operator(listing: Listing) -> Page:
-    """The same for the operator's command line, which has no account. BadRequest as above."""
-    _, page = _find("", listing, operation="list_users", columns=_COLUMNS, admitted="true")
+    """Return the page for the operator's command line, which has no account. Raises BadRequest as ``list_users``."""
+    _, page = _find("", listing, operation="list_users", names=tuple(_LISTED), admitted="true")
     return page
 
 
 def search_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
-    """The same for anybody enabled, with less of each account."""
-    return _find(caller_id, listing, operation="search_users", columns=_CARD_COLUMNS, admitted=_ENABLED)
+    """Return the caller's account and the page for any enabled caller, with fewer columns of each account."""
+    return _find(caller_id, listing, operation="search_users", names=_SEARCHED, admitted=_ENABLED)
 
 
 def _find(
-    caller_id: str, listing: Listing, *, operation: str, columns: str, admitted: str
+    caller_id: str, listing: Listing, *, operation: str, names: tuple[str, ...], admitted: str
 ) -> tuple[Account | None, Page]:
     place = Place(operation=operation, order=listing.order, descending=listing.descending)
-    names = [column.split()[-1].removeprefix("u.") for column in columns.split(",")]
     large = [name for name in names if name in _LARGE]
     value, value_type = _ORDER_VALUES[listing.order]
     direction = "DESC" if listing.descending else "ASC"
@@ -142,11 +154,11 @@ def _find(
     total = _FIRST_TOTAL if is_first else _TOTAL
     statement = _STATEMENT.format(
         standing=STANDING_COLUMNS,
-        columns=columns,
+        columns=", ".join(_LISTED[name] for name in names),
         shown=", ".join(_shown(name) for name in names),
         answered=", ".join(_LARGE[name][0] for name in large),
         in_memory=", ".join(_LARGE[name][1] for name in large),
-        # By cursor the rows in their order; else the smallest first, so that nobody's small values make way.
+        # By cursor the rows fit in their order. By offset the smallest fit first, so that no small value is left out.
         first_to_fit="place" if listing.cursor else "bytes, place",
         value=value,
         direction=direction,
@@ -165,26 +177,26 @@ def _find(
         "measured_bytes": _MEASURED_BYTES,
     }
     try:
-        rows = query(statement, parameters, read_only=True, prepare=False)
+        rows = query(Statement(operation, statement), parameters, read_only=True, prepare=False)
     except QueryTooExpensive as error:
         raise BadRequest(
             "query_too_expensive",
             "the query takes too long: search for a prefix of 3 characters or more, and page by cursor, not by offset",
         ) from error
     account = Account.from_row(rows[0]["caller"]) if rows[0]["caller"] else None
-    return account, _page(listing, place, large, rows)
+    return account, _page(listing, place, names, rows)
 
 
 def _shown(name: str) -> str:
-    """A column of the answer. Not `fitting.*`: an order value of -infinity has no form in Python."""
+    """Return a column of the answer. It is not `fitting.*`, because Python has no value for -infinity."""
     return f"CASE WHEN fits THEN fitting.{name} END AS {name}" if name in _LARGE else f"fitting.{name}"
 
 
-def _page(listing: Listing, place: Place, large: list[str], rows: list[DictRow]) -> Page:
+def _page(listing: Listing, place: Place, names: Sequence[str], rows: list[DictRow]) -> Page:
     found = [row for row in rows if row["id"] is not None]
     shown = found[: listing.limit]
     if listing.cursor:
-        # A row that is too large for any page is shown without what is too large.
+        # A row that is too large for any page is shown without its large values.
         shown = shown[:1] + list(takewhile(lambda row: row["fits"], shown[1:]))
     has_next = len(found) > len(shown)
     total, is_estimate = rows[0]["total"], False
@@ -196,7 +208,7 @@ def _page(listing: Listing, place: Place, large: list[str], rows: list[DictRow])
         last = shown[-1]
         cursor = Cursor(value=last["order_text"], id=last["id"]).encode(place)
     return Page(
-        users=[User.from_row(row if row["fits"] else {**row, "left_out": large}) for row in shown],
+        users=[_user(row, names) for row in shown],
         offset=listing.offset,
         limit=listing.limit,
         total=total,
@@ -205,8 +217,14 @@ def _page(listing: Listing, place: Place, large: list[str], rows: list[DictRow])
     )
 
 
+def _user(row: DictRow, names: Sequence[str]) -> User:
+    """Return the account of a row, which has no large values where they do not fit into the page."""
+    user = User.from_row(row, names)
+    return user if row["fits"] else replace(user, left_out=[name for name in names if name in _LARGE])
+
+
 def _conditions(listing: Listing) -> tuple[str, dict[str, Any]]:
-    """The filters as SQL on ``u``, ANDed, and their parameters."""
+    """Return the filters as one SQL condition on ``users u``, and their parameters."""
     conditions, parameters = ["true"], dict[str, Any]()
     if listing.status is not None:
         conditions.append("u.status = %(status)s")
@@ -233,5 +251,5 @@ def _conditions(listing: Listing) -> tuple[str, dict[str, Any]]:
 
 
 def escape_like(text: str) -> str:
-    """A text whose ``%``, ``_`` and backslash stand for themselves in ILIKE (decisions 22)."""
+    """Escape a text, so that ``%``, ``_`` and backslash stand for themselves in ILIKE (decisions 22)."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from users.errors import BadRequest, Detail, Forbidden
 from users.models import User
+from users.parsers import folded_username
 from users.rules.broken_rules import all_rules
-from users.settings import folded_username, settings
+from users.settings import settings
 
 COLUMN_CHARACTERS = 254  # VARCHAR(254), contract §6
 # What columns without a limit of their own take (decisions 32). A page of accounts, an event and an answer of Lambda

@@ -7,6 +7,6 @@ def mailbox_digest(address: str) -> str:
     """Return the digest of an address, whatever its letter case, in hexadecimal digits.
 
     It outlives the account that has the address, so it is an HMAC: who reads the database without
-    ``MG_USERS_SECRET_KEY`` cannot try addresses. SettingsError when that key is missing.
+    ``MG_USERS_SECRET_KEY`` cannot try addresses. WrongSettings when that key is missing.
     """
     return keyed_digest("digests of mailboxes", address.lower())

@@ -24,7 +24,7 @@ def networks_of(address: str) -> Networks:
     """Return the networks of a request's address. What is no IP address counts as the text that it is.
 
     The digests are HMACs: a reader of the database without ``MG_USERS_SECRET_KEY`` cannot try all addresses.
-    SettingsError when that key is missing.
+    WrongSettings when that key is missing.
     """
     near, wide = _texts(address)
     return Networks(near=_digest(near), wide=_digest(wide) if wide else "")

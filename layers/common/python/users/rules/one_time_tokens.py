@@ -11,6 +11,7 @@ from typing import Literal
 
 from users.aws.secrets import secret
 from users.rules.secret_key import check_secret_key
+from users.settings import settings
 
 Purpose = Literal["verification", "password_reset", "invitation"]
 
@@ -28,7 +29,7 @@ def derive(purpose: Purpose, outbox_id: str, user_id: str) -> str:
     """The token of the mail that the outbox row ``outbox_id`` sends to the account: prefix and 256 bits, URL-safe."""
     check_secret_key()
     message = f"{purpose}\0{outbox_id}\0{user_id}".encode()
-    mac = hmac.digest(secret("secret_key").encode(), message, "sha256")
+    mac = hmac.digest(secret(settings().secret_key).encode(), message, "sha256")
     return _PREFIXES[purpose] + base64.urlsafe_b64encode(mac).decode().rstrip("=")
 
 

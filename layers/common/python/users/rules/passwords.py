@@ -13,7 +13,7 @@ from users.readiness import needed
 from users.rules.broken_rules import all_rules
 from users.rules.common_passwords import is_common
 from users.rules.password_policy import MAX_BYTES, TELLING_LENGTH, broken_pattern
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 
 _MEMORY_BYTES = 19 * 1024 * 1024
 _PASSES = 2
@@ -131,12 +131,12 @@ def check_changed(password: str, stored_hash: str, *, old: str = "", field: str 
 @needed
 @cache
 def password_pattern() -> Any:
-    """``MG_USERS_PASS_REGEX`` compiled by RE2, whose ``$`` is the end of the text; SettingsError for a bad one."""
+    """``MG_USERS_PASS_REGEX`` compiled by RE2, whose ``$`` is the end of the text; WrongSettings for a bad one."""
     return compiled_pattern(settings().pass_regex)
 
 
 def compiled_pattern(text: str) -> Any:
-    """Compile a value of ``MG_USERS_PASS_REGEX``; SettingsError for a bad one."""
+    """Compile a value of ``MG_USERS_PASS_REGEX``; WrongSettings for a bad one."""
     import re2  # not needed to check a password
 
     options = re2.Options()
@@ -145,4 +145,4 @@ def compiled_pattern(text: str) -> Any:
         return re2.compile(text, options)
     except re2.error as error:
         reason = error.args[0].decode(errors="replace") if error.args else ""
-        raise SettingsError(f"MG_USERS_PASS_REGEX: must be an RE2 pattern ({reason})") from error
+        raise WrongSettings(f"MG_USERS_PASS_REGEX: must be an RE2 pattern ({reason})") from error

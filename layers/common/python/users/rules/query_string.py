@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from users.errors import BadRequest
-from users.settings import boolean
+from users.parsers import boolean
 
 _MAX_BIGINT = 2**63 - 1
 _MAX_DIGITS = 4000  # more, and int() itself refuses

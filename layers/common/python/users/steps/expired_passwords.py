@@ -25,7 +25,7 @@ def refuse_change(login: Login, request: Request) -> NoReturn:
 
     The password was right, so earlier failures are forgotten.
     """
-    if not logins.record_login(login, request.address, None, []):
+    if not logins.confirm_password(login, request.address):
         raise _wrong_password()
     message = "password has not expired, change it by PATCH /users/secret"
     raise BadRequest("password_not_expired", message, field="new_secret")

@@ -25,7 +25,7 @@ def obtain_tokens(account: Account, ask: Callable[[], auth.Tokens]) -> auth.Toke
     """
     ahead = account.tokens_valid_from - time.time()
     if ahead > _LONGEST_WAIT:
-        raise Unavailable("clock")
+        raise Unavailable("clock", "tokens_valid_from is ahead")
     if ahead > 0:
         time.sleep(ahead)
     for _ in range(2):
@@ -37,7 +37,7 @@ def obtain_tokens(account: Account, ask: Callable[[], auth.Tokens]) -> auth.Toke
             if 0 < ahead <= _LONGEST_WAIT:
                 time.sleep(ahead)
             return tokens
-    raise Unavailable("auth")
+    raise Unavailable("auth", "tokens are too old")
 
 
 def discard(user_id: str, tokens: auth.Tokens) -> None:

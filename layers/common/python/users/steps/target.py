@@ -7,7 +7,7 @@ from users.access import Account
 from users.edge.http import Reply, Request
 from users.errors import Conflict, NotFound
 from users.models import User
-from users.repository.changes import find_caller_and_target
+from users.repository.accounts import find_caller_and_target
 from users.rules import outbox_records
 from users.rules.outbox_records import Record
 from users.steps.wake import wake_delivery

@@ -1,4 +1,4 @@
-"""One invocation of a function, as operators see it: its log keys, its metrics, its span."""
+"""The traces that one invocation of a function leaves for operators: log keys, metrics, a span."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ from users.telemetry.tracing import invocation_span
 def invocation(
     operation: str, request_id: str, headers: Mapping[str, str] | None = None, route: str = ""
 ) -> Iterator[Outcome]:
-    """Observe the block, which sets the outcome's status; one that raises has failed.
+    """Observe the block, which sets the outcome's status. A block that raises has failed.
 
-    ``headers`` may carry the caller's ``traceparent``; ``route`` is the route's key (``GET /users/{id}``), if any.
+    ``headers`` may contain the caller's ``traceparent``. ``route`` is the route's key (``GET /users/{id}``), if any.
     """
     logger.append_keys(operation=operation, request_id=request_id)
     attributes = {"users.operation": operation, "users.request_id": request_id}
@@ -25,15 +25,6 @@ def invocation(
         yield outcome
 
 
-def tell_unavailable(error: Unavailable) -> None:
-    """Log which dependency was away, and what told so."""
-    logger.error("dependency unavailable", dependency=error.dependency, cause=cause_of(error))
-
-
-def cause_of(error: Unavailable) -> str:
-    """The class of the exception that told so, with PostgreSQL's or gRPC's code of it, if any."""
-    cause = error.__cause__
-    grpc_code = getattr(cause, "code", None)
-    code = getattr(cause, "sqlstate", None) or (grpc_code() if callable(grpc_code) else grpc_code)
-    name = type(cause).__name__
-    return f"{name} {code}" if code else name
+def log_unavailable(error: Unavailable) -> None:
+    """Log the dependency that was away, and the reason."""
+    logger.error("dependency unavailable", dependency=error.dependency, cause=error.reason)

@@ -1,20 +1,20 @@
-"""The one logger: JSON lines by Powertools, with the operation and the request id in each.
+"""The logger of all functions: Powertools' JSON lines, each with the operation and the request id.
 
-No line ever holds a body, a token, a password, an address or a query string (S42).
+No line ever contains a body, a token, a password, an address or a query string (S42).
 """
 
 import os
 
 from aws_lambda_powertools.logging import Logger
 
-from users.settings import LOG_LEVELS
+from users.parsers import LOG_LEVELS
 
-# Read here and not by settings(): a variable that cannot be understood must not keep a function from telling so.
+# Not settings().log_level, because settings() raises for any wrong variable, and a function must be able to log that.
 logger = Logger(service="users", level=LOG_LEVELS.get(os.environ.get("MG_USERS_LOG_LEVEL", ""), "INFO"), utc=True)
 
 
 def place(error: BaseException) -> list[str]:
-    """File, line and function of each frame of the traceback, the newest last."""
+    """Return file, line and function of each frame of the traceback, the newest frame last."""
     places, traceback = [], error.__traceback__
     while traceback:
         code = traceback.tb_frame.f_code

@@ -4,13 +4,12 @@ Each invocation is a span, with the statements and the calls to other services u
 parameters, a path with an id in it, or anything else of a person. On AWS, X-Ray traces the functions by itself as well.
 """
 
-import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING
 
-from users.settings import SettingsError, settings
+from users.settings import WrongSettings, settings
 from users.snapstart import not_in_snapshots
 
 if TYPE_CHECKING:
@@ -29,13 +28,11 @@ def invocation_span(
     return traces.invocation_span(name, headers, attributes, outcome) if traces else _NO_SPAN
 
 
-def statement_span() -> AbstractContextManager[object]:
-    """The span of a statement, named by the function that has the caller of this run it."""
+def statement_span(name: str) -> AbstractContextManager[object]:
+    """Return the span of the statement ``name``."""
     traces = _traces()
     if not traces:
         return _NO_SPAN
-    code = sys._getframe(2)
-    name = f"{code.f_globals['__name__'].rpartition('.')[2]}.{code.f_code.co_name.lstrip('_')}"
     return traces.client_span(name, {"db.system.name": "postgresql", "db.query.summary": name})
 
 
@@ -59,7 +56,7 @@ def forget() -> None:
 def _traces() -> "Traces | None":
     try:
         url, ratio = settings().jaeger_url, settings().jaeger_trace_ratio
-    except SettingsError:  # told to whoever needs a setting
+    except WrongSettings:  # told to whoever needs a setting
         return None
     if not url:
         return None

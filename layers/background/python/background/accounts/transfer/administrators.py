@@ -1,73 +1,44 @@
-"""The administrator of the installation that the file is of, and the one that bootstrap made here.
+"""The administrator of the file's installation, and the administrator that bootstrap made here.
 
 Both are enabled, and have the same e-mail address, or at least the same username (``admin``, unless somebody chose
 another). So they are one person, or one office, under two ids. Other services know the id of the file. So with
-``update`` the account of the file takes the place of the one here, which is removed. Where the line has no password, it
-takes over the one that is here, so that whoever installs this can still log in.
+``update`` the account of the file takes the place of the account here, which is removed. If the line has no password,
+it keeps the password of the account here, so that the administrator of this installation can still log in.
 """
 
 import uuid
-from typing import Any
 
 import psycopg
 from psycopg.rows import DictRow
 
-from users.repository.purges import removal_of
+from background.repository import transfer
+from background.repository.transfer import Connection
 from users.rules import outbox_records
 from users.rules.outbox_records import Record
 from users.steps.sessions import revocations
 
-_ADMINISTRATOR_OF_FILE = "s.given_id AND s.role = 1 AND COALESCE(s.status, 0) = 0"
-_ADMINISTRATOR_HERE = "u.role = 1 AND u.status = 0 AND u.purging_at IS NULL"
-_SAME_EMAIL = "lower(u.email) = lower(s.email)"
-_SAME_USERNAME = "lower(u.username) = lower(s.username)"
-# Conditions on ``staged s`` and ``users u``: one administrator by the e-mail address, or by the username alone.
-SAME = f"{_ADMINISTRATOR_OF_FILE} AND {_ADMINISTRATOR_HERE} AND {_SAME_EMAIL}"
-SAME_BY_USERNAME = f"{_ADMINISTRATOR_OF_FILE} AND {_ADMINISTRATOR_HERE} AND {_SAME_USERNAME}"
 
-_FIND = f"""
-    SELECT s.number, min(u.id) AS user_id, min(u.secret) AS secret
-    FROM (SELECT * FROM staged s WHERE {_ADMINISTRATOR_OF_FILE}) s
-    JOIN users u ON u.id = s.id OR {_SAME_EMAIL} OR {_SAME_USERNAME}
-    GROUP BY s.number HAVING count(*) = 1 AND bool_and(u.id <> s.id AND {_ADMINISTRATOR_HERE}) ORDER BY s.number"""
+def replace_all(connection: Connection) -> list[str]:
+    """Replace accounts by their staged lines, inside the batch's transaction. Return the ids of the removed accounts.
 
-
-def replaceable(connection: psycopg.Connection[DictRow]) -> list[DictRow]:
-    """The staged lines that nothing stands in the way of but one administrator: ``number``, ``user_id``, ``secret``."""
-    return connection.execute(_FIND).fetchall()
-
-
-def replace_all(connection: psycopg.Connection[DictRow], insert: str) -> list[str]:
-    """Replace accounts by their staged lines, inside the batch's transaction; the ids of those that are gone.
-
-    Nothing is kept of an account that is gone, and an event tells of it. ``insert`` stores the staged line ``number``,
-    and returns a row. Where it stores nothing, nothing is removed.
+    Nothing is kept of a removed account, and an event reports its removal. If the line cannot be stored, nothing is
+    removed.
     """
-    return [row["user_id"] for row in replaceable(connection) if _is_replaced(connection, insert, row)]
+    return [row["user_id"] for row in transfer.find_replaceable(connection) if _is_replaced(connection, row)]
 
 
 def records_of(user_id: str) -> list[Record]:
-    """What is to be done about an account that is gone: its sessions end, and it has no relations any more."""
+    """Return the records for a removed account: they end its sessions and remove its relations."""
     return [*revocations(user_id), outbox_records.relation_repair(user_id)]
 
 
-def _is_replaced(connection: psycopg.Connection[DictRow], insert: str, row: dict[str, Any]) -> bool:
+def _is_replaced(connection: Connection, row: DictRow) -> bool:
     is_stored = False
+    event = outbox_records.account_purged(str(uuid.uuid4()))
     with connection.transaction() as attempt:
-        is_stored = _is_removed(connection, row["user_id"]) and _is_stored(connection, insert, row)
+        is_stored = transfer.remove_replaced(connection, row["user_id"], event) and transfer.store_replacing(
+            connection, row["number"], row["secret"]
+        )
         if not is_stored:
             raise psycopg.Rollback(attempt)
     return is_stored
-
-
-def _is_removed(connection: psycopg.Connection[DictRow], user_id: str) -> bool:
-    """Remove the account; False when an earlier line has taken its place."""
-    chosen = "SELECT id FROM users WHERE id = %(user_id)s FOR UPDATE"
-    purged = outbox_records.account_purged(str(uuid.uuid4()))
-    (found,) = connection.execute(*removal_of(chosen, {"user_id": user_id}, purged)).fetchall()
-    return bool(found["removed"])
-
-
-def _is_stored(connection: psycopg.Connection[DictRow], insert: str, row: dict[str, Any]) -> bool:
-    connection.execute("UPDATE staged SET secret = COALESCE(secret, %(secret)s) WHERE number = %(number)s", row)
-    return connection.execute(insert, row).fetchone() is not None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from background.repository.transfer import TIMES
 from users.errors import BadRequest
 from users.models import ZERO_TIME, Role, Status, rfc3339
 from users.rules.email_addresses import canonical_email
@@ -20,15 +21,6 @@ from users.rules.fields import check_length, check_name, check_profile_picture, 
 MAX_BYTES = 1024 * 1024  # of a line, as of a request's body
 _ID_CHARACTERS = 36  # VARCHAR(36), contract §6
 _STRINGS = ("id", "first_name", "last_name", "profile_picture", "email", "updated_by", "auth_provider", "secret")
-TIMES = (
-    "created_at",
-    "updated_at",
-    "verified_at",
-    "secret_changed_at",
-    "tokens_valid_from",
-    "disabled_at",
-    "deleted_at",
-)
 _OBJECTS = ("metadata", "private_metadata")
 _KEYS = {*_STRINGS, *TIMES, *_OBJECTS, "status", "role", "tags", "credentials", "case_conflict"}
 _STATUSES = {status.name.lower(): status for status in Status}
