@@ -1,1 +1,1 @@
-"""What only bootstrap and the relay need: migrations, the first administrator, delivery of the outbox."""
+"""Code outside the request path: delivery of the outbox, removal, setup, commands, the gRPC service."""

@@ -1,6 +1,6 @@
-"""``python -m users``: the operator's commands (background.cli), for a machine that has the repository.
+"""``python -m users``: the operator's commands (background.cli), on a machine with the repository.
 
-Their packages are in requirements-local.txt, and not in the layers.
+Their packages are in requirements-local.txt, not in the layers.
 """
 
 import sys
@@ -10,7 +10,7 @@ _BACKGROUND = Path(__file__).resolve().parents[3] / "background" / "python"
 
 
 def main() -> int:
-    """Run the command of the command line; its exit code."""
+    """Run the command of the command line. Return its exit code."""
     sys.path.append(str(_BACKGROUND))
     try:
         from background.cli.application import run

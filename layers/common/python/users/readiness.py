@@ -1,8 +1,8 @@
-"""What a function needs before it can serve, as its modules register it.
+"""The needs of a function that must be met before it can serve. Its modules register them.
 
 The function ``check_version`` invokes each new version with the event ``CHECK`` (docs/deploy.md). The edge answers
-``READY`` (users.edge.readiness). No request can be the event ``CHECK``: API Gateway, schedules and EventBridge wrap
-what they are given.
+``READY`` (users.edge.readiness). No request can be the event ``CHECK``, because API Gateway, schedules and EventBridge
+wrap their content.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ _needs: list[Callable[[], object]] = []
 
 
 def needed(need: Need) -> Need:
-    """Register a function that has to succeed before a version serves; it raises WrongSettings or Unavailable."""
+    """Register a function that must succeed before a version serves. It raises WrongSettings or Unavailable."""
     _needs.append(need)
     return need
 
 
 def needs() -> tuple[Callable[[], object], ...]:
-    """Return what the modules that are imported by now have registered."""
+    """Return the needs that the imported modules have registered."""
     return tuple(_needs)

@@ -1,9 +1,9 @@
-"""SnapStart: an initialized function is stored once, and resumed many times, weeks later and on other machines.
+"""SnapStart: Lambda stores an initialized function once, and resumes it many times, weeks later, on other machines.
 
-Nothing that belongs to one execution environment may be in the snapshot: connections and channels are closed before it
-(the next request opens its own), settings, secrets and keys are read anew. Nothing is opened during init either, so
-that no TLS library has seeded its randomness yet; argon2's salts, UUIDs and tokens come from the kernel at each use.
-Modules that requests import late are imported before the snapshot, where they cost nothing.
+A snapshot must not contain anything that belongs to one execution environment. So connections and channels are closed
+before it, and the next request opens new ones. Settings, secrets and keys are read again. Init opens nothing either, so
+that no TLS library has seeded its randomness. Argon2's salts, UUIDs and tokens come from the kernel at each use.
+Modules that requests import late are imported before the snapshot, where their time does not count.
 """
 
 import gc
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 Forget = TypeVar("Forget", bound=Callable[[], None])
 
-# What requests import when they need it, by the module that does.
+# Modules that requests import late, by the module that imports them.
 _LATE = {
     "users.edge.authentication": ("users.peers.jwt", "users.peers.auth", "users.aws.http_client", "encodings.idna"),
     "users.rules.cursor": ("nacl.bindings", "users.rules.secret_key"),
@@ -25,19 +25,19 @@ _forgetting: list[Callable[[], None]] = []
 
 
 def not_in_snapshots(forget: Forget) -> Forget:
-    """Mark a function that closes or forgets what one execution environment keeps between its requests."""
+    """Register a function that closes or forgets the kept state of one execution environment."""
     _forgetting.append(forget)
     return forget
 
 
 def forget() -> None:
-    """Keep nothing, as a new execution environment does."""
+    """Forget all kept state, as in a new execution environment."""
     for close in _forgetting:
         close()
 
 
 def prepare() -> None:
-    """At the end of init: look for garbage again, and register what Lambda runs around a snapshot, if it takes one."""
+    """End init: turn garbage collection on, and register the hooks of a snapshot if Lambda takes one."""
     if not gc.isenabled():  # users/__init__.py
         gc.freeze()
         gc.enable()
@@ -49,7 +49,7 @@ def prepare() -> None:
 
 
 def import_late() -> None:
-    """Import what requests import when they need it."""
+    """Import the modules that requests import late."""
     for module, late in _LATE.items():
         if module in sys.modules:
             for name in late:
@@ -57,13 +57,13 @@ def import_late() -> None:
 
 
 def before_snapshot() -> None:
-    """Load what requests will need, and let go of what only this environment may have."""
+    """Load the modules that requests will need, and forget the state of this environment."""
     import_late()
     forget()
 
 
 def after_restore() -> None:
-    """Seed Python's own generator (of trace ids): all that resume one snapshot would draw the same numbers."""
+    """Seed Python's generator of trace ids. Otherwise all copies of one snapshot would draw the same numbers."""
     import random  # 5 ms
 
     random.seed()

@@ -1,6 +1,6 @@
-"""An account that the operator makes: by the rules by which an administrator makes one (functions/register_user).
+"""An account made by the operator, by the rules for administrators (functions/register_user).
 
-The owner sets the password and proves the address by the link of an invitation.
+The link of an invitation lets the owner set the password and proves the address.
 """
 
 import json
@@ -25,7 +25,7 @@ from users.steps.granting import grant_or_repair
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAccount:
-    """What the operator gives. An empty ``secret`` is no password."""
+    """The operator's values. An empty ``secret`` means no password."""
 
     first_name: str
     last_name: str
@@ -43,15 +43,15 @@ class _Metadata(Body):
 
 
 def storable(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The metadata as a registration stores them; BadRequest for what it refuses: deep nesting, NUL, huge numbers."""
+    """Return metadata as a registration stores them. BadRequest for deep nesting, NUL and huge numbers."""
     return _Metadata.parse(json.dumps({"metadata": metadata})).metadata
 
 
 def create(given: NewAccount) -> tuple[User, bool]:
-    """Make the account; it, and whether its owner is sent an invitation.
+    """Make the account. Return it, and whether its owner gets an invitation.
 
-    BadRequest for what a registration refuses too, Conflict for an e-mail address or a username that is taken. Reserved
-    usernames are the operator's to give.
+    BadRequest for values that a registration refuses, Conflict for a taken e-mail address or username. The operator may
+    assign reserved usernames.
     """
     email = _check(given)
     user = User(
@@ -68,7 +68,7 @@ def create(given: NewAccount) -> tuple[User, bool]:
     )
     records = [outbox_records.user_created(user, OPERATOR, str(uuid.uuid4()))]
     secret_hash = passwords.hash_password(given.secret) if given.secret else None
-    # A link would be of no use to an account that is not enabled; without one, nobody could use one without a password.
+    # A link is of no use to an account that is not enabled. An account without a password is of no use without a link.
     invites = given.status == Status.ENABLED and (settings().verify_on_register or not given.secret)
     mails = [outbox_records.invitation_mail(email)] if invites else []
     accounts.register(user, secret_hash, records, mails, mailbox=mailbox_digest(email) if invites else "")
@@ -78,7 +78,7 @@ def create(given: NewAccount) -> tuple[User, bool]:
 
 
 def _check(given: NewAccount) -> str:
-    """Check in the order of a registration (contract §1.6.1); return the address as it is stored."""
+    """Check in the order of a registration (contract §1.6.1). Return the address in its stored spelling."""
     check_name_size(given.first_name, "first_name")
     check_name_size(given.last_name, "last_name")
     check_name(given.first_name, "first name")

@@ -1,8 +1,8 @@
-"""Publishing events to Amazon EventBridge.
+"""The channel that publishes events to Amazon EventBridge.
 
-An entry's ``Source`` is ``magistrala.users``, its ``DetailType`` the operation (``user.create``), its ``Time`` that of
-the change. ``Detail`` is the payload of contract §7.2 and two keys more: ``event_id``, to deduplicate by, and
-``sequence``, a number that grows with each event, because EventBridge may deliver twice and keeps no order.
+An entry's ``Source`` is ``magistrala.users``, its ``DetailType`` the operation (``user.create``), its ``Time`` the time
+of the change. ``Detail`` is the payload of contract §7.2 with two more keys: ``event_id`` for deduplication, and
+``sequence``, which grows with each event. EventBridge may deliver an event twice, and keeps no order.
 """
 
 import math
@@ -23,13 +23,13 @@ from users.settings import WrongSettings
 from users.telemetry.log import logger
 
 _SOURCE = "magistrala.users"
-_ENTRIES = 10  # that one call takes
-_TOO_LARGE = 256 * 1024  # bytes of a call's entries, and so of one; it must be less
-_TIME_SIZE = 14  # bytes that an entry's time counts for
+_ENTRIES = 10  # of one call, at most
+_TOO_LARGE = 256 * 1024  # bytes: the entries of a call together must be smaller
+_TIME_SIZE = 14  # bytes, which EventBridge counts for an entry's time
 _BUS = re.compile(r"[/.\-_A-Za-z0-9:]{1,1600}")  # a name or an ARN
-# What EventBridge says of one entry because of what is in it.
+# Error codes of single entries whose content is wrong.
 _REFUSALS = {"InvalidArgument", "MalformedDetail"}
-# Calls at the same time. EventBridge takes hundreds of them a second in its smallest regions.
+# Calls at the same time. EventBridge accepts hundreds a second in its smallest regions.
 _CALLS = 16
 _CONFIG = Config(
     connect_timeout=2,
@@ -37,8 +37,8 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 2},
     max_pool_connections=_CALLS,
 )
-_BUS_IS_KNOWN = 60.0  # seconds, after which it is looked at again
-# What it says of one entry and may not say again, and the seconds to wait then, after each try.
+_BUS_IS_KNOWN = 60.0  # seconds between two checks that the bus exists
+# Error codes of single entries that are worth retrying, and the pauses in seconds between tries.
 _PASSING = {"ThrottlingException", "InternalFailure", "InternalException"}
 _PAUSES = (0.1, 0.5, 0.0)
 
@@ -49,14 +49,14 @@ Entries = list[tuple[Row, dict[str, Any]]]
 class EventBridgeChannel:
     """An event bus, in the region and with the credentials of the function.
 
-    A group holds one row of each account, so its calls may run at the same time: no order is lost.
+    A group has at most one row of an account, so its calls may run at the same time and the order does not matter.
     """
 
     batch = 500
     group = _CALLS * _ENTRIES
 
     def __init__(self, url: str) -> None:
-        """``url``: ``eventbridge://`` and the name or ARN of the bus; ``AWS_ENDPOINT_URL_EVENTBRIDGE`` counts."""
+        """Parse ``eventbridge://`` and the bus' name or ARN. ``AWS_ENDPOINT_URL_EVENTBRIDGE`` may point elsewhere."""
         self._bus = url.removeprefix("eventbridge://")
         if not _BUS.fullmatch(self._bus):
             raise WrongSettings("MG_USERS_ES_URL: eventbridge:// must be followed by an event bus' name or ARN")
@@ -68,7 +68,7 @@ class EventBridgeChannel:
         self._calls = ThreadPoolExecutor(_CALLS, thread_name_prefix="put-events")
 
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
-        """Put the rows, in as few calls as they fit in; an entry that is too large is refused alone."""
+        """Put the rows in as few calls as possible. Refuse an entry that is too large, and put the others."""
         self._find_bus()
         calls: list[Entries] = [[]]
         total = 0
@@ -95,7 +95,7 @@ class EventBridgeChannel:
         self._client.close()
 
     def _fitting(self, row: Row) -> tuple[dict[str, Any], int]:
-        """The row's entry and its size, without its large values where they do not fit."""
+        """Return the row's entry and its size. Leave out large values that do not fit."""
         entry = _entry(row, self._bus)
         size = _size(entry)
         if size >= _TOO_LARGE:
@@ -105,7 +105,7 @@ class EventBridgeChannel:
         return entry, size
 
     def _find_bus(self) -> None:
-        """Make sure now and then that the bus is there: EventBridge takes events for a missing one, and drops them."""
+        """Check now and then that the bus exists. EventBridge accepts events for a missing bus, and drops them."""
         if time.monotonic() < self._looked_at + _BUS_IS_KNOWN:
             return
         try:
@@ -113,24 +113,24 @@ class EventBridgeChannel:
         except ClientError as error:
             if _code(error) == "ResourceNotFoundException":
                 raise self._unavailable(_code(error)) from error
-            # Who may not look may still put: into another account's bus, for instance.
+            # A role that may not describe the bus may still put events, into another account's bus for instance.
             logger.warning("event bus not looked at", cause=_code(error))
         except BotoCoreError as error:
             raise DestinationUnavailable(f"EventBridge: {type(error).__name__}") from error
         self._looked_at = time.monotonic()
 
     def _put(self, entries: Entries) -> tuple[list[Outcome], DestinationUnavailable | None]:
-        """Put entries that fit into one call; what became of them, and why some of them have no outcome."""
+        """Put entries that fit into one call. Return the outcomes, and the error if some entries have none."""
         outcomes: list[Outcome] = []
         try:
             for outcome in self._put_again(entries):
-                outcomes.append(outcome)  # noqa: PERF402 -- what was told before an error counts
+                outcomes.append(outcome)  # noqa: PERF402 -- outcomes before an error count
         except DestinationUnavailable as error:
             return outcomes, error
         return outcomes, None
 
     def _put_again(self, entries: Entries) -> Iterator[Outcome]:
-        """Put entries; those that failed for no fault of theirs again."""
+        """Put entries. Put an entry again when it failed for a reason outside it."""
         for pause in _PAUSES:
             failed: Entries = []
             codes: set[str] = set()
@@ -150,13 +150,13 @@ class EventBridgeChannel:
         raise self._unavailable(sorted(codes - _PASSING or codes)[0])
 
     def _call(self, entries: Entries) -> list[dict[str, Any]]:
-        """The results of one call, in the order of its entries."""
+        """Put entries by one call. Return the results in the order of the entries."""
         try:
             answer = self._client.put_events(Entries=[entry for _, entry in entries])
         except ClientError as error:
             if _code(error) != "ValidationException":
                 raise self._unavailable(_code(error)) from error
-            # It does not say which entry it is about, so each is put alone.
+            # The error does not name the wrong entry, so each entry is put alone.
             if len(entries) > 1:
                 return [result for entry in entries for result in self._call([entry])]
             return [{"ErrorCode": "InvalidArgument"}]
@@ -166,7 +166,7 @@ class EventBridgeChannel:
         return results
 
     def _unavailable(self, code: str) -> DestinationUnavailable:
-        """The error that tells EventBridge's code, and what the operator is to do where that is clear."""
+        """Return an error with EventBridge's code, and with the operator's next step where that is clear."""
         advice = {
             "ResourceNotFoundException": f"there is no event bus {self._bus}: make it, or set MG_USERS_ES_URL",
             "AccessDeniedException": f"the function's role must allow events:PutEvents on the event bus {self._bus}",
@@ -175,7 +175,7 @@ class EventBridgeChannel:
 
 
 def _entry(row: Row, bus: str, *, most_bytes: int = _TOO_LARGE) -> dict[str, Any]:
-    """The row as an entry of PutEvents, its detail in ``most_bytes`` if leaving out large values makes it fit."""
+    """Return the row as an entry of PutEvents. Leave large values out of a detail of more than ``most_bytes``."""
     detail = fitted({**row.payload, "event_id": row.id, "sequence": row.seq}, most_bytes)
     entry: dict[str, Any] = {
         "EventBusName": bus,
@@ -189,7 +189,7 @@ def _entry(row: Row, bus: str, *, most_bytes: int = _TOO_LARGE) -> dict[str, Any
 
 
 def _size(entry: dict[str, Any]) -> int:
-    """Bytes of an entry, as EventBridge counts them ("Calculating PutEvents event entry size" in its guide)."""
+    """Return the bytes of an entry as EventBridge counts them (guide, "Calculating PutEvents event entry size")."""
     texts = (entry["Source"], entry["DetailType"], entry["Detail"])
     return sum(len(text.encode()) for text in texts) + (_TIME_SIZE if "Time" in entry else 0)
 

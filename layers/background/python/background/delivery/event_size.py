@@ -1,7 +1,7 @@
-"""Making an event fit its destination (decisions 32; S50).
+"""Events of a size that their destination accepts (decisions 32, S50).
 
-What this service takes fits everywhere. An account of a database that was taken over may have larger values, and its
-events must neither be lost nor hold up those behind them.
+Values that this service accepts fit everywhere. An account of a taken-over database may have larger values. Its events
+must not be lost, and must not block later events.
 """
 
 import json
@@ -13,19 +13,19 @@ _LARGE = {"metadata", "tags", "profile_picture"}
 
 
 def as_json(value: Any) -> bytes:
-    """Return a value as an event carries it: JSON without spaces, in UTF-8."""
+    """Return a value as events contain it: JSON without spaces, in UTF-8."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def fitted(payload: Mapping[str, Any], most_bytes: int) -> dict[str, Any]:
-    """Return the event's payload in ``most_bytes`` of JSON, if leaving out large values makes it fit.
+    """Return the payload without as many of its large values as needed to fit ``most_bytes`` of JSON.
 
-    The largest go first. ``left_out`` then names them, so that a receiver knows that it has to ask for them.
+    The largest value goes first. ``left_out`` contains the names, so that a receiver can ask the API for the values.
     """
-    told, left_out = dict(payload), list[str]()
-    while len(as_json(told)) > most_bytes and (large := told.keys() & _LARGE):
-        name = max(large, key=lambda name: len(as_json(told[name])))
-        del told[name]
+    kept, left_out = dict(payload), list[str]()
+    while len(as_json(kept)) > most_bytes and (large := kept.keys() & _LARGE):
+        name = max(large, key=lambda name: len(as_json(kept[name])))
+        del kept[name]
         left_out.append(name)
-        told["left_out"] = left_out
-    return told
+        kept["left_out"] = left_out
+    return kept

@@ -1,27 +1,27 @@
-"""Publishing events where ``MG_USERS_ES_URL`` says, by its scheme (contract §7.1)."""
+"""The choice of the channel for events, by the scheme of ``MG_USERS_ES_URL`` (contract §7.1)."""
 
 from background.delivery.ports import Channel
 from users.settings import WrongSettings, settings
 
 _ALLOWED = "nats://host:port or tls://host:port (NATS JetStream), or eventbridge://<event bus>"
-# What upstream can be built for as well; its installations may still name them.
-_UPSTREAMS = {"amqp": "FluxMQ", "amqps": "FluxMQ", "redis": "Redis", "rediss": "Redis"}
+# Further event stores of upstream, which a configuration from upstream may name.
+_UPSTREAM_STORES = {"amqp": "FluxMQ", "amqps": "FluxMQ", "redis": "Redis", "rediss": "Redis"}
 
 
 def event_channel() -> Channel:
-    """The channel of the configured event store; WrongSettings for a scheme that there is none for."""
+    """Return the channel of the configured event store. WrongSettings for an unknown scheme."""
     url = settings().es_url
     scheme = url.partition("://")[0]
     if scheme in {"nats", "tls"}:
-        from background.delivery.nats_stream import NatsChannel  # each way's client only when needed
+        from background.delivery.nats_stream import NatsChannel  # import only the client that is used
 
         return NatsChannel(url)
     if scheme == "eventbridge":
         from background.delivery.event_bridge import EventBridgeChannel
 
         return EventBridgeChannel(url)
-    if scheme in _UPSTREAMS:
+    if scheme in _UPSTREAM_STORES:
         raise WrongSettings(
-            f"MG_USERS_ES_URL: events are not published to {_UPSTREAMS[scheme]} any more; set {_ALLOWED}"
+            f"MG_USERS_ES_URL: events are not published to {_UPSTREAM_STORES[scheme]} any more; set {_ALLOWED}"
         )
     raise WrongSettings(f"MG_USERS_ES_URL: must be {_ALLOWED}")

@@ -1,7 +1,7 @@
-"""Channels that are kept from run to run of one execution environment: connecting may take longer than an event.
+"""Channels that stay open between the runs of one execution environment, because connecting may take long.
 
-Lambda stops the process between two runs, for minutes. A channel has to notice itself that its connection broke
-meanwhile. One that fails is closed, and the next run makes another.
+Lambda stops the process between two runs, for minutes. The channel itself must detect that its connection broke
+meanwhile. A channel that fails is closed, and the next run makes another.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,14 +16,14 @@ class KeptChannel:
     """A channel that the end of a run leaves open."""
 
     def __init__(self, name: str, make: Callable[[], Channel]) -> None:
-        """Take the one that is kept under ``name``, or ``make`` it."""
+        """Take the channel that is kept under ``name``, or ``make`` it."""
         if name not in _kept:
             _kept[name] = make()
         self._name, self._channel = name, _kept[name]
         self.batch, self.group = self._channel.batch, self._channel.group
 
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
-        """Deliver; whatever ends that early ends the channel, too."""
+        """Deliver. Close the channel when the delivery ends early."""
         succeeded = False
         try:
             yield from self._channel.deliver(rows)
@@ -34,11 +34,11 @@ class KeptChannel:
                 self._channel.close()
 
     def close(self) -> None:
-        """Nothing: the run is over, and the channel serves the next one."""
+        """Leave the channel open for the next run."""
 
 
 @not_in_snapshots
 def close() -> None:
-    """Close all; the next run makes its own."""
+    """Close all channels. The next run makes new ones."""
     while _kept:
         _kept.popitem()[1].close()

@@ -37,10 +37,10 @@ class Lookout:
     """The looks of one run, and its promises."""
 
     def __init__(self, may_linger: Callable[[], bool]) -> None:
-        """``may_linger`` returns whether there is time to promise another look."""
+        """Begin. ``may_linger`` returns whether there is time to promise another look."""
         self._run = uuid.uuid4()
         self._may_linger = may_linger
-        self._at: datetime | None = None  # of the last look
+        self._at: datetime | None = None  # the time of the last look
         self._promised: datetime | None = None
 
     def look(self, channels: Iterable[str]) -> list[str]:
@@ -55,7 +55,7 @@ class Lookout:
         return [name for name in due if name in _QUICK] if self._left() > timedelta() else due
 
     def wait(self) -> bool:
-        """Wait a moment for the next look; False when no further one was promised."""
+        """Wait a moment for the next look. Return False when no further look was promised."""
         left = self._left().total_seconds()
         if left <= 0:
             return False

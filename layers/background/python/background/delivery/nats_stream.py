@@ -1,4 +1,4 @@
-"""Publishing events to NATS JetStream, as upstream does (contract §7.1)."""
+"""The channel that publishes events to NATS JetStream, as upstream does (contract §7.1)."""
 
 import asyncio
 import contextlib
@@ -23,8 +23,8 @@ from users.telemetry.log import logger
 
 T = TypeVar("T")
 
-# Upstream's whole configuration: its services ask for this stream when they start, and do not start where they find
-# another of that name (pkg/events/nats/subscriber.go:22-35). What is not named here has the server's default there too.
+# Upstream's whole configuration. Its services create this stream when they start, and fail when the stream of this name
+# differs (pkg/events/nats/subscriber.go:22-35). Settings that are absent here have the server's default there too.
 _MAX_MESSAGE = 1024 * 1024  # bytes
 _STREAM = StreamConfig(
     name="events",
@@ -34,40 +34,40 @@ _STREAM = StreamConfig(
     max_msgs_per_subject=10**9,
     max_msg_size=_MAX_MESSAGE,
 )
-_ENVELOPE = 1024  # bytes at most, of the headers and around the payload
+_ENVELOPE = 1024  # bytes at most, for the headers and the message around the payload
 # JetStream's error codes.
 _TOO_LARGE = 10054  # "message size exceeds maximum allowed"
 _NO_STREAM = 10059  # "stream not found"
 _LARGER = "the event is larger than NATS takes"
 _CONNECT_TIMEOUT = 2  # seconds, for one server
 _TIMEOUT = 3.0  # seconds, for one answer
-_LOOK_TIMEOUT = 1.0  # seconds, for an answer about the stream itself, which no event waits for
-_CLOSE_TIMEOUT = 0.3  # seconds: after a failed TLS handshake asyncio waits for ever
-# For all that a group may need, so that the function has time left to settle.
-_GROUP_TIMEOUT = 8.0
-# A connection that was not used for so long may have ended without a word: Lambda stops the process between runs, and
-# a NAT gateway forgets connections that are idle.
+_LOOK_TIMEOUT = 1.0  # seconds, for an answer about the stream, on which no event waits
+_CLOSE_TIMEOUT = 0.3  # seconds, because asyncio waits for ever after a failed TLS handshake
+# For all of a group, so that the function has time left to settle its rows.
+_GROUP_TIMEOUT = 8.0  # seconds
+# A connection that is idle for longer may have ended unnoticed: Lambda stops the process between runs, and NAT gateways
+# forget idle connections.
 _TRUSTED = 2.0  # seconds
 _CHECK_TIMEOUT = 1  # seconds, for the server's answer to a ping
 
 
-# The servers whose stream this process has looked at.
-_looked_at: set[str] = set()
+# The servers whose stream this process has checked.
+_checked: set[str] = set()
 
 
 class NatsChannel:
-    """NATS JetStream: subject ``events.magistrala.<operation>``, the stream ``events`` where no other one takes it.
+    """NATS JetStream: subject ``events.magistrala.<operation>``, stream ``events`` unless another stream takes it.
 
-    The body is the protobuf ``messaging.Message`` whose ``payload`` is the event's JSON; ``Nats-Msg-Id`` is the row's
-    id, by which the stream drops what it has already. One connection serves as many runs as it lasts for. A connection
-    that breaks under a group is replaced once: what the stream has already of it is dropped by its id.
+    The body is the protobuf ``messaging.Message`` whose ``payload`` is the event's JSON. ``Nats-Msg-Id`` is the row's
+    id, by which the stream drops a repeated event. The connection is kept for the next runs. When it breaks during a
+    group, a new connection publishes the whole group again, once.
     """
 
     batch = 500
     group = 500
 
     def __init__(self, url: str) -> None:
-        """``url``: servers by commas, each with ``user:password@`` or ``token@`` where it asks for them."""
+        """Parse servers between commas, each with ``user:password@`` or ``token@`` if it needs them."""
         self._url = url
         self._servers = url.split(",")
         self._credentials = _credentials(self._servers)
@@ -78,7 +78,7 @@ class NatsChannel:
         self._complaint = ""
 
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
-        """Publish the rows at the same time; delivered is what the stream acknowledged."""
+        """Publish the rows at the same time. An event is delivered when the stream has acknowledged it."""
         try:
             results = self._runner.run(asyncio.wait_for(self._publish_all(rows), _GROUP_TIMEOUT))
         except (NatsError, OSError, TimeoutError) as error:
@@ -88,8 +88,8 @@ class NatsChannel:
             if isinstance(failure, NatsError | OSError | TimeoutError):
                 raise DestinationUnavailable(self._cause(failure)) from failure
             raise failure
-        if self._url not in _looked_at:
-            _looked_at.add(self._url)
+        if self._url not in _checked:
+            _checked.add(self._url)
             self._runner.run(self._bring_up_to_date())
 
     def close(self) -> None:
@@ -112,12 +112,12 @@ class NatsChannel:
         results = await self._gather(_publish(stream, row, most) for row in rows)
         if any(isinstance(result, NoStreamResponseError) for result in results):
             await _make_stream(stream)
-            # What was taken meanwhile is dropped by its id.
+            # The new stream drops repeated events by their ids.
             results = await self._gather(_publish(stream, row, most) for row in rows)
         return results
 
     async def _gather(self, work: Iterable[Coroutine[Any, Any, T]]) -> list[T | BaseException]:
-        """Do all at the same time; the results, or errors. Nothing waits for answers once the connection has ended."""
+        """Run all at the same time. Return results and errors. Wait for no answer after the end of the connection."""
         tasks = [asyncio.ensure_future(each) for each in work]
         end = asyncio.ensure_future(self._is_closed.wait())
         results = asyncio.gather(*tasks, return_exceptions=True)
@@ -128,7 +128,7 @@ class NatsChannel:
         return [ConnectionClosedError() if isinstance(each, asyncio.CancelledError) else each for each in await results]
 
     async def _bring_up_to_date(self) -> None:
-        """Give a stream that our first release made what it lacked; a failure is logged, and changes nothing else."""
+        """Add the settings that a stream of the first release lacks. Log a failure, which changes nothing else."""
         try:
             client = await self._connected()
             config = await _ask(client, f"INFO.{_STREAM.name}")
@@ -137,30 +137,30 @@ class NatsChannel:
                 await _ask(client, f"UPDATE.{_STREAM.name}", config | wanted)
         except (NatsError, OSError, TimeoutError, ValueError, KeyError) as error:
             logger.warning("the stream is left as it is: upstream's services may refuse it", cause=self._cause(error))
-            self._complaint = ""  # it says nothing about the events
+            self._complaint = ""  # it is not about the events
 
     async def _connected(self) -> Client:
-        """The kept connection, where it still works, or another one."""
+        """Return the kept connection if it still works, else a new one."""
         if self._client is not None and not await self._is_alive(self._client):
             await self._client.close()
             self._client = None
         if self._client is None:
             self._is_closed.clear()
-            self._client = Client()  # known before it is connected: close() ends what a failed attempt left open
+            self._client = Client()  # set before it connects, so that close() can end a failed attempt
             await self._client.connect(
                 self._servers,
                 connect_timeout=_CONNECT_TIMEOUT,
                 allow_reconnect=False,
-                max_reconnect_attempts=1,  # 0 would mean without end
+                max_reconnect_attempts=1,  # 0 would mean no limit
                 reconnect_time_wait=0,
-                error_cb=self._hear,
+                error_cb=self._note_complaint,
                 closed_cb=self._note_end,
                 **self._credentials,
             )
         return self._client
 
     async def _is_alive(self, client: Client) -> bool:
-        """Whether the server answers; it is not asked when it did so a moment ago."""
+        """Return whether the server answers. Trust an answer of a moment ago."""
         if not self._is_closed.is_set() and time.monotonic() - self._used_at > _TRUSTED:
             (answer,) = await self._gather([client.flush(_CHECK_TIMEOUT)])
             return not isinstance(answer, BaseException)
@@ -169,8 +169,8 @@ class NatsChannel:
     async def _note_end(self) -> None:
         self._is_closed.set()
 
-    async def _hear(self, error: Exception) -> None:
-        """Remember what the server says beside the answers: that publishing is not permitted, for instance."""
+    async def _note_complaint(self, error: Exception) -> None:
+        """Keep an error that the server sends outside its answers, a missing permission to publish for instance."""
         self._complaint = str(error)
 
     def _cause(self, error: BaseException) -> str:
@@ -178,7 +178,7 @@ class NatsChannel:
 
 
 def _credentials(servers: list[str]) -> dict[str, Any]:
-    """The options of the first server that names a user or a token; nats-py leaves percent-encoding as it is."""
+    """Return the options of the first server with a user or token. nats-py does not decode percent-encoding."""
     found: dict[str, str] = {}
     for server in servers:
         try:
@@ -195,7 +195,7 @@ def _credentials(servers: list[str]) -> dict[str, Any]:
 
 
 async def _publish(stream: JetStreamContext, row: Row, most_bytes: int) -> Outcome:
-    """Publish the row in ``most_bytes`` or, where the stream takes less, without its large values."""
+    """Publish the row in ``most_bytes`` or, if the stream accepts less, without its large values."""
     refusal = ""
     for most in (most_bytes, 0):
         refusal = await _publish_payload(stream, row, as_json(fitted(row.payload, most)))
@@ -205,16 +205,16 @@ async def _publish(stream: JetStreamContext, row: Row, most_bytes: int) -> Outco
 
 
 async def _publish_payload(stream: JetStreamContext, row: Row, payload: bytes) -> str:
-    """Publish a row's payload; why the stream would not take it, "" when it did."""
+    """Publish a row's payload. Return the reason of a refusal, "" when the stream accepted it."""
     message = Message(payload=payload).SerializeToString()
     try:
         await stream.publish(f"events.magistrala.{row.name}", message, headers={"Nats-Msg-Id": row.id})
     except MaxPayloadError:
         return _LARGER
     except BadSubjectError:
-        return "the event's name makes no subject"
+        return "the event's name is no valid subject"
     except APIError as error:
-        # All else that a stream says is about itself: it is full, sealed, has no leader.
+        # Every other error is about the stream: it is full or sealed, or has no leader.
         if error.err_code != _TOO_LARGE:
             raise
         return _LARGER
@@ -222,15 +222,15 @@ async def _publish_payload(stream: JetStreamContext, row: Row, payload: bytes) -
 
 
 async def _make_stream(stream: JetStreamContext) -> None:
-    """Make the stream that takes events; one that is there already belongs to its operator and stays as it is."""
-    with contextlib.suppress(APIError):  # another relay made it just now, or it is there and takes other subjects
+    """Make the stream for events. Leave an existing stream as it is, because it belongs to its operator."""
+    with contextlib.suppress(APIError):  # another relay made it just now, or it exists with other subjects
         await stream.add_stream(_STREAM)
 
 
 async def _ask(client: Client, request: str, config: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-    """The stream's configuration as JetStream answers it to a request about it, None where there is no such stream.
+    """Send a request about a stream. Return the configuration of the answer, None when there is no such stream.
 
-    nats-py's own calls would lose what they do not know, which an update would then take away.
+    nats-py's calls drop settings that they do not support, and an update would then remove these settings.
     """
     body = json.dumps(config).encode() if config else b""
     answer = json.loads((await client.request(f"$JS.API.STREAM.{request}", body, timeout=_LOOK_TIMEOUT)).data)
@@ -242,7 +242,7 @@ async def _ask(client: Client, request: str, config: Mapping[str, Any] | None = 
 
 
 def _is_of_first_release(config: Mapping[str, Any]) -> bool:
-    """Whether it is the stream that our first release made, whatever its operator has added since."""
+    """Return whether our first release made the stream. Ignore settings that the operator has added since."""
     return (
         "description" not in config
         and config["max_msgs_per_subject"] == -1

@@ -1,6 +1,6 @@
-"""The ports of the outbox: what the relay hands to a destination, and what a destination answers.
+"""The ports of the outbox: the rows from the relay to a destination, and the outcomes from the destination.
 
-A channel imports this module alone, and not the relay.
+A channel imports this module, and not the relay.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 
 class DestinationUnavailable(Exception):
-    """SES, NATS, SpiceDB is away: nothing was taken from the row on, and nothing is wrong with it."""
+    """A destination, such as SES, is away. It accepted neither this row nor a later one, and the row is not wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A claimed outbox row. ``attempts`` counts this one."""
+    """A claimed outbox row. ``attempts`` includes the present one."""
 
     seq: int
     id: str
@@ -28,7 +28,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a row. ``refusal``: why the destination would not take it, empty when it did."""
+    """The result for a row. ``refusal`` is the destination's reason, empty when it accepted the row."""
 
     row: Row
     refusal: str = ""
@@ -37,11 +37,11 @@ class Outcome:
 class Channel(Protocol):
     """A destination."""
 
-    batch: int  # rows that are claimed at once, at most
-    group: int  # rows that are handed over at once, and settled together: a killed relay sends as many again
+    batch: int  # rows that the relay claims at once, at most
+    group: int  # rows that it hands over and settles together, and that it repeats when it was killed
 
     def deliver(self, rows: list[Row]) -> Iterable[Outcome]:
-        """Deliver rows of different accounts, telling each outcome as it is known; DestinationUnavailable ends it."""
+        """Deliver rows of different accounts. Yield each outcome at once. DestinationUnavailable ends the delivery."""
 
     def close(self) -> None:
-        """Let go of connections: the run is over."""
+        """Release connections at the end of a run."""

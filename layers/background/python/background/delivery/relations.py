@@ -6,8 +6,8 @@ from background.delivery.ports import DestinationUnavailable, Outcome, Row
 from users.errors import Unavailable
 from users.steps.granting import settle
 
-# What SpiceDB refuses because of this one relation. A missing schema (FAILED_PRECONDITION) or a wrong key
-# (UNAUTHENTICATED) would refuse all: they wait for the operator, and their age raises the alarm.
+# Statuses that are about one relation. A missing schema (FAILED_PRECONDITION) or a wrong key (UNAUTHENTICATED) refuses
+# all relations: they wait for the operator, and their age raises the alarm.
 _REFUSALS = {"INVALID_ARGUMENT", "OUT_OF_RANGE"}
 
 
@@ -18,7 +18,7 @@ class RelationChannel:
     group = 10
 
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
-        """Make the relations what the rows say now, not what they said when it failed; repeating it is harmless."""
+        """Make the relations match the accounts as they are now, not as they were at the failure. It may run again."""
         for row in rows:
             try:
                 settle(row.payload["user_id"])
@@ -30,4 +30,4 @@ class RelationChannel:
                 yield Outcome(row)
 
     def close(self) -> None:
-        """Nothing: the channel to SpiceDB is the execution environment's."""
+        """Leave the channel to SpiceDB open. It belongs to the execution environment."""

@@ -1,15 +1,15 @@
-"""Delivering the outbox (docs/architecture.md): claim, deliver, settle, until no row is due.
+"""Delivery of the outbox (docs/architecture.md): claim, deliver, settle, until no row is due.
 
 A claim is a lease in the row, so no transaction is open while a mail is sent. The rows of a killed relay become due
 again. So the relay delivers each row at least once, and a receiver deduplicates by the row's id. A relay that outlived
 its lease settles no row that another relay has claimed since. Within a channel the rows of one account go out in their
-order, each after the channel has taken the row before. A batch holds the oldest rows of an account, the first of which
+order, each after the channel has accepted the row before. A batch holds the oldest rows of an account, and the first
 must be due. A channel gets one row of an account at once.
 
 If a destination is away, its rows are due again at once, and this run leaves the channel alone. If a destination
 refuses a row, the relay tries the row again at growing intervals, and parks it after the last try. A parked row blocks
 the channel of its own account and nothing else. Channels do not block each other: each has its turn, of a few seconds
-and rows at first, and of more rows as long as they are taken.
+and rows at first, and of more rows as long as the channel accepts them.
 """
 
 import time
@@ -31,7 +31,7 @@ _TURN = 5.0  # seconds, after which no group is begun
 _FIRST_BATCH = 10  # rows: few, in case the destination is away or the rows are large
 _DOWN = -1  # instead of a batch: this run leaves the channel alone
 _GROWTH = 4  # times the rows that the last turn settled
-_BATCH_BYTES = 8 * 1024 * 1024  # of payload, and one row more: that of a registration may be a megabyte
+_BATCH_BYTES = 8 * 1024 * 1024  # of payload, plus one row: the row of a registration may have a megabyte
 MAX_ATTEMPTS = 12
 # After so many tries a row goes alone: if this row ends the relays, other rows must not suffer.
 _SUSPECT_ATTEMPTS = 6
@@ -77,7 +77,7 @@ def deliver_due(
 
 
 def _made(name: str, make: Callable[[], Channel]) -> Channel | None:
-    """Return the channel; None if it cannot be made, so that the rows of the others go out nevertheless."""
+    """Return the channel, None if it cannot be made, so that rows of other channels are still delivered."""
     try:
         return make()
     except WrongSettings as error:
@@ -143,7 +143,7 @@ def _hand_over(channel: Channel, rows: list[Row]) -> tuple[list[Outcome], bool]:
 
 
 def _log_failure(channel: str, error: Exception) -> None:
-    # The text of a foreign exception may hold personal data, so only its type and place are logged.
+    # The text of a foreign exception may contain personal data, so only its type and place are logged.
     logger.error("channel failed", channel=channel, exception_type=type(error).__name__, place=place(error))
 
 

@@ -1,4 +1,4 @@
-"""Having Auth forget refresh tokens whose account changed under them (decisions 15)."""
+"""The channel that revokes refresh tokens at Auth after a change of their account (decisions 15)."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ class RevocationChannel:
     group = 10
 
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
-        """Revoke each token of each row; revoking twice is harmless."""
+        """Revoke each token of each row. It may run again."""
         for row in rows:
             try:
                 for token_id in row.payload["token_ids"]:
@@ -27,4 +27,4 @@ class RevocationChannel:
                 yield Outcome(row)
 
     def close(self) -> None:
-        """Nothing: the channel to Auth is the execution environment's."""
+        """Leave the channel to Auth open. It belongs to the execution environment."""

@@ -1,4 +1,4 @@
-"""Sending the outbox's mails: by SMTP where ``MG_EMAIL_HOST`` is set, else by SES (decisions 4, 28)."""
+"""The channel for mails: by SMTP where ``MG_EMAIL_HOST`` is set, else by SES (decisions 4, 28)."""
 
 from collections.abc import Iterator
 
@@ -14,27 +14,27 @@ class MailChannel:
     """The mail server, or SES."""
 
     batch = 50
-    group = 1  # a mail server may take seconds for each, and nobody likes to get one twice
+    group = 1  # a mail may take seconds, and a larger group could send mails twice
 
     def __init__(self) -> None:
-        """Choose the way; nothing is connected before there is a mail to send."""
+        """Choose the sender. Connect to nothing before there is a mail to send."""
         self._sender = _sender()
 
     def deliver(self, rows: list[Row]) -> Iterator[Outcome]:
-        """Send each mail that still makes sense, to an address that gets mails; any other is done with."""
+        """Send each mail that is still needed and whose address is not suppressed. Drop any other."""
         for row in rows:
             yield Outcome(row, self._send(row))
 
     def close(self) -> None:
-        """Say goodbye to the mail server."""
+        """Close the connection to the mail server."""
         self._sender.close()
 
     def _send(self, row: Row) -> str:
-        """Why the mail is refused; empty when it was sent, or is not to be sent.
+        """Send one mail. Return the reason of a refusal, "" when it was sent or dropped.
 
-        Over the limits of its mailbox it is left out and counted: nobody who asked for it is told (S12, S53).
+        A mail over the limits of its mailbox is dropped and counted, and nobody is notified (S12, S53).
         """
-        sender_address()  # before the time of a link begins
+        sender_address()  # checked before the validity of a link begins
         try:
             letter = prepare(row)
             is_limited = letter is not None and not count_mail(row, letter.address)
@@ -68,7 +68,7 @@ class MailChannel:
 
 def _sender() -> Sender:
     if settings().email_host:
-        from background.mail.smtp import SmtpSender  # each way's client only when needed: boto3 takes long to import
+        from background.mail.smtp import SmtpSender  # import only the sender that is used, because boto3 takes long
 
         return SmtpSender()
     from background.mail.ses import SesSender

@@ -1,6 +1,6 @@
-"""What SES tells of mails by EventBridge: which came back, and of which somebody complained.
+"""The feedback of SES about mails, by EventBridge: bounces and complaints.
 
-The events are those of a configuration set's event destination: ``Email Bounced``, ``Email Complaint Received``.
+A configuration set's event destination sends the events ``Email Bounced`` and ``Email Complaint Received``.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ _REASONS: dict[str, Reason] = {"Email Bounced": "bounce", "Email Complaint Recei
 
 
 class MalformedFeedback(Exception):
-    """An event that is none of SES', or not as it is documented; the message holds no address."""
+    """An event that is not SES', or not in the documented form. The message contains no address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """Addresses that shall get no more mails. ``id`` is SES': the same for an event that comes twice."""
+    """Addresses that must get no more mails. ``id`` is SES' id, the same for a repeated event."""
 
     id: str
     reason: Reason
@@ -26,25 +26,25 @@ class Feedback:
 
 
 def final_feedback(event: Mapping[str, Any]) -> Feedback | None:
-    """What an event says against its addresses; None when nothing: a full mailbox, a mail that is called no spam.
+    """Return the feedback of an event that suppresses its addresses, None for a full mailbox and for "not spam".
 
-    Raises MalformedFeedback.
+    Raise MalformedFeedback for any other event.
     """
     try:
         reason = _REASONS.get(event["detail-type"])
         if reason is None:
-            raise MalformedFeedback("an event that tells neither of a bounce nor of a complaint")
-        told = event["detail"][reason]
+            raise MalformedFeedback("the event is neither a bounce nor a complaint")
+        detail = event["detail"][reason]
         if reason == "bounce":
-            # Of every kind, SES' own refusal of an address that is on its list (OnAccountSuppressionList), too.
-            is_final = told["bounceType"] == "Permanent"
-            recipients = told["bouncedRecipients"]
+            # Of every subtype, also for an address on SES' own list (OnAccountSuppressionList).
+            is_final = detail["bounceType"] == "Permanent"
+            recipients = detail["bouncedRecipients"]
         else:
-            is_final = told.get("complaintFeedbackType") != "not-spam"
-            recipients = told["complainedRecipients"]
-        feedback = Feedback(told["feedbackId"], reason, [recipient["emailAddress"] for recipient in recipients])
+            is_final = detail.get("complaintFeedbackType") != "not-spam"
+            recipients = detail["complainedRecipients"]
+        feedback = Feedback(detail["feedbackId"], reason, [recipient["emailAddress"] for recipient in recipients])
     except (AttributeError, KeyError, TypeError) as error:
-        raise MalformedFeedback(f"no bounce or complaint of SES as EventBridge tells it: {error!r}") from None
+        raise MalformedFeedback(f"not a bounce or complaint of SES in the documented form: {error!r}") from None
     if not feedback.addresses or not all(isinstance(text, str) for text in (feedback.id, *feedback.addresses)):
-        raise MalformedFeedback("a bounce or complaint without an id, or of nobody")
+        raise MalformedFeedback("a bounce or complaint without an id or addresses")
     return feedback if is_final else None

@@ -1,4 +1,4 @@
-"""A mail with its receiver, and what sends it."""
+"""A mail with its receiver, and the interface of senders."""
 
 import re
 import unicodedata
@@ -9,7 +9,7 @@ from background.delivery.ports import DestinationUnavailable
 from background.mail.templates import Mail
 from users.settings import settings
 
-# Not the parser of email.headerregistry: it guesses what was meant by `a b@c`, and fails on what people may have typed.
+# The parser of email.headerregistry does not do: it accepts `a b@c` by guessing, and fails on some typed texts.
 _ATOM = r"[^\s()<>\[\]:;@\\,\".\x00-\x20\x7f]+"
 _ADDRESS = rf"{_ATOM}(?:\.{_ATOM})*@{_ATOM}(?:\.{_ATOM})*"
 _NAME = r"(?:\"(?:[^\"\\\r\n]|\\[^\r\n])*\"|[^<>@,;:\"\r\n])*"
@@ -18,7 +18,7 @@ _STORED = re.compile(rf"[ \t]*(?:(?P<bare>{_ADDRESS})(?:[ \t]*\([^()\r\n]*\))?|{
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """A mail to send. ``id`` is the outbox row's: a repeated delivery has the same. ``address`` is as SMTP takes it."""
+    """A mail to send. ``id`` is the outbox row's, the same at a repeated delivery. ``address`` is in SMTP's form."""
 
     id: str
     address: str
@@ -26,17 +26,17 @@ class Letter:
 
 
 class Sender(Protocol):
-    """A way to send mails."""
+    """A service that sends mails."""
 
     def send(self, letter: Letter) -> str:
-        """Send; why this one is refused, empty when it was taken. DestinationUnavailable when none can be sent."""
+        """Send. Return the reason of a refusal, else "". DestinationUnavailable when no mail can be sent."""
 
     def close(self) -> None:
-        """Hang up; the next ``send`` connects again."""
+        """Close the connection. The next ``send`` opens another."""
 
 
 def sender_address() -> str:
-    """``MG_EMAIL_FROM_ADDRESS`` as SMTP takes it. DestinationUnavailable when it is not set, or no address."""
+    """Return ``MG_EMAIL_FROM_ADDRESS`` in SMTP's form. DestinationUnavailable when it is not set, or no address."""
     address = deliverable_address(settings().email_from_address)
     if address is None:
         raise DestinationUnavailable("MG_EMAIL_FROM_ADDRESS is not set, or no address")
@@ -44,10 +44,10 @@ def sender_address() -> str:
 
 
 def deliverable_address(stored: str) -> str | None:
-    """``local@domain``, the domain in Punycode, of an address as upstream stores it; None when it is not exactly one.
+    """Return ``local@domain``, the domain in Punycode, of a stored address. None unless it is exactly one.
 
-    Upstream keeps what was typed, which may be ``Ada <ada@example.com>`` (contract §1.7). Quoted local parts, domain
-    literals and groups, which it takes as well, are not sent to.
+    Upstream stores the typed text, which may be ``Ada <ada@example.com>`` (contract §1.7). Upstream also accepts quoted
+    local parts, domain literals and groups. They get no mails here.
     """
     found = _STORED.fullmatch(stored)
     if not found:
@@ -64,6 +64,6 @@ def deliverable_address(stored: str) -> str | None:
 def _ascii_label(label: str) -> str:
     folded = unicodedata.normalize("NFC", label.lower())
     if "ß" in folded or "ς" in folded:
-        # IDNA 2003, which the codec knows, would make ss and σ of them: somebody else's domain.
+        # The codec implements IDNA 2003, which replaces them by ss and σ: somebody else's domain.
         return "xn--" + folded.encode("punycode").decode()
     return label.encode("idna").decode()

@@ -1,4 +1,4 @@
-"""The limits of mails of a kind to a mailbox, counted when they are sent (decisions 34; S53).
+"""The limits of mails of a kind to a mailbox, counted when they are sent (decisions 34, S53).
 
 The operations that ask for a mail have limits of their own, but many accounts and operations may lead to one mailbox. A
 mail is counted once, however often the relay tries it. Each kind has its own count, so a flood of one kind suppresses
@@ -21,7 +21,7 @@ _NOTICES = MailLimit(hour=5, day=20)
 def count_mail(row: Row, address: str) -> bool:
     """Count the mail of an outbox row against the limits of ``address``. Return False if it must not be sent.
 
-    ``address`` is as SMTP takes it, so that all spellings of a domain are one mailbox. True for a row that was counted.
+    ``address`` is in SMTP's form, so that all spellings of a domain are one mailbox. Return True for a counted row.
     """
     return mails.count_mail(row.seq, row.name, mailbox_digest(address), limit_of(row.name))
 

@@ -1,4 +1,4 @@
-"""Preparing the mail of an outbox row: its address, language and link at the time of sending (decisions 14)."""
+"""Preparation of an outbox row's mail: address, language and link at the time of sending (decisions 14)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -30,9 +30,9 @@ class Suppressed(Exception):
 
 
 def prepare(row: Row) -> Letter | None:
-    """Store the token of a row's link, and return its mail; None if the mail makes no sense any more.
+    """Store the token of a row's link, and return its mail, or None if the mail is obsolete.
 
-    Raises Suppressed, MalformedRow, and WrongSettings if there is no secret for the link.
+    Suppressed, MalformedRow, or WrongSettings without the secret for the link.
     """
     if row.name not in MAILS:
         raise MalformedRow("unknown mail")
@@ -88,16 +88,16 @@ def _notice(row: Row) -> Letter | None:
     account = mails.prepare_notice(row.user_id, row.name, str(row.payload.get("email", "")))
     if account is None:
         return None
-    values = _told(row.payload)
+    values = _notice_values(row.payload)
     if row.name == "account_removal":
         values["state"] = Status(account["status"]).name.lower()
     return _letter(row, account, row.payload["email"], values)
 
 
-def _told(payload: Mapping[str, Any]) -> dict[str, Any]:
+def _notice_values(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a notice for ``background.mail.templates.render``. Old rows have no times.
 
-    Details other than times and the network address were typed by somebody.
+    People typed all details except times and the network address.
     """
     details = payload.keys() - {"email", "address", *_TIMES}
     typed = {name: shown_name(payload[name]) for name in details}

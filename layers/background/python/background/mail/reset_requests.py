@@ -1,4 +1,4 @@
-"""Turning a request for a reset mail into the mail, if an enabled account has the address (S4).
+"""The channel that turns a request for a reset mail into the mail, if an enabled account has the address (S4).
 
 An invited owner without a password gets the invitation again, which is valid for longer than a reset (S62).
 """

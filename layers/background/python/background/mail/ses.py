@@ -1,4 +1,4 @@
-"""Sending mails by SES, with the credentials and in the region of the function."""
+"""The sender of mails by SES, with the credentials and in the region of the function."""
 
 from email.utils import formataddr
 from functools import cache
@@ -13,20 +13,20 @@ from background.mail.letter import Letter, sender_address
 from users.settings import settings
 from users.snapstart import not_in_snapshots
 
-# What SES refuses because of this one mail; every other answer is about SES, its limits or our account there.
+# Error codes that are about one mail. Every other code is about SES, its limits or the account there.
 _REFUSALS = {"MessageRejected", "BadRequestException"}
 _TIMEOUTS = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
 
 
 class SesSender:
-    """SES; it makes the Message-ID and the date itself."""
+    """SES, which adds the Message-ID and the date."""
 
     def __init__(self) -> None:
-        """Take the client; ``AWS_ENDPOINT_URL_SESV2`` may point elsewhere."""
+        """Take the client. ``AWS_ENDPOINT_URL_SESV2`` may point elsewhere."""
         self._ses = _client()
 
     def send(self, letter: Letter) -> str:
-        """Send; why SES refuses this one, empty when it took it. DestinationUnavailable when it takes none."""
+        """Send. Return SES' code for a refusal, else "". DestinationUnavailable when SES accepts no mail."""
         try:
             self._ses.send_email(**_request(letter))
         except ClientError as error:
@@ -39,25 +39,25 @@ class SesSender:
         return ""
 
     def close(self) -> None:
-        """Nothing: the client keeps its connections for the next run."""
+        """Leave the client's connections open for the next run."""
 
 
 @cache
 def _client() -> Any:
-    """Make the client once for an execution environment: it takes longer than a mail."""
+    """Make the client once in an execution environment, because it takes longer than a mail."""
     return boto3.client("sesv2", config=_TIMEOUTS)
 
 
 @not_in_snapshots
 def close() -> None:
-    """Close the client's connections, and forget it."""
+    """Close the client's connections, and forget the client."""
     if _client.cache_info().currsize:
         _client().close()
         _client.cache_clear()
 
 
 def _request(letter: Letter) -> dict[str, Any]:
-    """The parameters of SES' SendEmail."""
+    """Return the parameters of SES' SendEmail."""
     configuration_set = settings().ses_configuration_set
     return {
         **({"ConfigurationSetName": configuration_set} if configuration_set else {}),

@@ -1,4 +1,4 @@
-"""Sending mails by SMTP to ``MG_EMAIL_HOST`` (contract §4.2, §8.3)."""
+"""The sender of mails by SMTP to ``MG_EMAIL_HOST`` (contract §4.2, §8.3)."""
 
 import re
 import smtplib
@@ -16,22 +16,22 @@ from users.errors import Unavailable
 from users.settings import Settings, settings
 
 _IMPLICIT_TLS_PORT = 465
-_TIMEOUT = 10.0  # seconds, for connecting and for each answer
+_TIMEOUT = 10.0  # seconds, for the connection and for each answer
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class SmtpSender:
-    """A mail server: one connection for many mails, opened when there is one to send."""
+    """A mail server. The first mail opens a connection, which the next mails use."""
 
     def __init__(self) -> None:
         self._connection: smtplib.SMTP | None = None
 
     def send(self, letter: Letter) -> str:
-        """Send; why the server refuses this one, empty when it took it. DestinationUnavailable when it takes none.
+        """Send. Return the code of a refusal, else "". DestinationUnavailable when the server accepts no mail.
 
-        A temporary refusal (4xx) of the receiver or the message is the mail's own as well, which is tried again later
-        and ever later: a mailbox that is full must not hold up everybody else's mail. What the server says of itself
-        (421, or the status class 4.3 of RFC 3463), of the connection, the login or the sender is not.
+        A temporary refusal (4xx) of the receiver or the message is about this mail as well. The relay tries it again
+        later, so that a full mailbox does not block other mails. A refusal is about the server if it concerns the
+        server itself (421, or class 4.3 of RFC 3463), the connection, the login or the sender.
         """
         try:
             self._connected().send_message(_message(letter), sender_address(), [letter.address])
@@ -41,15 +41,15 @@ class SmtpSender:
             return self._refusal(error.smtp_code, error.smtp_error, error)
         except smtplib.SMTPNotSupportedError:
             return "SMTPUTF8 is not offered"
-        except Unavailable as error:  # Secrets Manager, which has the password
+        except Unavailable as error:  # Secrets Manager, which stores the password
             raise DestinationUnavailable(error.dependency) from error
-        except (OSError, UnicodeError) as error:  # smtplib's, ssl's, the socket's; a password that is not ASCII
+        except (OSError, UnicodeError) as error:  # of smtplib, ssl or the socket, or a password that is not ASCII
             self.close()
             raise DestinationUnavailable(_cause(error)) from error
         return ""
 
     def close(self) -> None:
-        """Say goodbye, as far as the server still listens."""
+        """Send QUIT if the server still listens, and close the connection."""
         if self._connection is not None:
             try:
                 self._connection.quit()
@@ -66,7 +66,7 @@ class SmtpSender:
         return self._connection
 
     def _refusal(self, code: int, answer: bytes | str, error: Exception) -> str:
-        # Only the numbers: the words name the address, which no log may hold.
+        # Only the numbers, because the text contains the address, and no log may contain that.
         text = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
         status = re.match(r"[45]\.\d{1,3}\.\d{1,3}\b", text)
         reason = f"{code} {status[0]}" if status else str(code)
@@ -77,9 +77,9 @@ class SmtpSender:
 
 
 def _connect(s: Settings) -> smtplib.SMTP:
-    """Connect, with TLS on port 465 from the start, else when the server offers STARTTLS, and log in."""
+    """Connect and log in. TLS begins at once on port 465, elsewhere when the server offers STARTTLS."""
     context = ssl.create_default_context()  # verifies, by SSL_CERT_FILE where it is set
-    # Its own name, that smtplib would look up in DNS, tells a mail server nothing about a Lambda function.
+    # smtplib would look up its host name in DNS. The name of a Lambda function means nothing to a mail server.
     me = _parts(sender_address())[1]
     encrypted = s.email_port == _IMPLICIT_TLS_PORT
     connection: smtplib.SMTP
@@ -103,14 +103,14 @@ def _connect(s: Settings) -> smtplib.SMTP:
 
 
 def _log_in(connection: smtplib.SMTP, s: Settings, password: str, *, encrypted: bool) -> None:
-    """Log in, but send no password over a network in clear, as upstream's client does not either."""
+    """Log in, but never send the password over a network without TLS. Upstream's client does not either."""
     if not encrypted and s.email_host not in _LOOPBACK:
         raise smtplib.SMTPException("no TLS")
     connection.login(s.email_username, password)
 
 
 def _is_alive(connection: smtplib.SMTP) -> bool:
-    """Whether the server still listens: it may end a connection after so many mails or seconds."""
+    """Return whether the server still listens. It may end a connection after some mails or seconds."""
     try:
         return connection.noop()[0] == 250
     except OSError:
@@ -128,7 +128,7 @@ def _message(letter: Letter) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"  # no out-of-office answers (RFC 3834)
     message.set_content(letter.mail.text, cte="quoted-printable")
     message.add_alternative(letter.mail.html, subtype="html", cte="quoted-printable")
-    message["Content-Language"] = letter.mail.language  # last: a new content takes earlier Content- headers away
+    message["Content-Language"] = letter.mail.language  # last, because new content removes earlier Content- headers
     return message
 
 
@@ -138,7 +138,7 @@ def _parts(address: str) -> tuple[str, str]:
 
 
 def _cause(error: Exception) -> str:
-    """What is logged: never the server's words, which may name an address."""
+    """Return the text to log. Never use the server's text, which may contain an address."""
     if isinstance(error, smtplib.SMTPResponseException):
         return f"{type(error).__name__} {error.smtp_code}"
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -29,9 +29,9 @@ class Suppression:
 
 
 def suppress(addresses: Sequence[str], reason: Reason, feedback_id: str) -> int:
-    """Send no more mails to addresses. Return how many rows that made or renewed: none for a report that came before.
+    """Send no more mails to addresses. Return the number of new or renewed rows, 0 for a repeated report.
 
-    Raises ValueError for a text that is no address.
+    ValueError for a text that is no address.
     """
     spellings = [spelling for address in addresses for spelling in _spellings(address)]
     return rows.suppress(spellings, reason=reason, feedback_id=feedback_id, days=LIFETIME)
@@ -43,7 +43,7 @@ def suppressions(*, limit: int) -> list[Suppression]:
 
 
 def lift(address: str) -> list[str]:
-    """Send mails to an address again, and return the removed rows. Raises ValueError for a text that is no address."""
+    """Send mails to an address again, and return the removed rows. ValueError for a text that is no address."""
     return rows.lift(_spellings(address))
 
 

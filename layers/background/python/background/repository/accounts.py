@@ -1,4 +1,4 @@
-"""Accounts as an operator sees them, and as bootstrap does."""
+"""Accounts as operators and bootstrap read them."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ _FIND = Statement(
     FROM users u WHERE u.id IN (SELECT id FROM found WHERE rank = (SELECT min(rank) FROM found))""",
 )
 
-# The operator prints the link and mails it to nobody. Its use proves no address, so the token is for none.
+# The operator prints the link and mails it to nobody. Its use proves no address, so the token has none.
 _STORE_RESET_LINK = Statement(
     "store_reset_link",
     Part("changed", "SELECT id, email FROM users WHERE id = %(user_id)s AND status = 0", gives=("id",)),
@@ -81,7 +81,7 @@ _FIND_CASE_CONFLICTS = Statement(
 
 
 def find_by_any_name(identity: str) -> list[DictRow]:
-    """Return the accounts that an id, e-mail address or username means, with what an operator sees of them."""
+    """Return the accounts with this id, e-mail address or username, with the columns for an operator."""
     return query(_FIND, {"identity": identity, "canonical": canonical_or_typed(identity)}, read_only=True)
 
 
@@ -92,7 +92,7 @@ def store_reset_link(user_id: str, digest: bytes, lifetime: int, records: Sequen
 
 
 def find_administrators(email: str) -> list[DictRow]:
-    """Return all administrators, and the account of an address (``configured``), whatever it is."""
+    """Return all administrators, and the account of an address (``configured``) with any role and status."""
     return query(_FIND_ADMINISTRATORS, {"email": email, "canonical": canonical_or_typed(email)}, read_only=True)
 
 
@@ -102,5 +102,5 @@ def find_passwords(user_ids: Sequence[str]) -> list[DictRow]:
 
 
 def find_case_conflicts() -> list[DictRow]:
-    """Return the accounts that are marked for the letter case of their names, those of one name together."""
+    """Return the accounts with a mark of a case conflict. Accounts of one name are together."""
     return query(_FIND_CASE_CONFLICTS, {}, read_only=True)

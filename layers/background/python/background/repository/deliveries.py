@@ -1,4 +1,4 @@
-"""Claiming and settling rows of the outbox, and promising the next look at it (decisions 28)."""
+"""Claims, settlements and the next promised look at the outbox (decisions 28)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from psycopg.rows import DictRow
 from users.repository.database import query
 from users.repository.statements import Statement
 
-# Whether a row is due. The table's statistics are always stale, and a wrong estimate makes the planner scan a whole
-# index. CASE hides the condition from the estimator.
+# The condition of a due row. The table's statistics are always stale, and a wrong estimate makes the planner scan the
+# whole index. CASE hides the condition from the estimator.
 _IS_DUE = "CASE WHEN parked_at IS NULL THEN next_attempt_at <= now() END"
 
-# An account's first row decides whether its rows are due. A run that has locked it has the other rows, too. The
+# An account's first row decides whether its rows are due. The run that locks it has the other rows, too. The
 # statement steps through the accounts that have a due row by the index users_outbox_accounts: a join that looks for
 # earlier rows takes minutes if one account has 100 000. The walk begins anywhere, so that no account is always the
-# last, and goes around once. It ends after so many steps, in case many accounts have a first row that is not due.
+# last, and goes around once. It ends after `steps`, in case many accounts have a first row that is not due.
 # PostgreSQL evaluates the conditions at the end of `firsts` and of the statement again on a row that another relay has
 # claimed meanwhile.
 _CLAIM = Statement(
@@ -118,7 +118,7 @@ _PROMISE = Statement(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """The channels that have a due row, the database's time, and whether somebody has woken a run that is awaited."""
+    """The channels with a due row, the database's time, and ``is_woken``: a woken run has not begun."""
 
     due: list[str]
     at: datetime
@@ -159,11 +159,11 @@ def give_back(seqs: Sequence[int], lease: datetime | None) -> None:
 
 
 def look(channels: Iterable[str]) -> Look:
-    """Look which channels have a due row."""
+    """Find the channels that have a due row."""
     return Look(**query(_LOOK, {"channels": sorted(channels)}, read_only=True)[0])
 
 
 def promise(run: UUID, seconds: float) -> datetime | None:
-    """Promise that ``run`` looks again after ``seconds``, and return when; None if another run has promised it."""
+    """Promise that ``run`` looks again after ``seconds``. Return the time, None if another run has promised."""
     rows = query(_PROMISE, {"run": run, "seconds": seconds}, read_only=False)
     return rows[0]["looks_until"] if rows else None

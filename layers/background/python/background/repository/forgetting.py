@@ -1,4 +1,4 @@
-"""Rows that are of no use any more: old rows about accounts that stay (S56), and expired limits and suppressions."""
+"""Useless rows: old rows about accounts that stay (S56), expired limits and expired suppressions."""
 
 from dataclasses import dataclass
 
@@ -57,17 +57,17 @@ class ExpiredRows:
 
 
 # A known address counts for 30 days, and a login writes its time up to an hour late (users.repository.known_addresses).
-# The link of a mail is known for 30 days after its end, so that a person who opens it late reads that it has expired.
+# The link of a mail is stored for 30 days after its end, so that a late visitor reads that it has expired.
 # After that it is like a link that never existed. Upstream's rows may lack a time.
 OLD_ROWS = (
     OldRows("users_known_addresses", f"logged_in_at < {_KEPT} - interval '1 hour'"),
     OldRows("users_one_time_tokens", f"expires_at < {_KEPT}"),
     OldRows("users_verifications", f"COALESCE(expires_at, created_at, '-infinity') < {_KEPT}"),
 )
-# Limits: the names in their keys are digests, and yet personal data. And addresses that may get mails again.
+# Limits, because the digests of names in their keys are personal data, and addresses that may get mails again.
 EXPIRED_ROWS = (ExpiredRows("users_throttle", "key"), ExpiredRows("users_mail_suppressions", "address"))
 
 
 def forget(rows: OldRows | ExpiredRows) -> int:
-    """Delete a batch of rows, and return how many; 0 if there are none."""
+    """Delete a batch of rows. Return their number."""
     return int(query(rows.statement, {}, read_only=False)[0]["rows"])

@@ -1,4 +1,4 @@
-"""Preparing the mails of the outbox: their accounts, the tokens of their links, and the limits of their mailboxes."""
+"""The mails of the outbox: their accounts, the tokens of their links, and the limits of their mailboxes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from users.rules.outbox_records import Record
 
 _ADDRESSEE = "COALESCE(NULLIF(first_name, ''), username, '') AS name, metadata->>'locale' AS locale"
 
-# The account of a link, as long as the mail still makes sense. The account is enabled. A verification is for the
+# The account of a link, unless the mail is obsolete. The account is enabled. A verification is for the
 # address that the account still has, unverified. An invitation is for an unverified account, and for the address that
-# it names, if any. A reset was asked for after the last change of the password. The statement stores the token at the
+# it names, if any. A reset was requested after the last change of the password. The statement stores the token at the
 # first sending, when its time begins (decisions 14). For an address that gets no mails it changes nothing.
 _PREPARE_LINK = Statement(
     "prepare_link",
@@ -46,8 +46,8 @@ _PREPARE_LINK = Statement(
     f"SELECT {_ADDRESSEE}, email, username, created_at AT TIME ZONE 'UTC' AS registered_at, is_suppressed FROM account",
 )
 
-# A notice reports what has happened, so it makes sense as long as there is an account. The warning of a removal makes
-# sense as long as nobody has enabled the account.
+# A notice reports a past change, so it is valid while the account exists. The warning of a removal is valid until the
+# account is enabled.
 _PREPARE_NOTICE = Statement(
     "prepare_notice",
     f"""
@@ -129,7 +129,7 @@ _ANSWER_RESET_REQUEST = Statement(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailLimit:
-    """How many mails of a kind a mailbox gets in an hour, and in a day."""
+    """The most mails of a kind to a mailbox in an hour, and in a day."""
 
     hour: int
     day: int
@@ -138,7 +138,7 @@ class MailLimit:
 def prepare_link(
     user_id: str | None, outbox_id: str, *, purpose: Purpose, email: str, digest: bytes, lifetime: int
 ) -> DictRow | None:
-    """Store the token of a link, and return the account that it is for; None if the mail makes no sense any more."""
+    """Store the token of a link, and return its account, or None if the mail is obsolete."""
     parameters: dict[str, Any] = {
         "user_id": user_id,
         "outbox_id": outbox_id,
@@ -152,7 +152,7 @@ def prepare_link(
 
 
 def prepare_notice(user_id: str | None, name: str, email: str) -> DictRow | None:
-    """Return the account of a notice; None if the mail makes no sense any more."""
+    """Return the account of a notice, None if the mail is obsolete."""
     rows = query(_PREPARE_NOTICE, {"user_id": user_id, "name": name, "email": email}, read_only=True)
     return rows[0] if rows else None
 
@@ -170,7 +170,7 @@ def end_older_links(digest: bytes) -> None:
 def count_mail(seq: int, kind: str, mailbox: str, limit: MailLimit) -> bool:
     """Count the mail of an outbox row against the limit of its mailbox. Return False if it must not be sent.
 
-    True for a row that was counted before.
+    Return True for a row that was counted before.
     """
     parameters = {"seq": seq, "kind": kind, "mailbox": mailbox, "hour": limit.hour, "day": limit.day}
     allowed: bool = query(_COUNT_MAIL, parameters, read_only=False)[0]["allowed"]

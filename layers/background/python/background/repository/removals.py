@@ -1,4 +1,4 @@
-"""Accounts that are to be removed: finding, dating, warning, claiming and deleting them (decisions 18, 35)."""
+"""The accounts to remove: statements that find, date, warn, claim and delete them (decisions 18, 35)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from users.rules.outbox_records import Record
 _DATED = 1000  # accounts that one statement dates
 _MOST_COUNTED = 100_000
 # Thousands of accounts may reach their warning at the same moment, for example after a takeover. Their mails become due
-# one after the other, so that mails that somebody waits for do not queue behind them. Their age counts from there.
+# one after the other, so that urgent mails do not queue behind them. The age of a mail counts from its due time.
 _SECONDS_BETWEEN_MAILS = 0.1
 
 
@@ -38,7 +38,7 @@ class Kind:
 
     @property
     def due(self) -> str:
-        """The condition on ``users u`` for accounts that have been so for ``after`` seconds."""
+        """The condition on ``users u`` for accounts that have had the status for ``after`` seconds."""
         return f"{self.unclaimed} AND u.{self.since} <= now() - %(after)s * interval '1 second'"
 
 
@@ -62,7 +62,7 @@ UNVERIFIED_DUE = f"""{NEVER_VERIFIED}
 class Periods:
     """Seconds until an account is removed: after a deletion or disabling, and after an unverified registration.
 
-    ``kinds`` are those that are removed at all. ``unverified`` is None if unverified accounts stay.
+    ``kinds`` are the kinds that the settings remove. ``unverified`` is None if unverified accounts stay.
     """
 
     kinds: tuple[Kind, ...]
@@ -280,7 +280,7 @@ _REMIND = _write_mails(
 
 
 def date(kind: Kind) -> int:
-    """Date a number of accounts that have a status and no date, because upstream set it. They count from now."""
+    """Date a batch of accounts whose status has no date, because upstream set it. Their period begins now."""
     return len(query(_date(kind), {}, read_only=False))
 
 
@@ -298,7 +298,7 @@ def count_due(periods: Periods) -> dict[str, int]:
 
 
 def claim(candidates: Candidates, limit: int) -> Claim | None:
-    """Claim the next accounts; None if there are none."""
+    """Claim the next accounts. Return None if there are none."""
     statement = _claim(candidates.name, candidates.select, limit)
     rows = query(statement, candidates.parameters, read_only=False)
     return Claim([row["id"] for row in rows], rows[0]["purging_at"]) if rows else None
@@ -320,20 +320,20 @@ def find_unverified_due(after: Position, *, unverified: float, limit: int) -> li
 
 
 def remove_unverified(ids: Sequence[str], *, unverified: float, event: Record) -> int:
-    """Delete those of the accounts that are still due, and return their number."""
+    """Delete the accounts that are still due, and return their number."""
     parameters = {"ids": list(ids), "unverified": unverified, **removal_event(event)}
     return int(query(_REMOVE_UNVERIFIED, parameters, read_only=False)[0]["removed"])
 
 
 def find_there(ids: Sequence[str]) -> list[str]:
-    """Return the ids of which there is an account."""
+    """Return the ids that have an account."""
     return [row["id"] for row in query(_FIND_THERE, {"ids": list(ids)}, read_only=True)]
 
 
 def find_unwarned(kind: Kind, after: Position, *, grace: float, unwarned: float, limit: int) -> list[DictRow]:
     """Return the next accounts to warn: ``id``, ``email``, ``since``, and ``since_text`` for ``after``.
 
-    They have been so for ``unwarned`` seconds, and for less than ``grace``.
+    They have had the status for ``unwarned`` seconds or more, and for less than ``grace``.
     """
     parameters = {"grace": grace, "unwarned": unwarned, "since": after.since, "id": after.id}
     return query(_find_unwarned(kind, limit), parameters, read_only=True)

@@ -8,7 +8,7 @@ from psycopg.rows import DictRow
 from users.repository.database import query
 from users.repository.statements import Statement
 
-# In the order of the addresses, so that two statements at once do not wait for each other.
+# Rows are written in the order of the addresses, so that two statements at once do not block each other.
 _SUPPRESS = Statement(
     "suppress",
     """
@@ -39,7 +39,7 @@ _LIFT = Statement(
 
 
 def suppress(addresses: Sequence[str], *, reason: str, feedback_id: str, days: int) -> int:
-    """Suppress addresses for so many days. Return how many rows that made or renewed: none for a known feedback."""
+    """Suppress addresses for so many days. Return the number of new or renewed rows, 0 for a known feedback."""
     parameters: dict[str, Any] = {
         "addresses": list(addresses),
         "reason": reason,

@@ -1,4 +1,4 @@
-"""Moving accounts between installations: reading the table whole, and storing batches of lines.
+"""The transfer of accounts between installations: a read of the whole table, and batches of lines to store.
 
 A batch is one transaction of the caller: ``stage`` copies its lines into the temporary table ``staged``, and the other
 functions work on the staged lines. No statement here is prepared.
@@ -141,7 +141,7 @@ def _insert(name: str, target: str, condition: str) -> Statement:
     )
 
 
-# In `users` its own constraints decide. For another table the statement has to ask.
+# The constraints of `users` refuse collisions. For another table the statement must check them.
 _INSERT = _insert("import", "users", "true")
 _INSERT_LINE = _insert("import_line", "users", "s.number = %(number)s")
 _REHEARSE = _insert(
@@ -202,7 +202,7 @@ _SAME_ADMINISTRATOR_BY_USERNAME = f"{_ADMINISTRATOR_OF_FILE} AND {_ADMINISTRATOR
 
 
 def _find_left(name: str, users: str) -> Statement:
-    """Return the statement that says why lines were not stored: `exists` for a line about an account that is there."""
+    """Return the statement for the reasons of lines that were not stored: `exists` means an existing account."""
     return Statement(
         name,
         f"""
@@ -252,7 +252,7 @@ _KEEP_PASSWORD = Statement(
 
 
 def export(connection: Connection) -> Iterator[tuple[int, DictRow]]:
-    """Read all accounts as they were at one moment, in the order of their ids, each with their number.
+    """Read a snapshot of all accounts, in the order of their ids. Yield each with the number of all.
 
     A server-side cursor keeps memory flat. The export may take as long as its reader, without the limits of the role.
     """
@@ -282,7 +282,7 @@ def connect_for_import(*, dry_run: bool) -> Connection:
 
 
 def stage(connection: Connection, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Copy lines into ``staged``: each has a value for every column of ``STAGED``."""
+    """Copy lines into ``staged``. Each has a value for every column of ``STAGED``."""
     with connection.cursor() as cursor, cursor.copy(_COPY_STAGED.text) as copy:
         for line in lines:
             copy.write_row([line[name] for name in STAGED])
@@ -294,7 +294,7 @@ def update(connection: Connection, by: str) -> list[DictRow]:
 
 
 def store(connection: Connection, *, dry_run: bool) -> dict[str, int]:
-    """Store the staged lines that no account collides with; a dry run in its own table. Return ids and roles."""
+    """Store the staged lines without a collision, in a dry run in its own table. Return ids and roles."""
     rows = _execute(connection, _REHEARSE if dry_run else _INSERT).fetchall()
     return {row["id"]: row["role"] for row in rows}
 

@@ -1,4 +1,4 @@
-"""Rows of the outbox that are not delivered: showing them, and freeing the parked ones (docs/architecture.md).
+"""Rows of the outbox that are not delivered: statements that show them, and free parked rows (docs/architecture.md).
 
 A parked row blocks the channel of its own account. The operator lets the relay try it again from the start, or skips
 it.
@@ -70,7 +70,7 @@ _COUNT_CHANNELS = Statement(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
-    """A row that is not delivered. ``age`` is in seconds; ``payload`` holds personal data."""
+    """A row that is not delivered. ``age`` is in seconds. ``payload`` contains personal data."""
 
     id: str
     channel: str
@@ -86,7 +86,7 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """A row that was given up, and how many rows of its account and channel waited behind it."""
+    """A row that was given up, and the number of rows of its account and channel behind it."""
 
     id: str
     channel: str
@@ -120,7 +120,7 @@ class OutboxState:
 
     @property
     def oldest_age(self) -> float:
-        """Seconds since the oldest of them was written; 0.0 if there is none."""
+        """The age of the oldest of these rows in seconds, 0.0 if there is none."""
         return max((channel.oldest_age for channel in self.channels.values()), default=0.0)
 
     @property
@@ -136,21 +136,21 @@ def undelivered(*, channel: str | None, only_parked: bool, limit: int) -> list[O
 
 
 def count_parked(*, ids: Sequence[str] | None, channel: str | None) -> int:
-    """Return how many parked rows a choice by ids (None: all) and channel (None: all) means."""
+    """Count the parked rows with these ids (None: any) in this channel (None: any)."""
     return int(query(_COUNT_PARKED, _choice(ids, channel), read_only=True)[0]["parked"])
 
 
 def retry(*, ids: Sequence[str] | None, channel: str | None) -> list[str]:
-    """Make rows due now, with all their tries before them, and return their ids.
+    """Make rows due now, with all their tries again, and return their ids.
 
-    With ids also rows that wait for their next try after a refusal. With None, every parked row.
+    With ids, also rows that wait for their next try after a refusal. With None, every parked row.
     """
     statement = _RETRY_PARKED if ids is None else _RETRY_CHOSEN
     return [row["id"] for row in query(statement, _choice(ids, channel), read_only=False)]
 
 
 def skip(*, ids: Sequence[str] | None, channel: str | None) -> list[Skipped]:
-    """Delete parked rows, which are never delivered then."""
+    """Delete parked rows. They will never be delivered."""
     return [Skipped(**row) for row in query(_SKIP, _choice(ids, channel), read_only=False)]
 
 

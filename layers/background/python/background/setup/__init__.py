@@ -1,1 +1,1 @@
-"""Setting up: the schema, the database's roles, the first administrator, checks of a new deployment."""
+"""Setup: the schema, the database's roles, the first administrator, checks of a new deployment."""

@@ -1,7 +1,7 @@
-"""The first administrator (contract §4.9; S21).
+"""The first administrator (contract §4.9, S21).
 
-Made once, when no administrator is enabled. Afterwards nothing is changed: an administrator who took another e-mail
-address or username keeps it, and a disabled one stays disabled.
+Bootstrap makes it once, when no administrator is enabled. Later runs change nothing: an administrator keeps a new
+e-mail address or username, and a disabled administrator stays disabled.
 """
 
 import uuid
@@ -28,10 +28,10 @@ _USERNAME_CHARACTERS = 32
 
 
 def ensure_administrator() -> str:
-    """Make sure that there is an administrator, and say in a sentence what was found or done.
+    """Make an administrator if there is none. Return a sentence about the result.
 
-    WrongSettings when one has to be made and ``MG_USERS_ADMIN_*`` break the rules of registration, and when one that
-    other machines reach has the well-known password.
+    WrongSettings when ``MG_USERS_ADMIN_*`` of a new administrator break the rules of registration. Also when other
+    machines reach this service and an administrator has the well-known password.
     """
     rows = find_administrators(settings().admin_email)
     administrators = [row["id"] for row in rows if row["role"] == Role.ADMIN and row["status"] == Status.ENABLED]
@@ -47,7 +47,7 @@ def ensure_administrator() -> str:
 
 
 def _refuse_well_known(user_ids: list[str]) -> None:
-    """Raise WrongSettings when one of these accounts has the password that everybody knows."""
+    """Raise WrongSettings when one of these accounts has the well-known password."""
     for row in find_passwords(user_ids):
         if passwords.verify_password(row["secret"] or "", _WELL_KNOWN_PASSWORD):
             raise WrongSettings(
@@ -57,17 +57,18 @@ def _refuse_well_known(user_ids: list[str]) -> None:
 
 
 def _obstacle(row: dict[str, Any]) -> str:
-    """Why the account that has the configured address is none, and what to do."""
+    """Return why the account of the configured address is no administrator, and the next step."""
     if row["purging_at"]:
-        return "the account of MG_USERS_ADMIN_EMAIL is being removed, run bootstrap again when it is gone"
+        return "the account of MG_USERS_ADMIN_EMAIL is being removed, run bootstrap again after its removal"
     if row["status"] != Status.ENABLED:
         state = Status(row["status"]).name.lower()
         return (
-            f"the account of MG_USERS_ADMIN_EMAIL is {state}, enable it (python -m users user enable) or name another"
+            f"the account of MG_USERS_ADMIN_EMAIL is {state}, enable it (python -m users user enable) or set another"
+            " address"
         )
     return (
         "the account of MG_USERS_ADMIN_EMAIL is no enabled administrator, make it one (python -m users user set-role)"
-        " or name another"
+        " or set another address"
     )
 
 
@@ -78,7 +79,7 @@ def _create(s: Settings) -> str:
     try:
         accounts.register(user, secret_hash, [outbox_records.user_created(user, None, "")])
     except Conflict as error:
-        if error.code == "email_taken":  # by another run, since ensure_administrator looked
+        if error.code == "email_taken":  # by another run at the same moment
             return _FOUND
         ending = f"-{uuid.uuid4().hex[:8]}"
         user = _administrator(s, s.admin_username[: _USERNAME_CHARACTERS - len(ending)].rstrip("-") + ending)
@@ -90,7 +91,7 @@ def _create(s: Settings) -> str:
 
 
 def _check(s: Settings) -> None:
-    """The rules of registration; the documented password is good on a developer's machine, and only there."""
+    """Check the rules of registration. The well-known password is allowed only on a developer's machine."""
     password = secret(settings().admin_password)
     local_default = in_local_mode() and not is_exposed() and password == _WELL_KNOWN_PASSWORD
     if password == _WELL_KNOWN_PASSWORD and not local_default:
@@ -126,12 +127,12 @@ def _administrator(s: Settings, username: str) -> User:
 
 
 def _grant(user_ids: list[str]) -> None:
-    """Write the relations, or leave them to the outbox, as registration does; once one failed, the others as well."""
+    """Write the relations. After a failure, leave this and all further relations to the outbox."""
     away = False
     for user_id in user_ids:
         try:
             if not away:
-                settle(user_id)  # a demotion may be quicker than this
+                settle(user_id)  # reads the role again, because a demotion may have come first
         except Unavailable:
             logger.warning("relations left to the outbox")
             away = True

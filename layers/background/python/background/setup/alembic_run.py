@@ -1,7 +1,7 @@
-"""Running the migrations by Alembic, on a connection of psycopg's.
+"""Alembic's run of the migrations, on a connection of psycopg.
 
-This module and the migrations alone know Alembic and SQLAlchemy. Both take 250 ms to import, so it is imported only
-where there is something to migrate.
+Only this module and the migrations use Alembic and SQLAlchemy, which take 250 ms to import. So this module is imported
+only when a migration is missing.
 """
 
 from contextlib import suppress
@@ -18,13 +18,13 @@ from background.setup.versions import MIGRATIONS, UnknownVersion
 
 
 def run(connection: psycopg.Connection, target: str) -> None:
-    """Run what is missing up to ``target`` on a connection in autocommit, which it is again afterwards.
+    """Run the missing migrations up to ``target``. The connection is in autocommit before and afterwards.
 
-    Raises UnknownVersion, or psycopg.Error when a step fails; steps done before it stay done.
+    Raise UnknownVersion, or psycopg.Error when a step fails. Earlier steps stay done.
     """
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    # This pool gives the one connection, and never closes it.
+    # This pool returns the one connection, and never closes it.
     engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
     connection.autocommit = False
     try:
@@ -36,13 +36,13 @@ def run(connection: psycopg.Connection, target: str) -> None:
     except (psycopg.Error, SQLAlchemyError) as error:
         raise _first(error) from None
     finally:
-        with suppress(psycopg.Error):  # the connection may be gone, and that is told already
+        with suppress(psycopg.Error):  # the connection may be gone, and that error is on its way
             connection.rollback()
             connection.autocommit = True
 
 
 def driver_connection() -> psycopg.Connection:
-    """For a migration: psycopg's connection, which Alembic's ``op`` works on too."""
+    """Return psycopg's connection to a migration. Alembic's ``op`` uses the same connection."""
     connection = op.get_bind().connection.driver_connection
     if not isinstance(connection, psycopg.Connection):
         raise TypeError("migrations run on psycopg's connections only")
@@ -50,7 +50,7 @@ def driver_connection() -> psycopg.Connection:
 
 
 def _first(error: BaseException | None) -> psycopg.Error:
-    """The database's own error, from which others follow: SQLAlchemy's for it, and those of tidying up after it."""
+    """Return the database's error, the first one. SQLAlchemy's error and errors of the cleanup follow from it."""
     first: psycopg.Error = psycopg.InterfaceError(str(error))
     while error:
         first = error if isinstance(error, psycopg.Error) else first

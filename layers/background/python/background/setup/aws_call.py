@@ -1,4 +1,4 @@
-"""One call to an AWS API, signed here: the hook before traffic must start quickly, and boto3 takes half a second."""
+"""One signed call to an AWS API. The hook before traffic must start quickly, and boto3 takes half a second."""
 
 import os
 import random
@@ -13,14 +13,15 @@ from users.aws.signature import signed_headers
 
 
 def pause(seconds: float) -> None:
-    """Wait for about so long: what fails for all hooks of a deployment at once is not to be tried again at once."""
-    time.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311 -- nobody's secret
+    """Wait for about so long, so that all hooks of a deployment do not retry at the same moment."""
+    time.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311 -- no secret
 
 
 def post(service: str, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> tuple[int, bytes]:
-    """The status and body that ``service`` (``lambda``, ``codedeploy``) answers; names of headers are in lower case.
+    """Return status and body of the answer of ``service`` (``lambda``, ``codedeploy``). OSError without an answer.
 
-    ``timeout`` is in seconds of silence; OSError when there is no answer. ``AWS_ENDPOINT_URL_<SERVICE>`` counts.
+    Names of headers are in lower case. ``timeout`` is in seconds of silence. ``AWS_ENDPOINT_URL_<SERVICE>`` may point
+    elsewhere.
     """
     region = os.environ["AWS_REGION"]
     endpoint = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or f"https://{service}.{region}.amazonaws.com"

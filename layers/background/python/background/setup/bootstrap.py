@@ -1,6 +1,6 @@
-"""Setting the service up: settings, database, the accounts that upstream left, the first administrator.
+"""The setup of the service: settings, database, accounts of a taken-over database, the first administrator.
 
-What the function ``bootstrap`` and the command ``python -m users bootstrap`` do.
+The function ``bootstrap`` and the command ``python -m users bootstrap`` call it.
 """
 
 import psycopg
@@ -26,19 +26,19 @@ _AGAIN = "what was done stays done, and the same command goes on from there"
 
 
 class BootstrapFailed(Exception):
-    """Nothing that was done before is lost; the same call goes on when the cause that the message names is mended."""
+    """Bootstrap stopped. Its finished steps stay. When the problem of the message is solved, the same call goes on."""
 
 
 class NewerRelease(BootstrapFailed):
-    """The database holds a migration that this release does not know; nothing was changed."""
+    """The database contains a migration that this release lacks. Nothing was changed."""
 
 
 def bootstrap(seconds: float | None = None) -> dict[str, str | int]:
     """Return the schema's version, a sentence on the administrator, and the counts of ``takeover``.
 
-    BootstrapFailed says what to do; also when ``seconds`` do not suffice.
+    Raise BootstrapFailed with the next step, also when ``seconds`` do not suffice.
     """
-    forget()  # a run right after a password was rotated sets the new one
+    forget()  # so that a run right after the rotation of a password sets the new password
     try:
         _check_settings()
         with exclusive(seconds) as connection:
@@ -79,8 +79,8 @@ def _check_settings() -> None:
 def _release(connection: psycopg.Connection) -> None:
     try:
         takeover.release_case_conflicts(connection)
-    except psycopg.IntegrityError:  # somebody took such a name at this moment
-        logger.warning("case conflicts are looked at again by the next bootstrap")
+    except psycopg.IntegrityError:  # another account took such a name at this moment
+        logger.warning("the next bootstrap looks at case conflicts again")
 
 
 def _failed(error: Exception, message: str) -> BootstrapFailed:

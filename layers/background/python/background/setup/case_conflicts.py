@@ -13,9 +13,9 @@ from background.repository.accounts import find_case_conflicts
 
 @dataclass(frozen=True, slots=True)
 class CaseConflict:
-    """A marked account; ``kept_by`` is the id of the account that keeps its folded e-mail, else its folded username.
+    """A marked account. ``kept_by`` is the id of the account with its folded e-mail, else with its folded username.
 
-    None when that account is gone.
+    ``kept_by`` is None when that account is gone.
     """
 
     id: str
@@ -27,5 +27,5 @@ class CaseConflict:
 
 
 def case_conflicts() -> list[CaseConflict]:
-    """Return the marked accounts, those of one name together. Raises Unavailable without a database."""
+    """Return the marked accounts, those of one name together. Unavailable without a database."""
     return [CaseConflict(**row) for row in find_case_conflicts()]

@@ -1,6 +1,6 @@
-"""CodeDeploy's side of a hook: which version a deployment is about, and the word by which it goes on or is rolled back.
+"""The calls of a hook to CodeDeploy: read the versions of a deployment, and let it go on or fail it.
 
-The deployments are CloudFormation's: it shifts an alias by CodeDeploy, and describes the shift in an AppSpec of JSON.
+CloudFormation makes the deployments. It shifts an alias by CodeDeploy, and describes the shift in an AppSpec of JSON.
 """
 
 import json
@@ -11,17 +11,17 @@ from typing import Any
 from background.setup.aws_call import pause, post
 
 _TIMEOUT = 5.0  # seconds of one try
-# Seconds after each try: a whole stack's hooks ask at the same time, and CodeDeploy limits its calls.
+# Seconds after each try. All hooks of a stack call at the same time, and CodeDeploy limits its calls.
 _PAUSES = (1.0, 3.0, 9.0, 0.0)
 
 
 class CodeDeployError(Exception):
-    """CodeDeploy refuses a call, or describes a deployment in a way that is not known here."""
+    """CodeDeploy refuses a call, or describes a deployment in an unknown form."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """From which version of a function to which one a deployment shifts traffic."""
+    """The shift of a function's traffic from the current version to the target."""
 
     function: str
     current: int
@@ -34,10 +34,10 @@ class Shift:
 
 
 def shift_of(deployment_id: str) -> Shift:
-    """What the deployment does. CodeDeployError when CodeDeploy does not tell; OSError when it does not answer."""
+    """Return the shift of a deployment. CodeDeployError for an unusable answer, OSError without one."""
     deployment = _call("GetDeployment", {"deploymentId": deployment_id}).get("deploymentInfo", {})
     asked = {"applicationName": deployment.get("applicationName"), "revision": deployment.get("revision")}
-    # GetDeployment names the revision, and leaves its content out.
+    # GetDeployment returns the name of the revision without its content.
     revision = _call("GetApplicationRevision", asked).get("revision", {})
     try:
         content = json.loads((revision.get("string") or revision["appSpecContent"])["content"])
@@ -49,14 +49,14 @@ def shift_of(deployment_id: str) -> Shift:
 
 
 def report(deployment_id: str, execution_id: str, *, passed: bool) -> None:
-    """Let the deployment go on, or fail it. CodeDeployError or OSError when CodeDeploy does not take it."""
+    """Let the deployment go on, or fail it. CodeDeployError or OSError when the report does not arrive."""
     status = "Succeeded" if passed else "Failed"
-    told = {"deploymentId": deployment_id, "lifecycleEventHookExecutionId": execution_id, "status": status}
-    _call("PutLifecycleEventHookExecutionStatus", told)
+    result = {"deploymentId": deployment_id, "lifecycleEventHookExecutionId": execution_id, "status": status}
+    _call("PutLifecycleEventHookExecutionStatus", result)
 
 
 def _call(action: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer of an action (protocol AWS JSON 1.1); whatever fails is tried again."""
+    """Call an action (protocol AWS JSON 1.1), and repeat it after a failure. Return the answer."""
     headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"CodeDeploy_20141006.{action}"}
     problem: Exception = OSError()
     for seconds in _PAUSES:
@@ -69,6 +69,6 @@ def _call(action: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         except OSError as error:
             problem = error
         except ValueError:
-            problem = CodeDeployError(f"{action}: what CodeDeploy answers is not JSON")
+            problem = CodeDeployError(f"{action}: CodeDeploy's answer is not JSON")
         pause(seconds)
     raise problem

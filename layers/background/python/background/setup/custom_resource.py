@@ -1,6 +1,6 @@
-"""Answering CloudFormation's custom resource requests: a PUT of a small JSON document to the URL it gave.
+"""Answers to CloudFormation's requests for a custom resource: a PUT of a small JSON document to the request's URL.
 
-Every request gets its answer, because CloudFormation waits an hour for one that never comes.
+Every request gets an answer, because CloudFormation waits an hour for a missing one.
 """
 
 import json
@@ -10,21 +10,21 @@ from typing import Any
 from users.aws.http_client import send
 from users.telemetry.log import logger, place
 
-# What answering takes at most, in seconds: that much of the function's time must be left when the work ends.
+# The longest time of an answer, in seconds. The work must end this long before the function's timeout.
 RESERVE = 30
 _TIMEOUT = 8  # seconds of one try
 _TRIES = 3
-_REASON_CHARACTERS = 1000  # CloudFormation takes 4 KB for the whole document
-_PHYSICAL_ID = "users-bootstrap"  # always the same: another one would make CloudFormation delete the old resource
+_REASON_CHARACTERS = 1000  # CloudFormation accepts 4 KB for the whole document
+_PHYSICAL_ID = "users-bootstrap"  # always the same, because CloudFormation deletes a resource whose id changes
 
 
 def answered(
     event: Mapping[str, Any], log_stream: str, work: Callable[[], Mapping[str, Any]], *, foreseen: type[Exception]
 ) -> dict[str, Any]:
-    """Do the work of a Create or Update, and nothing for a Delete: the data stay. Tell CloudFormation how it ended.
+    """Do the work of a Create or Update, and report the result to CloudFormation. A Delete leaves the data.
 
-    The text of a ``foreseen`` error is told; of any other one only its type, because its text may hold anything.
-    OSError when CloudFormation's bucket is out of reach; Lambda then calls the function again.
+    The answer contains the text of a ``foreseen`` error. It contains only the type of any other error, whose text may
+    be confidential. OSError when CloudFormation's bucket is out of reach. Lambda then calls the function again.
     """
     failure, done = "", {}
     try:
@@ -32,7 +32,7 @@ def answered(
             done = dict(work())
     except foreseen as error:
         failure = str(error)
-    except Exception as error:  # noqa: BLE001 -- the edge of the function: CloudFormation has to be told
+    except Exception as error:  # noqa: BLE001 -- the edge of the function: CloudFormation needs an answer
         logger.error("failed", exception_type=type(error).__name__, place=place(error))
         failure = f"an unforeseen {type(error).__name__}"
     respond(event, log_stream, failure, done)
@@ -42,7 +42,7 @@ def answered(
 def respond(
     event: Mapping[str, Any], log_stream: str, failure: str = "", data: Mapping[str, Any] | None = None
 ) -> None:
-    """Tell CloudFormation that the request succeeded, or why it failed. OSError when its bucket is out of reach."""
+    """Report success or the failure to CloudFormation. OSError when its bucket is out of reach."""
     document = {
         "Status": "FAILED" if failure else "SUCCESS",
         "Reason": f"{failure[:_REASON_CHARACTERS]} (log stream {log_stream})" if failure else "",

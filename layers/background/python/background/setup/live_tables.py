@@ -1,7 +1,7 @@
-"""Changing a table that has rows, readers and writers: indexes built beside them, rows changed a batch at a time.
+"""Changes of tables in use: indexes that do not block writers, and rows in batches.
 
-The connection must be in autocommit (``schema.exclusive``'s is; a migration's, in Alembic's ``autocommit_block``).
-Everything here can be repeated after it was killed.
+The connection must be in autocommit: ``schema.exclusive``'s is, a migration's is in Alembic's ``autocommit_block``.
+Each function can run again after it was killed.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from psycopg.rows import scalar_row
 from background.setup.preflight import DatabaseUnfit
 from users.telemetry.log import logger
 
-LOCK_TIMEOUT = "1s"  # the session's, see schema.py
-BATCH = 5000  # rows whose locks one statement holds
-# Tags are the only values without a limit that an index holds as they are. One of so many bytes fits into any page.
+LOCK_TIMEOUT = "1s"  # of the session, see schema.py
+BATCH = 5000  # rows that one statement locks
+# Tags are the only values without a limit that an index contains whole. A tag of 2000 bytes fits into any page.
 _LONG_TAGS = """
     SELECT id FROM users WHERE EXISTS (SELECT FROM unnest(tags) tag WHERE octet_length(tag) > 2000)
     ORDER BY id LIMIT 10"""
@@ -24,10 +24,10 @@ _LONG_TAGS = """
 def build_index(
     connection: psycopg.Connection, name: str, definition: str, *, unique: bool = False, table: str = "users"
 ) -> None:
-    """Make an index of ``table``, unless it is there and valid; an invalid one, left by a kill, is made anew.
+    """Build an index of ``table`` unless it is valid. Replace an invalid index, which a killed run left.
 
-    Building waits for the transactions of others without being in anybody's way, and so without a limit. DatabaseUnfit
-    when it cannot hold a value.
+    The build waits for other transactions without blocking them, and so has no time limit. DatabaseUnfit when a value
+    does not fit into the index.
     """
     statement = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
     valid = connection.cursor(row_factory=scalar_row).execute(statement, (name,)).fetchone()
@@ -52,7 +52,7 @@ def build_index(
 
 
 def update_in_batches(connection: psycopg.Connection, assignments: str, condition: str) -> int:
-    """Update all rows of ``users u`` that meet the condition, in the order of their ids; how many there were."""
+    """Update all rows of ``users u`` that meet the condition, in the order of their ids. Return their number."""
     statement = f"""
         WITH batch AS (
             SELECT u.id FROM users u WHERE u.id > %(after)s AND ({condition}) ORDER BY u.id LIMIT {BATCH}
@@ -68,7 +68,7 @@ def update_in_batches(connection: psycopg.Connection, assignments: str, conditio
 
 
 def update_by_id(connection: psycopg.Connection, assignments: str, condition: str, ids: Sequence[str]) -> int:
-    """Update those of the named rows that still meet the condition; how many there were."""
+    """Update the rows with these ids that still meet the condition. Return their number."""
     total = 0
     for start in range(0, len(ids), BATCH):
         statement = f"UPDATE users u SET {assignments} WHERE u.id = ANY(%(ids)s) AND ({condition})"
@@ -77,9 +77,9 @@ def update_by_id(connection: psycopg.Connection, assignments: str, condition: st
 
 
 def delete_in_batches(connection: psycopg.Connection, table: str, condition: str) -> int:
-    """Delete all rows that meet the condition; how many. Its parameter ``begun`` is now, by the server's clock.
+    """Delete all rows that meet the condition, and return their number.
 
-    It leaves out what is written meanwhile, so that there is an end.
+    The condition's parameter ``begun`` is the server's time at the start. It excludes later rows, so the work ends.
     """
     begun = connection.cursor(row_factory=scalar_row).execute("SELECT now()").fetchone()
     statement = f"""

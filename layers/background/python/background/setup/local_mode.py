@@ -1,13 +1,13 @@
-"""Whether this is a developer's machine, and whether other machines reach it."""
+"""Two facts about this machine: it is a developer's, and other machines reach it."""
 
 import os
 
 
 def in_local_mode() -> bool:
-    """True under ``make run`` and ``sam local``, which both set ``AWS_SAM_LOCAL``; never on AWS."""
+    """Return whether ``make run`` or ``sam local`` runs this. Both set ``AWS_SAM_LOCAL``, and AWS does not."""
     return os.environ.get("AWS_SAM_LOCAL") == "true"
 
 
 def is_exposed() -> bool:
-    """True where ``make run`` serves other machines too, which it says by ``MG_LOCAL_EXPOSED``."""
+    """Return whether ``make run`` serves other machines too. It then sets ``MG_LOCAL_EXPOSED``."""
     return os.environ.get("MG_LOCAL_EXPOSED") == "true"

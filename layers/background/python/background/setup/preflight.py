@@ -1,14 +1,14 @@
-"""What must be true of a database before anything in it is changed; else DatabaseUnfit says what to do."""
+"""Checks of a database before any change. DatabaseUnfit contains the operator's next step."""
 
 from types import SimpleNamespace
 
 import psycopg
 from psycopg.rows import kwargs_row, scalar_row
 
-OLDEST_SERVER = 150000  # as server_version_num says it
+OLDEST_SERVER = 150000  # a value of server_version_num
 OLDEST_UPSTREAM = "clients_07"
 
-# Upstream's columns at OLDEST_UPSTREAM, which all later releases have (contract §6).
+# Upstream's columns at OLDEST_UPSTREAM and in all later releases (contract §6).
 _UPSTREAM_COLUMNS = {
     "id": "character varying(36)",
     "email": "character varying(254)",
@@ -48,27 +48,27 @@ _SERVER = """
 
 
 class DatabaseUnfit(Exception):
-    """The database is none to work with as it is; the message says what to do, and nothing was changed yet."""
+    """The database cannot be used as it is. Nothing was changed. The message contains the next step."""
 
 
 def check_server(connection: psycopg.Connection) -> None:
-    """Version, read-only state, and the role's privileges."""
+    """Check the server's version and read-only state, and the role's privileges."""
     (found,) = connection.cursor(row_factory=kwargs_row(SimpleNamespace)).execute(_SERVER)
     grantee = f'"{found.role}"'
     complaints = {
         f"PostgreSQL {found.version // 10000} is too old: upgrade the server to {OLDEST_SERVER // 10000} or newer": (
             found.version < OLDEST_SERVER
         ),
-        "the server is a replica, which takes no changes: let MG_USERS_DB_HOST name the primary": found.is_replica,
-        "transactions are read-only here (default_transaction_read_only): let MG_USERS_DB_HOST name a server that"
-        " takes changes, or turn the setting off": found.is_read_only,
-        "the database's encoding must be UTF8: move the data to one that was made so": found.encoding != "UTF8",
+        "the server is a replica, which accepts no changes: set MG_USERS_DB_HOST to the primary": found.is_replica,
+        "transactions are read-only here (default_transaction_read_only): set MG_USERS_DB_HOST to a server that"
+        " accepts changes, or turn the setting off": found.is_read_only,
+        "the database's encoding must be UTF8: move the data to a database with it": found.encoding != "UTF8",
         f"the role {grantee} may not create tables: GRANT USAGE, CREATE ON SCHEMA {found.schema or 'public'} TO"
-        f" {grantee}, by the database's owner": not found.may_create,
-        f"the role {grantee} does not own {found.foreign_tables}: name their owner in MG_USERS_DB_OWNER (or"
-        f" MG_USERS_DB_USER), or ALTER TABLE … OWNER TO {grantee}": found.foreign_tables,
-        "the extension pg_trgm is missing and cannot be made by this role: CREATE EXTENSION pg_trgm in this database"
-        " by a superuser (the package postgresql-contrib has it)": not (found.has_trigrams or found.may_have_trigrams),
+        f" {grantee}, as the database's owner": not found.may_create,
+        f"the role {grantee} does not own {found.foreign_tables}: set MG_USERS_DB_OWNER (or MG_USERS_DB_USER) to their"
+        f" owner, or ALTER TABLE … OWNER TO {grantee}": found.foreign_tables,
+        "the extension pg_trgm is missing, and this role cannot create it: CREATE EXTENSION pg_trgm in this database as"
+        " a superuser (it is in the package postgresql-contrib)": not (found.has_trigrams or found.may_have_trigrams),
     }
     for complaint, holds in complaints.items():
         if holds:
@@ -76,16 +76,16 @@ def check_server(connection: psycopg.Connection) -> None:
 
 
 def check_tables(connection: psycopg.Connection) -> None:
-    """That tables, where there are any before our first migration, are Magistrala's since ``OLDEST_UPSTREAM``."""
-    advice = "let MG_USERS_DB_NAME name the database of Magistrala's Users service, or an empty one"
+    """Check that tables from before our first migration are Magistrala's, of ``OLDEST_UPSTREAM`` or later."""
+    advice = "set MG_USERS_DB_NAME to the database of Magistrala's Users service, or to an empty database"
     if not _exists(connection, "users"):
         if upstream_migrations(connection) is not None:
-            raise DatabaseUnfit(f"gorp_migrations is here, and no table users: {advice}")
+            raise DatabaseUnfit(f"the database has gorp_migrations, and no table users: {advice}")
         return
     done = upstream_migrations(connection)
     if done is not None and OLDEST_UPSTREAM not in done:
         raise DatabaseUnfit(
-            f"this database is of a Magistrala before {OLDEST_UPSTREAM}: let Magistrala's last release migrate it first"
+            f"this database is older than {OLDEST_UPSTREAM}: let Magistrala's last release migrate it first"
         )
     columns = {row.attname: row for row in connection.cursor(row_factory=kwargs_row(SimpleNamespace)).execute(_COLUMNS)}
     for name, kind in _UPSTREAM_COLUMNS.items():
@@ -94,13 +94,13 @@ def check_tables(connection: psycopg.Connection) -> None:
     for name, column in columns.items():
         if column.must_be_given and name not in _UPSTREAM_COLUMNS:
             raise DatabaseUnfit(
-                f"the table users has a column {name} that Magistrala does not know and that must be given:"
-                f" let it have a default, or {advice}"
+                f"the table users has a column {name}, which Magistrala does not fill and which has no default:"
+                f" set a default, or {advice}"
             )
 
 
 def upstream_migrations(connection: psycopg.Connection) -> set[str] | None:
-    """What upstream's ledger says was done; None without a ledger."""
+    """Return the migrations in upstream's ledger, None without a ledger."""
     if not _exists(connection, "gorp_migrations"):
         return None
     return set(connection.cursor(row_factory=scalar_row).execute("SELECT id FROM gorp_migrations"))

@@ -1,7 +1,7 @@
-"""The role of the functions: it reads and writes the rows of the service's tables, and nothing else (S66).
+"""The role of the functions: it reads and writes the rows of the service's tables, and may do nothing else (S66).
 
-``MG_USERS_DB_OWNER`` owns the tables and migrates them; ``MG_USERS_DB_USER`` is the role that is made here, by every
-bootstrap. What a migration added is granted, a new password is set, and all other grants are taken away.
+``MG_USERS_DB_OWNER`` owns the tables and migrates them. Each bootstrap makes or updates the role ``MG_USERS_DB_USER``:
+it grants rights on new tables, sets a new password, and revokes all other grants.
 """
 
 import psycopg
@@ -16,7 +16,7 @@ from users.aws.secrets import secret
 from users.settings import WrongSettings, settings
 
 ROWS = ("SELECT", "INSERT", "UPDATE", "DELETE")
-# What is ours, by name: `users` and all that begins with `users_`. With what the role was granted on each.
+# The service's tables and sequences, `users` and `users_…`, with the privileges of the role on each.
 _HELD = """
     SELECT c.relname, c.relkind = 'S', ARRAY(
         SELECT privilege_type::text FROM aclexplode(c.relacl)
@@ -25,13 +25,13 @@ _HELD = """
     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'S')
         AND (c.relname = 'users' OR starts_with(c.relname, 'users_'))
     ORDER BY c.relname"""
-# Ways by which a role may do more than it was granted above.
+# Further ways in which a role may have more privileges.
 _MORE = """
     SELECT CASE
         WHEN r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls
             THEN 'it has attributes such as SUPERUSER or CREATEROLE: ALTER ROLE … NOSUPERUSER NOCREATEROLE NOCREATEDB'
         WHEN EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid)
-            THEN 'it is a member of another role: REVOKE that one from it'
+            THEN 'it is a member of another role: REVOKE that role from it'
         WHEN EXISTS (SELECT FROM pg_class WHERE relowner = r.oid) THEN 'it owns tables: give them to another role'
         WHEN has_schema_privilege(r.oid, current_schema(), 'CREATE')
             THEN 'it may create in the schema: REVOKE CREATE ON SCHEMA ' || current_schema() || ' FROM PUBLIC'
@@ -44,10 +44,10 @@ _MORE = """
 
 
 def ensure_restricted_role(connection: psycopg.Connection) -> None:
-    """Make ``MG_USERS_DB_USER`` what it is to be, on a connection of the owner's after its migrations.
+    """Make or update ``MG_USERS_DB_USER``, on a connection of the owner after the migrations.
 
-    DatabaseUnfit when the owner may not, or when the role may more than this by other ways; WrongSettings when the two
-    roles are one, or when there is no password.
+    DatabaseUnfit when the owner lacks a right, or when the role has more rights in another way. WrongSettings when both
+    roles are the same, or when the password is missing.
     """
     role = settings().db_user
     if role == settings().db_owner:
@@ -60,7 +60,7 @@ def ensure_restricted_role(connection: psycopg.Connection) -> None:
     except pg.InsufficientPrivilege as error:
         raise DatabaseUnfit(
             f'the role "{settings().db_owner}" may not make or change the role "{role}" ({error.diag.message_primary}):'
-            f' ALTER ROLE "{settings().db_owner}" CREATEROLE by a superuser, and DROP ROLE "{role}" where another'
+            f' ALTER ROLE "{settings().db_owner}" CREATEROLE as a superuser, and DROP ROLE "{role}" if another'
             " role made it"
         ) from error
     if more := connection.cursor(row_factory=scalar_row).execute(_MORE, {"role": role}).fetchone():
@@ -68,24 +68,24 @@ def ensure_restricted_role(connection: psycopg.Connection) -> None:
 
 
 def _make(connection: psycopg.Connection, role: str) -> None:
-    """Let the role log in by the password. The server gets its SCRAM verifier only, and so does the server's log."""
+    """Let the role log in by the password. The server and its log get only the SCRAM verifier."""
     password = secret(settings().db_pass)
     if not password:
         raise WrongSettings("MG_USERS_DB_PASS: the role that MG_USERS_DB_OWNER makes needs a password")
     verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
-    known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is not None
-    statement = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}" if known else "CREATE ROLE {} LOGIN PASSWORD {}")
+    exists = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is not None
+    statement = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}" if exists else "CREATE ROLE {} LOGIN PASSWORD {}")
     connection.execute(statement.format(sql.Identifier(role), sql.Literal(verifier)))
 
 
 def _grant(connection: psycopg.Connection, role: str) -> None:
-    """Give the role its privileges and take others away, where it is not so already."""
+    """Grant the role its privileges and revoke others, if they differ."""
     name = sql.Identifier(role)
     database, schema = connection.cursor(row_factory=tuple_row).execute(
         "SELECT current_database(), current_schema()"
     ).fetchone() or ("", "")
     in_schema = sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT ").format(sql.Identifier(schema))
-    # TEMPORARY: `python -m users import` stages its lines in a table that only its own session sees.
+    # TEMPORARY: `python -m users import` stages its lines in a temporary table of its session.
     for statement in (
         sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(sql.Identifier(database), name),
         sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(sql.Identifier(schema), name),

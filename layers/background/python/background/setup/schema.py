@@ -1,11 +1,11 @@
-"""Bringing the database to this version's schema (contract §6), by Alembic, with its own table ``users_migrations``.
+"""The upgrade of the database to this release's schema (contract §6), by Alembic, in the table ``users_migrations``.
 
-Forward only. An advisory lock makes two runs at once safe; every step can be repeated, so that a run goes on where a
-killed one ended. Upstream's ``gorp_migrations`` is read, never written. Alembic, which takes long to import, is asked
-only where the version in the table is not the newest there is.
+Versions only go forward. An advisory lock makes two runs at once safe. Every step can run again, so that a run goes on
+where a killed run ended. Upstream's ``gorp_migrations`` is read, never written. Alembic takes long to import, and runs
+only if the version in the table is not the newest.
 
-The tables may be in use: no statement waits longer than ``LOCK_TIMEOUT`` for a lock, because all later queries would
-queue up behind it. It gives up, lets them pass, and is tried again for ``PATIENCE`` seconds.
+The tables may be in use. No statement waits longer than ``LOCK_TIMEOUT`` for a lock, because all later queries would
+wait behind it. The statement then fails, lets them pass, and runs again, for ``PATIENCE`` seconds.
 """
 
 import time
@@ -30,7 +30,7 @@ from users.telemetry.log import logger
 
 PATIENCE = 600.0  # seconds
 _PAUSE = 3.0  # seconds
-# Any constant: it names this work among the advisory locks of the database.
+# An arbitrary constant that identifies this work among the advisory locks of the database.
 _LOCK = 7_213_904_118
 _LOCK_POLL = 0.2  # seconds
 _STATEMENT_TIMEOUT = "2s"
@@ -45,9 +45,9 @@ T = TypeVar("T")
 
 
 def migrate(target: str = "head") -> str:
-    """Run what is missing up to ``target``, and set the role's time limits. The newest version there is.
+    """Run the missing migrations up to ``target``, and set the role's time limits. Return the newest version.
 
-    Raises DatabaseUnfit, UnknownVersion, or psycopg.Error when a step fails; steps done before it stay done.
+    Raise DatabaseUnfit, UnknownVersion, or psycopg.Error when a step fails. Earlier steps stay done.
     """
     with exclusive() as connection:
         return upgrade(connection, target)
@@ -55,9 +55,9 @@ def migrate(target: str = "head") -> str:
 
 @contextmanager
 def exclusive(seconds: float | None = None) -> Iterator[psycopg.Connection]:
-    """A connection, in autocommit, for work that nobody else does at the same time.
+    """Yield a connection in autocommit, to one run at a time.
 
-    OutOfTime when it takes more than ``seconds``; DatabaseUnfit when the server is none to work with.
+    OutOfTime when the work takes more than ``seconds``. DatabaseUnfit when the server cannot be used.
     """
     with closing(_connect()) as connection, limited(connection, seconds):
         check_server(connection)
@@ -66,7 +66,7 @@ def exclusive(seconds: float | None = None) -> Iterator[psycopg.Connection]:
 
 
 def upgrade(connection: psycopg.Connection, target: str = "head") -> str:
-    """What ``migrate`` does, on a connection of ``exclusive``."""
+    """Do the work of ``migrate`` on a connection of ``exclusive``."""
     versions, newest = _versions(connection), newest_version()
     if not versions:
         check_tables(connection)
@@ -79,20 +79,20 @@ def upgrade(connection: psycopg.Connection, target: str = "head") -> str:
 
 
 def patiently(connection: psycopg.Connection, work: Callable[[], T]) -> T:
-    """Do it again and again while locks of others are in its way; DatabaseUnfit tells whose, in the end."""
+    """Repeat the work while other transactions lock its tables. In the end, DatabaseUnfit names such a transaction."""
     end = time.monotonic() + PATIENCE
     while True:
         try:
             return work()
         except (pg.LockNotAvailable, pg.DeadlockDetected) as error:
             if time.monotonic() > end:
-                raise DatabaseUnfit(_told_blocker(connection)) from error
+                raise DatabaseUnfit(_blocker(connection)) from error
             logger.warning("waiting for transactions of others to end")
             time.sleep(_PAUSE)
 
 
 def _connect() -> psycopg.Connection:
-    """A connection of the tables' owner without its limits: a migration takes the time it takes."""
+    """Open a connection of the tables' owner without the role's time limits, because a migration may take long."""
     connection = psycopg.connect(_owners_conninfo(), autocommit=True)
     connection.execute(
         f"SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '{LOCK_TIMEOUT}'"
@@ -101,13 +101,13 @@ def _connect() -> psycopg.Connection:
 
 
 def _owners_conninfo() -> str:
-    """Where ``MG_USERS_DB_OWNER`` is set, that role; else the one that the functions use."""
+    """Return the connection string of ``MG_USERS_DB_OWNER`` if it is set, else of the functions' role."""
     owner = settings().db_owner
     return make_conninfo(conninfo(), user=owner, password=secret(settings().db_owner_pass)) if owner else conninfo()
 
 
 def _versions(connection: psycopg.Connection) -> list[str]:
-    """What the database says was done last: one version, none before the first migration."""
+    """Return the database's version, [] before the first migration."""
     try:
         return connection.cursor(row_factory=scalar_row).execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall()
     except pg.UndefinedTable:
@@ -116,7 +116,8 @@ def _versions(connection: psycopg.Connection) -> list[str]:
 
 @contextmanager
 def _locked(connection: psycopg.Connection) -> Iterator[None]:
-    # Polled: a statement that waits for the lock would hold a snapshot, for which CREATE INDEX CONCURRENTLY waits.
+    # Polled, because a statement that waits for the lock would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for
+    # all snapshots.
     waits = False
     while not connection.cursor(row_factory=scalar_row).execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone():
         if not waits:
@@ -130,10 +131,11 @@ def _locked(connection: psycopg.Connection) -> Iterator[None]:
             connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
 
 
-def _told_blocker(connection: psycopg.Connection) -> str:
+def _blocker(connection: psycopg.Connection) -> str:
+    """Return a sentence about a transaction that locks the table, with the next step."""
     found = connection.execute(_BLOCKERS).fetchone()
     if found is None:
-        return "the table users was locked by others again and again: run bootstrap when there is less to do"
+        return "other transactions locked the table users again and again: run bootstrap at a time with less load"
     pid, application, since = found
     name = f" ({application})" if application else ""
     return (

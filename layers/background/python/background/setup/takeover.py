@@ -1,7 +1,7 @@
-"""Making accounts that upstream wrote complete, and reporting on them (decisions 18, 19).
+"""Completion of accounts that upstream wrote, and a report about them (decisions 18, 19).
 
-Done by the migration that adds our columns, and again by each bootstrap: upstream may go on writing for a while, or be
-put back for a day. Connections must be in autocommit.
+The migration that adds our columns does this, and each bootstrap again, because upstream may go on writing for a while,
+or may be put back for a day. Connections must be in autocommit.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from background.setup.live_tables import update_by_id, update_in_batches
 from users.settings import settings
 from users.telemetry.log import logger
 
-# Grace periods begin when we first see the account in that state, never earlier; an enabled one has none.
+# A grace period begins when we first see the account in that state, never earlier. An enabled account has none.
 _COMPLETED = """
     role = COALESCE(u.role, 0),
     disabled_at = CASE u.status WHEN 0 THEN NULL WHEN 1 THEN COALESCE(u.disabled_at, now()) ELSE u.disabled_at END,
@@ -27,7 +27,7 @@ _INCOMPLETE = """
     OR u.status = 1 AND (u.disabled_at IS NULL OR u.deleted_at IS NOT NULL)
     OR u.status = 2 AND u.deleted_at IS NULL"""
 
-# The oldest enabled account comes first; then the oldest disabled, then the oldest deleted one.
+# The oldest enabled account comes first, then the oldest disabled, then the oldest deleted account.
 _SENIORITY = "status, created_at, id"
 _CONFLICTING = f"""
     SELECT id FROM (
@@ -35,7 +35,7 @@ _CONFLICTING = f"""
         FROM users WHERE NOT case_conflict AND {{name}} IS NOT NULL
     ) ranked WHERE rank > 1 ORDER BY id"""
 
-# Marked accounts with whom no unmarked one shares a name, nor a marked one that comes before.
+# Marked accounts that share no name with an unmarked account, or with a marked account of higher seniority.
 _RELEASED = f"""
     WITH marked AS MATERIALIZED (
         SELECT id, lower(email) AS email, lower(username) AS username, row_number() OVER (ORDER BY {_SENIORITY}) AS rank
@@ -51,7 +51,7 @@ _RELEASED = f"""
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Accounts that the sweep will remove if nothing happens to them: how many, and when the first and last go."""
+    """Accounts that the sweep will remove unless they change: their number, and the first and last removal."""
 
     accounts: int
     begins: datetime | None
@@ -60,10 +60,10 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a database holds after a takeover; numbers of accounts, no personal data.
+    """Numbers of accounts after a takeover, without personal data.
 
-    ``from_upstream``: whose password is still the one that upstream stored; ``bcrypt_hashes``: whose hash is replaced
-    at the next login; ``due``: by kind of background.removal.due, those that the settings let go.
+    ``from_upstream``: accounts that still have upstream's password. ``bcrypt_hashes``: accounts whose hash the next
+    login replaces. ``due``: accounts that the settings remove, by kind of background.removal.due.
     """
 
     accounts: int
@@ -73,7 +73,7 @@ class Report:
     due: dict[str, Due]
 
     def as_values(self) -> dict[str, str | int]:
-        """The same as flat JSON, as CloudFormation takes it; moments are RFC 3339."""
+        """Return the report as flat JSON, which CloudFormation accepts. Times are RFC 3339."""
         values: dict[str, str | int] = {
             "accounts": self.accounts,
             "from_upstream": self.from_upstream,
@@ -89,12 +89,12 @@ class Report:
 
 
 def complete_accounts(connection: psycopg.Connection) -> int:
-    """Give roles and the beginnings of grace periods to the accounts that lack them; how many did."""
+    """Add missing roles and beginnings of grace periods. Return the number of completed accounts."""
     return update_in_batches(connection, _COMPLETED, _INCOMPLETE)
 
 
 def mark_case_conflicts(connection: psycopg.Connection) -> int:
-    """Mark all but the senior one of the accounts that share a folded e-mail, then a folded username; how many."""
+    """Mark accounts that share a folded e-mail or username, except the most senior one. Return the number."""
     marked = 0
     for name in ("email", "username"):
         ids = connection.cursor(row_factory=scalar_row).execute(_CONFLICTING.format(name=name)).fetchall()
@@ -103,9 +103,9 @@ def mark_case_conflicts(connection: psycopg.Connection) -> int:
 
 
 def release_case_conflicts(connection: psycopg.Connection) -> int:
-    """Unmark accounts that share no name any more, or are the senior ones now; how many.
+    """Unmark accounts that share no name any more, or are the most senior now. Return the number.
 
-    IntegrityError when somebody took such a name at this moment: the rest waits for the next time.
+    IntegrityError when another account took such a name at this moment. The rest waits for the next run.
     """
     released = 0
     while ids := connection.cursor(row_factory=scalar_row).execute(_RELEASED).fetchall():
@@ -114,7 +114,7 @@ def release_case_conflicts(connection: psycopg.Connection) -> int:
 
 
 def report(connection: psycopg.Connection) -> Report:
-    """Count, in one pass over the accounts; and log the counts."""
+    """Count the accounts in one pass, log the counts and return them."""
     dues = ", ".join(
         f"count(*) FILTER (WHERE {condition}) AS {kind.name},"
         f" min({kind.since}) FILTER (WHERE {condition}) AS {kind.name}_first,"

@@ -1,4 +1,4 @@
-"""Ending database work in time, so that whoever waits for the function gets an answer from it."""
+"""A time limit for database work, so that the function can still answer its caller."""
 
 import os
 import socket
@@ -13,15 +13,15 @@ _GRACE = 1.0  # seconds
 
 
 class OutOfTime(Exception):
-    """The work was ended before it was done; what it had done stays done."""
+    """The work ended before it was complete. Its finished parts stay."""
 
 
 @contextmanager
 def limited(connection: psycopg.Connection, seconds: float | None) -> Iterator[None]:
-    """OutOfTime when the block still works on the connection after ``seconds`` (None: it may take its time).
+    """End the block's work on the connection after ``seconds``, and raise OutOfTime. None means no limit.
 
-    The running statement is cancelled, so that the server stops as well; then the connection is cut, so that neither a
-    next statement nor a server that does not answer can hold the block up.
+    The running statement is cancelled, so that the server stops as well. Then the connection is cut, so that neither
+    another statement nor a silent server can delay the end.
     """
     if seconds is None:
         yield
@@ -43,7 +43,7 @@ def limited(connection: psycopg.Connection, seconds: float | None) -> Iterator[N
         yield
     except psycopg.Error as error:
         if over.is_set():
-            raise OutOfTime("the time that there was is over") from error
+            raise OutOfTime("the time limit is reached") from error
         raise
     finally:
         done.set()

@@ -1,4 +1,4 @@
-"""Asking one version of a function whether it is ready to serve (users.readiness), by Lambda's Invoke."""
+"""The readiness check of one version of a function (users.readiness), by Lambda's Invoke."""
 
 import json
 from collections.abc import Mapping
@@ -8,24 +8,24 @@ from urllib.parse import quote
 from background.setup.aws_call import pause, post
 from users.readiness import CHECK, READY
 
-_TIMEOUT = 40.0  # seconds of one try: longer than a check takes where everything times out
-# Seconds after each try. A database that hiccups is no reason to roll back.
+_TIMEOUT = 40.0  # seconds of one try: longer than a check in which everything times out
+# Seconds after each try. A short outage of the database is no reason to roll back.
 _PAUSES = (2.0, 5.0, 10.0, 0.0)
 _LONGEST_PROBLEM = 1000  # characters
 
 
 class NoRoom(Exception):
-    """Lambda runs as many functions of this account at once as it may."""
+    """Lambda already runs as many functions of this account as its limit allows."""
 
 
 def problem_of(function: str, version: int) -> str:
-    """Why this version of the function cannot serve; empty when it is ready. What fails is tried again.
+    """Return the problem of a version, "" when it is ready. Repeat a check that failed.
 
-    It raises NoRoom at once, because a hook that waits takes up the room that the version needs.
+    Raise NoRoom at once, because a waiting hook uses the room that the version needs.
     """
     problem = ""
     for seconds in _PAUSES:
-        problem = _ask(function, version)
+        problem = _check(function, version)
         if not problem:
             break
         pause(seconds)
@@ -33,7 +33,7 @@ def problem_of(function: str, version: int) -> str:
 
 
 def invoke_later(function: str, event: Mapping[str, Any]) -> None:
-    """Have Lambda run a function when there is room; it tries for hours. OSError when it does not take the event."""
+    """Have Lambda run a function when there is room, within hours. OSError when Lambda does not accept the event."""
     status, _ = _invoke(function, "Event", event)
     if status != 202:
         raise OSError(f"Lambda answers {status}")
@@ -45,7 +45,7 @@ def _invoke(function: str, kind: str, event: Mapping[str, Any]) -> tuple[int, by
     return post("lambda", path, headers, json.dumps(dict(event)).encode(), timeout=_TIMEOUT)
 
 
-def _ask(function: str, version: int) -> str:
+def _check(function: str, version: int) -> str:
     try:
         status, body = _invoke(f"{function}:{version}", "RequestResponse", CHECK)
         answer: Any = json.loads(body)
@@ -55,11 +55,12 @@ def _ask(function: str, version: int) -> str:
         return "an answer that is not JSON"
     if status == 200 and answer == READY:
         return ""
-    told = answer if isinstance(answer, dict) else {}
-    if "errorType" in told:
-        return f"{told['errorType']}: {told.get('errorMessage', '')}"[:_LONGEST_PROBLEM]
+    details = answer if isinstance(answer, dict) else {}
+    if "errorType" in details:
+        return f"{details['errorType']}: {details.get('errorMessage', '')}"[:_LONGEST_PROBLEM]
     if status != 200:
-        problem = f"Lambda answers {status}: {told.get('Message') or told.get('message', '')}"[:_LONGEST_PROBLEM]
+        reason = details.get("Message") or details.get("message", "")
+        problem = f"Lambda answers {status}: {reason}"[:_LONGEST_PROBLEM]
         if status == 429:
             raise NoRoom(f"{function}:{version}: {problem}")
         return problem

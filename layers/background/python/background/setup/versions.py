@@ -1,4 +1,4 @@
-"""The versions of the schema: the migrations of this release, and the table of the database that names its version."""
+"""The versions of the schema: the migrations of this release, and the database's table with its version."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ VERSION_TABLE = "users_migrations"
 
 
 class UnknownVersion(Exception):
-    """The database holds a migration that is none of MIGRATIONS; nothing was changed."""
+    """The database contains a migration that is not in MIGRATIONS. Nothing was changed."""
 
 
 def newest_version() -> str:
-    """Return the last of MIGRATIONS by the number that its file begins with, which is its revision."""
+    """Return the newest of MIGRATIONS. The number at the start of a file's name is its revision."""
     return max(path.name.partition("_")[0] for path in MIGRATIONS.glob("versions/*.py"))

@@ -1,4 +1,4 @@
 """Magistrala's UsersService over gRPC, for other services (contract §5.7): a process beside the stack.
 
-API Gateway carries no gRPC. Its packages are in requirements-local.txt, and not in the layers.
+API Gateway does not support gRPC. The packages are in requirements-local.txt, not in the layers.
 """

@@ -1,11 +1,11 @@
-"""``python -m background.users_service``: serve the installation of the MG_* variables, else that of ``make run``."""
+"""``python -m background.users_service``: serve the installation of the MG_* variables, else of ``make run``."""
 
 import asyncio
 import logging
 import os
 import sys
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own lines are no JSON; it is read at import
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's log lines are not JSON. It reads this at import.
 
 import click
 
@@ -16,7 +16,7 @@ from users.telemetry.log import logger
 
 
 def main() -> int:
-    """Serve; the exit code."""
+    """Serve. Return the exit code."""
     for name in ("grpc", "asyncio"):
         logging.getLogger(name).addHandler(logger.registered_handler)
     try:
@@ -31,4 +31,4 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    os._exit(code)  # a thread that waits for a database that does not answer holds nothing up
+    os._exit(code)  # does not wait for a thread whose database is silent

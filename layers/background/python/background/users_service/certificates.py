@@ -1,4 +1,4 @@
-"""TLS as ``MG_USERS_GRPC_*`` say (contract §8.6): certificates and keys are paths or PEM; with an authority, mTLS."""
+"""TLS by ``MG_USERS_GRPC_*`` (contract §8.6). Certificates and keys are paths or PEM. An authority means mTLS."""
 
 import os
 import ssl
@@ -12,9 +12,9 @@ from users.settings import Settings, WrongSettings
 
 
 def server_credentials(s: Settings) -> grpc.ServerCredentials | None:
-    """None for plaintext. WrongSettings names the variable of what cannot be read or does not fit together.
+    """Return the server's credentials, None for plaintext. WrongSettings names the wrong variable.
 
-    As soon as an authority is given, clients need a certificate: of the client authority, else of the server's.
+    With an authority, clients need a certificate: of the client authority, or without one of the server's authority.
     """
     certificate = _pem("MG_USERS_GRPC_SERVER_CERT", s.grpc_server_cert)
     key = _pem("MG_USERS_GRPC_SERVER_KEY", s.grpc_server_key)
@@ -54,7 +54,7 @@ def _pem(name: str, value: str) -> bytes:
 
 
 def _check_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """What gRPC would only tell with each handshake."""
+    """Check now that certificate and key fit. gRPC would only fail each handshake."""
     with _file(certificate) as certificate_file, _file(key) as key_file:
         try:
             context.load_cert_chain(certificate_file, key_file, password="")
@@ -74,7 +74,7 @@ def _check_authority(context: ssl.SSLContext, name: str, authority: bytes) -> No
 
 @contextmanager
 def _file(content: bytes) -> Iterator[str]:
-    """A file in memory, for an interface that takes paths only."""
+    """Write a file in memory, for an interface that accepts only paths."""
     with os.fdopen(os.memfd_create("pem"), "wb") as file:
         file.write(content)
         file.flush()

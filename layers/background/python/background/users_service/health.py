@@ -1,4 +1,4 @@
-"""grpc.health.v1: "" says that the process serves; ``users``, whether it can answer, which takes the database."""
+"""grpc.health.v1: the state of the process under "", and of the service with its database under ``users``."""
 
 import asyncio
 from concurrent.futures import Executor
@@ -15,14 +15,14 @@ _LONGEST_WAIT = 2.0  # seconds
 
 
 class Health(aio.HealthServicer):  # type: ignore[misc]  # the package has no types
-    """Finds out how the database is whenever it is asked, and tells those who watch of a change."""
+    """The health service. Each check queries the database, and watchers get every change."""
 
     def __init__(self, database: Executor) -> None:
         super().__init__()
         self._database = database
 
     async def Check(self, request: HealthCheckRequest, context: object) -> HealthCheckResponse:  # noqa: N802
-        """NOT_SERVING for ``users`` while the database is away, for both during a stop."""
+        """Answer NOT_SERVING for ``users`` while the database is away, and for both during a stop."""
         if request.service == SERVICE:
             await self.set(SERVICE, await self._status())
         return await super().Check(request, context)

@@ -1,4 +1,4 @@
-"""users.v1.UsersService/RetrieveUsers: what is asked, what is answered, and with which status what cannot be."""
+"""users.v1.UsersService/RetrieveUsers: reading the request, the accounts, and the status of each failure."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from users.telemetry.log import logger, place
 
 SERVICE = "users.v1.UsersService"
 
-# Of accounts in memory at once. What gRPC clients take by default is less: 4 MB.
+# Accounts in memory at once. The default limit of gRPC clients is lower: 4 MB.
 _MOST_BYTES = 32 * 1024 * 1024
 
 _Context = grpc.aio.ServicerContext[bytes, users_pb2.RetrieveUsersRes]
@@ -33,16 +33,16 @@ class _Refused(Exception):
 
 
 def users_service(database: Executor) -> grpc.GenericRpcHandler:
-    """The service; ``database`` is the one thread that talks to PostgreSQL."""
+    """Return the service. ``database`` is the one thread that uses PostgreSQL."""
 
     async def retrieve_users(message: bytes, context: _Context) -> users_pb2.RetrieveUsersRes:
         started = time.monotonic()
         refusal = None
         try:
-            answer = await _answered(message, database)
+            answer = await _answer(message, database)
         except _Refused as refused:
             refusal = refused
-        _tell(refusal.status if refusal else grpc.StatusCode.OK, time.monotonic() - started)
+        _log_call(refusal.status if refusal else grpc.StatusCode.OK, time.monotonic() - started)
         if refusal:
             await context.abort(refusal.status, refusal.text)
         return answer
@@ -56,12 +56,12 @@ def users_service(database: Executor) -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler(SERVICE, methods)
 
 
-def _tell(status: grpc.StatusCode, seconds: float) -> None:
+def _log_call(status: grpc.StatusCode, seconds: float) -> None:
     log = logger.info if status is grpc.StatusCode.OK else logger.warning
     log("call", method=f"{SERVICE}/RetrieveUsers", status=status.name, duration_ms=round(seconds * 1000, 1))
 
 
-async def _answered(message: bytes, database: Executor) -> users_pb2.RetrieveUsersRes:
+async def _answer(message: bytes, database: Executor) -> users_pb2.RetrieveUsersRes:
     try:
         request = users_pb2.RetrieveUsersReq.FromString(message)
     except DecodeError as error:
@@ -77,7 +77,7 @@ async def _answered(message: bytes, database: Executor) -> users_pb2.RetrieveUse
         raise _Refused(grpc.StatusCode.INVALID_ARGUMENT, error.message) from error
     except Unavailable as error:
         raise _Refused(grpc.StatusCode.UNAVAILABLE, error.message) from error
-    except Exception as error:  # the edge; the text of a foreign exception may hold personal data
+    except Exception as error:  # the edge. The text of a foreign exception may contain personal data.
         logger.error("defect", exception_type=type(error).__name__, place=place(error))
         raise _Refused(grpc.StatusCode.INTERNAL, "internal error") from error
 
@@ -110,14 +110,14 @@ def _message(user: User) -> users_pb2.User:
     if user.metadata:
         try:
             message.metadata.update(user.metadata)
-        except (OverflowError, RecursionError):  # a number beyond a double's, nesting beyond reason
+        except (OverflowError, RecursionError):  # a number beyond a double, or too deep nesting
             message.ClearField("metadata")
             logger.warning("metadata left out: it does not fit a google.protobuf.Struct")
     return message
 
 
 def _timestamp(moment: datetime | None) -> Timestamp | None:
-    """None for no time, and for the zero time that upstream may have stored."""
+    """Return None for no time, and for the zero time that upstream may have stored."""
     if moment is None or moment.year == 1:
         return None
     timestamp = Timestamp()

@@ -1,4 +1,4 @@
-"""The process: binds its port, says that it is ready, and ends on SIGTERM or SIGINT within 5 seconds."""
+"""The process: it binds its port, logs that it is ready, and ends within 5 seconds on SIGTERM or SIGINT."""
 
 import asyncio
 import errno
@@ -19,15 +19,15 @@ from users.repository import database
 from users.settings import Settings, WrongSettings
 from users.telemetry.log import logger
 
-_GRACE = 3.0  # seconds for calls that run at a stop
-_LAST_WORDS = 0.5  # seconds in which the connection is closed
-_MOST_CALLS = 256  # at once; streams of reflection and health count
+_GRACE = 3.0  # seconds for running calls during a stop
+_CLOSING = 0.5  # seconds to close the database connection
+_MOST_CALLS = 256  # at once, including streams of reflection and health
 
 
 async def serve(s: Settings) -> None:
-    """Serve until a signal. WrongSettings when the port cannot be had or TLS cannot be set up."""
+    """Serve until a signal. WrongSettings when the port cannot be bound or TLS cannot be set up."""
     credentials = server_credentials(s)
-    # One thread, because a process has one database connection. Calls wait in the loop; a call that gives up leaves it.
+    # One thread, because a process has one database connection. Calls wait in the loop, where a client can cancel them.
     worker = ThreadPoolExecutor(1, "database")
     server = grpc.aio.server(maximum_concurrent_rpcs=_MOST_CALLS, options=[("grpc.so_reuseport", 0)])
     status = health.Health(worker)
@@ -47,7 +47,7 @@ async def serve(s: Settings) -> None:
     await status.enter_graceful_shutdown()
     await server.stop(_GRACE)
     with suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(worker, database.close), _LAST_WORDS)
+        await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(worker, database.close), _CLOSING)
 
 
 def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None) -> str:
@@ -64,18 +64,18 @@ def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.Serve
 
 
 def _check_free(host: str, port: int) -> None:
-    """gRPC does not say why an address cannot be bound, and is content with one of several."""
+    """Check each address of the host. gRPC reports no reason of a failure, and accepts one address of several."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise WrongSettings(f"MG_USERS_GRPC_HOST: {host} cannot be resolved: {error.strerror}") from error
     refusals = [refusal for family, _, _, _, address in found if (refusal := _refusal(family, address))]
-    # One family of addresses may be missing on this machine, but none may be somebody else's.
-    telling = [refusal for refusal in refusals if refusal.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}]
-    if telling or len(refusals) == len(found):
+    # A family of addresses may be missing on this machine, but no address may be in use.
+    taken = [refusal for refusal in refusals if refusal.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}]
+    if taken or len(refusals) == len(found):
         raise WrongSettings(
-            f"MG_USERS_GRPC_PORT: cannot listen on {host} port {port}: {(telling or refusals)[0].strerror};"
-            " end what listens there, or set another port"
+            f"MG_USERS_GRPC_PORT: cannot listen on {host} port {port}: {(taken or refusals)[0].strerror};"
+            " end the program on that port, or set another port"
         )
 
 

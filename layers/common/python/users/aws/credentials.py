@@ -1,7 +1,7 @@
 """The function's AWS credentials, under the names of their environment variables.
 
-Lambda gives them as variables; under SnapStart, where variables would be those of the snapshot, at an address of the
-execution environment's own (the SDKs' container credential provider).
+Lambda sets these variables. Under SnapStart they would be the variables of the snapshot, so each execution environment
+has a local address that answers its credentials (the SDKs' container credential provider).
 """
 
 import json
@@ -25,8 +25,8 @@ _end = _LONG_AGO
 
 
 def credentials() -> Mapping[str, str]:
-    """``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and ``AWS_SESSION_TOKEN``; OSError when they cannot be had."""
-    global _fetched, _end  # noqa: PLW0603 -- kept until they end
+    """Return ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and ``AWS_SESSION_TOKEN``. OSError without an answer."""
+    global _fetched, _end  # noqa: PLW0603 -- kept until they expire
     url = os.environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
     if not url:
         return {name: os.environ[name] for name in _NAMES if name in os.environ}
@@ -42,13 +42,13 @@ def credentials() -> Mapping[str, str]:
 
 @not_in_snapshots
 def forget_credentials() -> None:
-    """Ask for them anew at their next use."""
+    """Fetch the credentials again at their next use."""
     global _end  # noqa: PLW0603 -- see credentials()
     _end = _LONG_AGO
 
 
 def _get(url: str) -> Mapping[str, str]:
-    from users.aws.http_client import send  # most functions get theirs as variables
+    from users.aws.http_client import send  # most functions have the variables
 
     headers = {"Authorization": os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")}
     status, body = send("GET", url, headers, timeout=_TIMEOUT)

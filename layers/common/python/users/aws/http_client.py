@@ -1,6 +1,6 @@
-"""HTTP requests to Auth's keys and AWS' APIs, by ``http.client``: urllib and boto3 cost a cold start much more.
+"""HTTP requests for Auth's keys and to AWS' APIs, by ``http.client``. urllib and boto3 cost a cold start much more.
 
-The authorities that TLS goes by take 30 ms to load: once for all connections, and not at all for ``http``.
+The certificate authorities take 30 ms to load. They are loaded once for all connections, and not for ``http``.
 """
 
 import http.client
@@ -16,9 +16,9 @@ _LONGEST_ANSWER = 1024 * 1024
 
 
 def open_connection(scheme: str, netloc: str, timeout: float, authority: str = "") -> http.client.HTTPConnection:
-    """A connection that is not connected yet; ``https`` checks certificates and names. ``timeout`` is in seconds.
+    """Return a connection that is not connected yet. ``https`` verifies certificates and names.
 
-    ``authority`` is a certificate (path or PEM) that is trusted beside the system's.
+    ``timeout`` is in seconds. ``authority`` is a certificate (path or PEM) to trust beside the system's.
     """
     if scheme == "https":
         return http.client.HTTPSConnection(netloc, timeout=timeout, context=_tls_context(authority))
@@ -34,10 +34,10 @@ def send(
     timeout: float,
     authority: str = "",
 ) -> tuple[int, bytes]:
-    """The answer's status and body, of which a megabyte is read; redirects are not followed.
+    """Return the answer's status and the first megabyte of its body. Follow no redirects.
 
-    ``authority`` as in ``open_connection``. OSError when no answer comes within ``timeout`` seconds of silence, or it
-    is not HTTP.
+    ``authority`` as in ``open_connection``. OSError after ``timeout`` seconds of silence, and for an answer that is not
+    HTTP.
     """
     address = urlsplit(url)
     target = (address.path or "/") + (f"?{address.query}" if address.query else "")

@@ -1,6 +1,6 @@
-"""AWS Signature Version 4, so that a single call to AWS does not cost the import of boto3 (130 ms at cold start).
+"""AWS Signature Version 4. Signing here saves the import of boto3 for a single call (130 ms at cold start).
 
-A test holds it against botocore's signer.
+A test compares the result with botocore's signer.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ def signed_headers(
     environment: Mapping[str, str],
     moment: datetime,
 ) -> dict[str, str]:
-    """The headers of a POST to ``path`` with its signature, by the region and the credentials of ``environment``.
+    """Return the headers of a POST to ``path`` with their signature, by region and credentials of ``environment``.
 
-    ``headers`` are in lower case, and signed with the rest.
+    Names of ``headers`` are in lower case. The signature covers them.
     """
     region, date, stamp = environment["AWS_REGION"], f"{moment:%Y%m%d}", f"{moment:%Y%m%dT%H%M%SZ}"
     signed = {**headers, "host": host, "x-amz-date": stamp}

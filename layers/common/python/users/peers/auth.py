@@ -1,7 +1,7 @@
 """Magistrala Auth over gRPC: one channel per execution environment, one deadline per call (contract §5).
 
-Auth's refusals become Unauthenticated, Forbidden, NotFound or BadRequest; Auth being away becomes Unavailable. A call
-is sent again only on UNAVAILABLE and within its deadline (gRPC's own retry policy).
+Auth's refusals become Unauthenticated, Forbidden, NotFound or BadRequest. Any other failure becomes Unavailable. gRPC's
+retry policy repeats a call only on UNAVAILABLE, and within its deadline.
 """
 
 from functools import cache
@@ -33,25 +33,25 @@ _REFUSALS: dict[grpc.StatusCode, UsersError] = {
 
 
 class Tokens(NamedTuple):
-    """What Issue and Refresh answer."""
+    """The answer of Issue and Refresh."""
 
     access_token: str
     refresh_token: str
 
 
 class RefreshToken(NamedTuple):
-    """A refresh token as Auth lists it: its id, and the label that its login gave it."""
+    """A refresh token as Auth lists it: its id, and the label of its login."""
 
     id: str
     description: str
 
 
 class RelationMissing(Exception):
-    """Auth knows no relation of the user to the platform: Issue answers INTERNAL then (contract §2.4)."""
+    """The user has no relation to the platform, and Issue therefore answers INTERNAL (contract §2.4)."""
 
 
 def authenticate(token: str) -> tuple[str, TokenType]:
-    """Whose token it is, and of which kind; Unauthenticated for every refusal, also of a malformed token."""
+    """Return the token's owner and kind. Unauthenticated for every refusal, also of a malformed token."""
     request = auth_pb2.AuthNReq(token=token)
     try:
         answer = _call("/auth.v1.AuthService/Authenticate", request, auth_pb2.AuthNRes)
@@ -61,10 +61,11 @@ def authenticate(token: str) -> tuple[str, TokenType]:
 
 
 def authorize_administrator(user_id: str) -> None:
-    """Ask whether the policy store, too, holds the user for an administrator (contract §5.4).
+    """Check that the user is an administrator in the policy store, too (contract §5.4).
 
-    Forbidden when it says no, Unavailable when it says nothing: the real Auth answers both with PERMISSION_DENIED.
-    Where Auth blames the request or a key, SpiceDB has refused Auth, because the request made here is always the same.
+    Forbidden when SpiceDB denies it, Unavailable when SpiceDB does not answer. The real Auth answers PERMISSION_DENIED
+    in both cases. Where Auth blames the request or a key, SpiceDB has refused Auth, because the request from here
+    is always the same.
     """
     policy = auth_pb2.PolicyReq(
         subject_type="user",
@@ -88,8 +89,8 @@ def _is_answer_of_policy_store(error: grpc.RpcError) -> bool:
     """Return whether Auth passes on an answer of SpiceDB, and not a failure to reach SpiceDB.
 
     Auth joins causes by " : ". An answer ends in its name (PERMISSIONSHIP_NO_PERMISSION) or has no further cause. Every
-    other text counts as a failure. Neither lets the caller in, but a 503 is tried again and raises an alarm. A 403
-    would tell an administrator that it is none.
+    other text counts as a failure. Both refuse the caller, but clients repeat a 503, and it raises an alarm. A 403
+    would deny an administrator its role.
     """
     if error.code() is not grpc.StatusCode.PERMISSION_DENIED:
         return False
@@ -98,7 +99,7 @@ def _is_answer_of_policy_store(error: grpc.RpcError) -> bool:
 
 
 def issue(user_id: str, *, role: int, verified: bool, description: str = "") -> Tokens:
-    """A new access and refresh token. RelationMissing when Auth fails on its side, which is how it says so."""
+    """Return new tokens. Auth answers INTERNAL when the relation is missing, which raises RelationMissing."""
     request = token_pb2.IssueReq(
         user_id=user_id,
         user_role=(Role.ADMIN if role == Role.ADMIN else Role.USER) + 1,
@@ -116,33 +117,33 @@ def issue(user_id: str, *, role: int, verified: bool, description: str = "") -> 
 
 
 def refresh(refresh_token: str, *, verified: bool) -> Tokens:
-    """New tokens for a refresh token; Unauthenticated when Auth knows it no more."""
+    """Return new tokens for a refresh token. Unauthenticated for a revoked or expired token."""
     request = token_pb2.RefreshReq(refresh_token=refresh_token, verified=verified)
     answer = _call("/token.v1.TokenService/Refresh", request, token_pb2.Token)
     return Tokens(answer.access_token, answer.refresh_token)
 
 
 def list_refresh_tokens(user_id: str) -> list[RefreshToken]:
-    """The user's refresh tokens that have not expired, the next to expire first."""
+    """Return the user's refresh tokens that have not expired, the next to expire first."""
     request = token_pb2.ListUserRefreshTokensReq(user_id=user_id)
     answer = _call("/token.v1.TokenService/ListUserRefreshTokens", request, token_pb2.ListUserRefreshTokensRes)
     return [RefreshToken(token.id, token.description) for token in answer.refresh_tokens]
 
 
 def revoke(user_id: str, token_id: str) -> None:
-    """Forget a refresh token. Auth does not check whose it is: the caller has (contract §9 S10)."""
+    """Revoke a refresh token. The caller must check its owner, because Auth does not (contract §9 S10)."""
     request = token_pb2.RevokeReq(token_id=token_id, user_id=user_id)
     _call("/token.v1.TokenService/Revoke", request, token_pb2.RevokeRes)
 
 
 def check_health() -> None:
-    """Unavailable unless Auth says that it serves (contract §5.1)."""
+    """Raise Unavailable unless Auth reports that it serves (contract §5.1)."""
     check_serving(_channel(), "auth", "auth")
 
 
 @not_in_snapshots
 def close() -> None:
-    """Close the channel; the next call opens another."""
+    """Close the channel. The next call opens another."""
     if _channel.cache_info().currsize:
         _channel().close()
         _channel.cache_clear()
@@ -167,7 +168,7 @@ def _send(method: str, request: Message, answer: type[Answer]) -> Answer:
         return call(request, timeout=settings().auth_grpc_timeout, metadata=metadata)
 
 
-@needed  # reads the certificates and the key; nothing is connected before the first call
+@needed  # reads the certificates and the key, and connects to nothing before the first call
 @cache
 def _channel() -> grpc.Channel:
     s = settings()

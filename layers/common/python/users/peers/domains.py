@@ -1,4 +1,4 @@
-"""Magistrala's Domains service over gRPC (contract §5.1). Without ``MG_DOMAINS_GRPC_URL`` nobody is told."""
+"""Magistrala's Domains service over gRPC (contract §5.1). Without ``MG_DOMAINS_GRPC_URL`` nothing is called."""
 
 from functools import cache
 from typing import Any
@@ -13,10 +13,10 @@ _METHOD = "/domains.v1.DomainsService/DeleteUserFromDomains"
 
 
 def delete_user(user_id: str) -> None:
-    """Take a user out of all domains. Unavailable when Domains does not say that it is done, for whatever reason."""
+    """Remove a user from all domains. Unavailable unless Domains confirms it."""
     if not settings().domains_grpc_url:
         return
-    import grpc  # not configured, not paid
+    import grpc  # imported only where Domains is configured
 
     from users.peers.proto.domains_pb2 import DeleteUserReq
 
@@ -33,7 +33,7 @@ def delete_user(user_id: str) -> None:
 
 @not_in_snapshots
 def close() -> None:
-    """Close the channel; the next call opens another."""
+    """Close the channel. The next call opens another."""
     if _channel.cache_info().currsize:
         _channel().close()
         _channel.cache_clear()

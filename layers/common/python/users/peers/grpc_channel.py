@@ -1,4 +1,4 @@
-"""gRPC channels to Magistrala's other services (contract §8.4): retries, TLS and mTLS as the settings say."""
+"""gRPC channels to Magistrala's other services, with retries, TLS and mTLS (contract §8.4)."""
 
 import json
 from pathlib import Path
@@ -26,10 +26,10 @@ _SERVICE_CONFIG = {
 _OPTIONS = [
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.enable_retries", 1),
-    # A channel that lost its server tries again soon; gRPC's default grows to two minutes.
+    # A channel that lost its server reconnects soon. gRPC's default pause grows to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # gRPC takes 4 MiB of an answer, which the refresh tokens of one account can exceed (S50).
+    # gRPC's default is 4 MiB, and the refresh tokens of one account can exceed that (S50).
     ("grpc.max_receive_message_length", 32 * 1024 * 1024),
 ]
 
@@ -38,7 +38,7 @@ _HEALTH_TIMEOUT = 1.0  # seconds
 
 
 def open_channel(address: str, *, server_ca: str, client_cert: str, client_key: str) -> grpc.Channel:
-    """A channel to ``host:port``; with ``server_ca`` by TLS. Certificates and key are paths or PEM, "" for none."""
+    """Open a channel to ``host:port``, with ``server_ca`` by TLS. Certificates and key are paths or PEM, or empty."""
     if not server_ca:
         return grpc.insecure_channel(address, options=_OPTIONS)
     credentials = grpc.ssl_channel_credentials(
@@ -48,8 +48,8 @@ def open_channel(address: str, *, server_ca: str, client_cert: str, client_key: 
 
 
 def check_serving(channel: grpc.Channel, service: str, dependency: str) -> None:
-    """Unavailable unless the server says that ``service`` is served, "" for the whole server (grpc.health.v1)."""
-    from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse  # for `health` alone
+    """Raise Unavailable unless the server serves ``service``, "" for the whole server (grpc.health.v1)."""
+    from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse  # only `health` calls this
 
     check = channel.unary_unary(
         _HEALTH_METHOD,
@@ -66,7 +66,7 @@ def check_serving(channel: grpc.Channel, service: str, dependency: str) -> None:
 
 
 def _pem(path_or_pem: str) -> Any:
-    """The bytes of a certificate or key given as a path or inline (contract §8.6), None for none."""
+    """Return the bytes of a certificate or key that is a path or PEM (contract §8.6), None for an empty text."""
     if not path_or_pem:
         return None
     return path_or_pem.encode() if "-----BEGIN" in path_or_pem else Path(path_or_pem).read_bytes()

@@ -1,12 +1,12 @@
-"""Access tokens that Auth signed with Ed25519, checked in the function against Auth's JWKS (contract §5.5, §5.6).
+"""Verification of access tokens, which Auth signs with Ed25519, against Auth's JWKS (contract §5.5, §5.6).
 
-The key set is kept for five minutes. The real Auth's key id is the name of its key file, so a new key may come under
-an old id. A token that no held key has signed therefore asks for a fresh set, unless the token is older than the set.
+The key set is kept for five minutes. The real Auth's key id is the name of its key file, so a new key may have an old
+id. A token that no held key has signed therefore fetches the set again, unless the token is older than the set.
 
-Whoever sends garbage can write any ``iat``, so a budget bounds these fetches: two at once, then one in 20 seconds,
-which is five a minute in each execution environment. What remains: when garbage or an earlier rotation has spent the
-budget, a key that Auth began to use less than 20 seconds ago may be unknown here, and its tokens are refused until
-then. A flood fetches the new key just as well as a genuine token does, so it cannot keep a rotation away for longer.
+A forged token can have any ``iat``, so a budget limits these fetches: two at once, then one in 20 seconds. An execution
+environment thus fetches at most five times in a minute. One gap remains: when forged tokens or an earlier rotation have
+spent the budget, a new key of Auth may be unknown here for up to 20 seconds, and its tokens are refused. Forged tokens
+fetch the new key as well as genuine ones do, so a flood of them cannot delay a rotation any longer.
 """
 
 import base64
@@ -27,10 +27,10 @@ from users.snapstart import not_in_snapshots
 
 ISSUER = "magistrala.auth"
 _CACHE_SECONDS = 300.0
-_CLOCK_DIFFERENCE = 60.0  # seconds that Auth's clock may be ahead of ours, or behind
+_CLOCK_DIFFERENCE = 60.0  # seconds that Auth's clock may be ahead or behind
 _FETCHES_AT_ONCE = 2
 _SECONDS_BETWEEN_FETCHES = 20.0
-_RETRY_SECONDS = 1.0  # after a failed fetch, while there are no keys at all
+_RETRY_SECONDS = 1.0  # after a failed fetch, while there are no keys
 _FETCH_TIMEOUT = 2.0
 _MAX_TOKEN_LENGTH = 8192
 _TOKEN_TYPES = range(len(TokenType))
@@ -43,15 +43,15 @@ class _KeySet:
     def __init__(self) -> None:
         self._keys: Mapping[str, bytes] = {}
         self._fetched_at = -math.inf  # by the monotonic clock
-        self._asked_at = -math.inf  # the same moment by the wall clock, which ``iat`` is compared with
-        self._failed_at = -math.inf  # of the last fetch, where that one failed
+        self._asked_at = -math.inf  # the same moment by the wall clock, for comparison with ``iat``
+        self._failed_at = -math.inf  # the last fetch, if it failed
         self._budget_spent_until = -math.inf
 
     def has_signed(self, kid: str, issued_at: int | None, signed: bytes) -> bool:
-        """Whether the key of that id has signed ``signed``, a signature and what it is about.
+        """Return whether the key of that id has signed ``signed``, a signature with its text.
 
-        ``issued_at`` is what the token says about itself, in Unix seconds. Unavailable when Auth does not give the keys
-        that could tell.
+        ``issued_at`` is the token's ``iat``, in Unix seconds. Unavailable when the answer needs keys that Auth does not
+        deliver.
         """
         fetched = self._keep_current()
         if self._verifies(kid, signed):
@@ -75,7 +75,7 @@ class _KeySet:
         return True
 
     def _keep_current(self) -> bool:
-        """Whether a fresh set was fetched, because there was none or it was old. Known keys outlive Auth being away."""
+        """Fetch a missing or old set, and return whether this was done. Old keys stay valid while Auth is away."""
         now = time.monotonic()
         if self._fetched_at == -math.inf:
             if now - self._failed_at <= _RETRY_SECONDS:
@@ -92,7 +92,7 @@ class _KeySet:
         return True
 
     def _spend(self) -> bool:
-        """Take one fetch from the budget, if there is one left."""
+        """Take one fetch from the budget. Return whether one was left."""
         now = time.monotonic()
         if self._budget_spent_until - now > _SECONDS_BETWEEN_FETCHES * (_FETCHES_AT_ONCE - 1):
             return False
@@ -100,7 +100,7 @@ class _KeySet:
         return True
 
     def _fetch(self) -> None:
-        """Replace the keys; Unavailable when Auth is away, and the old ones stay."""
+        """Replace the keys. Keep the old ones and raise Unavailable when Auth is away."""
         now, asked_at = time.monotonic(), time.time()
         try:
             self._keys = _download(settings().auth_jwks_url)
@@ -121,11 +121,11 @@ def forget_keys() -> None:
 
 
 def verified_claims(token: str) -> Mapping[str, Any]:
-    """The claims of a token that is signed by a key of Auth, not expired, and complete; else Unauthenticated.
+    """Return the claims of a token. Unauthenticated unless Auth signed it, it is complete and has not expired.
 
-    The claims have ``sub`` (str), ``type`` (0..5), ``role`` (1..2, of API keys 0 too), ``verified`` (bool) and, API
-    keys excepted, ``exp``; the purpose (``type``) is for the caller to judge. Unavailable when Auth's keys are needed
-    and cannot be had.
+    The claims have ``sub`` (str), ``type`` (0..5), ``role`` (1..2, for API keys also 0), ``verified`` (bool), and
+    ``exp`` except for API keys. The caller must check ``type``. Unavailable when Auth's keys are needed and cannot be
+    fetched.
     """
     if len(token) > _MAX_TOKEN_LENGTH or token.count(".") != 2:
         raise Unauthenticated
@@ -142,14 +142,14 @@ def verified_claims(token: str) -> Mapping[str, Any]:
         raise Unauthenticated
     if len(raw_signature) != bindings.crypto_sign_BYTES:
         raise Unauthenticated
-    _check_claims(claims)  # before the signature: a token that is refused anyway fetches no keys
+    _check_claims(claims)  # before the signature, so that a token that is refused anyway fetches no keys
     if not _key_set.has_signed(header["kid"], issued_at(claims), raw_signature + signed.encode()):
         raise Unauthenticated
     return claims
 
 
 def unverified_claims(token: str) -> Mapping[str, Any]:
-    """The claims of a token that Auth itself made or has just vouched for; {} where there are none to read."""
+    """Return the claims of a token that Auth has just issued or accepted, {} if they are unreadable."""
     try:
         claims = json.loads(_decode(token.split(".")[1]))
     except (ValueError, IndexError, RecursionError):
@@ -158,11 +158,11 @@ def unverified_claims(token: str) -> Mapping[str, Any]:
 
 
 def issued_at(claims: Mapping[str, Any]) -> int | None:
-    """``iat`` in Unix seconds, None where the token carries none, or one that is further ahead than clocks may differ.
+    """Return ``iat`` in Unix seconds, None for no number and for a time further ahead than clocks may differ.
 
-    Where Auth's clock is ahead of the database's, a token that was issued within this difference before a change of the
-    password, role or status outlives it: it looks younger than it is, and nothing here can tell. That is why the
-    difference has a bound. A login waits until a small one is over (``sessions.obtain_tokens``).
+    When Auth's clock is ahead of the database's, a token that was issued within the difference before a change of
+    password, role or status looks younger than the change, and stays valid. Nothing here can detect that, so the
+    difference has a limit. A login waits until a small difference is over (``sessions.obtain_tokens``).
     """
     value = claims.get("iat")
     if isinstance(value, bool) or not isinstance(value, int | float) or value in {-math.inf, math.inf}:
@@ -172,7 +172,8 @@ def issued_at(claims: Mapping[str, Any]) -> int | None:
 
 def _check_claims(claims: Mapping[str, Any]) -> None:
     now = time.time()
-    # Auth is asked for each API key, and can revoke it. One may be made for ever; the real Auth gives them no role.
+    # The service asks Auth about each API key, which Auth can revoke. API keys may have no end, and the real Auth gives
+    # them no role.
     is_api_key = claims.get("type") == TokenType.API_KEY
     expires_at = claims.get("exp", math.inf if is_api_key else None)
     complete = (
@@ -189,12 +190,12 @@ def _check_claims(claims: Mapping[str, Any]) -> None:
 
 
 def _has_come(moment: object, now: float) -> bool:
-    """Whether an optional ``iat`` or ``nbf`` has come, or will within the difference that clocks may have."""
+    """Return whether an optional ``iat`` or ``nbf`` has come, within the difference that clocks may have."""
     return moment is None or (isinstance(moment, int | float) and moment <= now + _CLOCK_DIFFERENCE)
 
 
 def _decode(part: str) -> bytes:
-    """Base64url without padding; ValueError for anything else."""
+    """Decode base64url without padding. ValueError for anything else."""
     if not part.isascii():
         raise ValueError("not base64url")
     try:
@@ -206,9 +207,9 @@ def _decode(part: str) -> bytes:
 def _download(url: str) -> Mapping[str, bytes]:
     from users.aws.http_client import send  # once per environment
 
-    # Auth lets caches keep its keys for 15 minutes, which is too long after a rotation.
+    # Auth lets caches keep its keys for 15 minutes, too long for a rotation.
     headers = {"Accept": "application/json", "Cache-Control": "no-cache"}
-    authority = settings().auth_grpc_server_ca_certs  # Auth's own, which the system need not know
+    authority = settings().auth_grpc_server_ca_certs  # Auth's own, which need not be among the system's
     status, body = send("GET", url, headers, timeout=_FETCH_TIMEOUT, authority=authority)
     if status != 200:
         raise ValueError(f"the key set's address answers {status}")
@@ -218,5 +219,5 @@ def _download(url: str) -> Mapping[str, bytes]:
         if key.get("kty") == "OKP" and key.get("crv") == "Ed25519"
     }
     if any(len(key) != bindings.crypto_sign_PUBLICKEYBYTES for key in keys.values()):
-        raise ValueError("a key of the set has another length than Ed25519's")  # libsodium does not look
+        raise ValueError("a key of the set has another length than Ed25519's")  # libsodium does not check
     return keys

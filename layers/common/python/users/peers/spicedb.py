@@ -1,4 +1,4 @@
-"""A user's relations to the platform, in SpiceDB (contract §5.8). Without ``MG_SPICEDB_HOST`` nothing is written."""
+"""The relations of users to the platform, in SpiceDB (contract §5.8). Without ``MG_SPICEDB_HOST`` nothing is called."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -15,15 +15,15 @@ _SERVICE = "authzed.api.v1.PermissionsService"
 
 
 def grant(user_id: str, role: int) -> None:
-    """Make the user a member of the platform, and its administrator when ``role`` is admin. TOUCH: safe to repeat.
+    """Make the user a member of the platform, and its administrator when ``role`` is admin. It may run again.
 
-    Unavailable when SpiceDB does not take it, for whatever reason: the caller has committed already, and repairs.
+    Unavailable when SpiceDB does not accept it, for any reason. The caller has already committed, and repairs.
     """
     grant_all({user_id: role})
 
 
 def grant_all(roles: Mapping[str, int]) -> None:
-    """The same for many users at once, by id: all of them or none. SpiceDB takes 1000 relations in one call."""
+    """Grant many users their roles, by id: all of them or none. SpiceDB accepts 1000 relations in one call."""
     _write(
         {
             (user_id, relation): True
@@ -34,7 +34,7 @@ def grant_all(roles: Mapping[str, int]) -> None:
 
 
 def align(user_id: str, role: int | None) -> None:
-    """Make the user's relations those of the role, whatever they were; None: the user has none. Unavailable."""
+    """Make the user's relations match the role. None removes all of them. Unavailable."""
     if role is None:
         revoke_everything(user_id)
     else:
@@ -42,18 +42,18 @@ def align(user_id: str, role: int | None) -> None:
 
 
 def revoke_administration(user_id: str) -> None:
-    """Take the administrator relation away; none is fine. Unavailable when SpiceDB does not do it."""
+    """Remove the administrator relation, if there is one. Unavailable when SpiceDB does not confirm it."""
     _delete("platform", "magistrala", "administrator", user_id)
 
 
 def revoke_everything(user_id: str) -> None:
-    """Take all relations of the user away, to whatever resource; Unavailable when SpiceDB does not do it."""
+    """Remove all relations of the user, to any resource. Unavailable when SpiceDB does not confirm it."""
     _delete("", "", "", user_id)
 
 
 @not_in_snapshots
 def close() -> None:
-    """Close the channel; the next call opens another."""
+    """Close the channel. The next call opens another."""
     if _channel.cache_info().currsize:
         _channel().close()
         _channel.cache_clear()
@@ -61,17 +61,17 @@ def close() -> None:
 
 
 def check_health() -> None:
-    """Unavailable unless SpiceDB says that it serves."""
+    """Raise Unavailable unless SpiceDB reports that it serves."""
     from users.peers.grpc_channel import check_serving
 
     check_serving(_channel(), "", "spicedb")
 
 
 def _write(held: Mapping[tuple[str, str], bool]) -> None:
-    """Have users hold relations to the platform, or not hold them, by user and relation: all of it or nothing."""
+    """Write or delete relations to the platform, by user and relation: all of them or none."""
     if not settings().spicedb_host or not held:
         return
-    import grpc  # with the stubs 100 ms at import; not configured, not paid
+    import grpc  # takes 100 ms with the stubs, so only where SpiceDB is configured
     from authzed.api.v1 import (
         ObjectReference,
         Relationship,

@@ -94,7 +94,7 @@ def find_account(user_id: str) -> Account | None:
 
 
 def find_role(user_id: str) -> int | None:
-    """Return the role that other services should see; None if there is no account or its removal has begun."""
+    """Return the role that other services should see, None if there is no account or its removal has begun."""
     rows = query(_FIND_ROLE, {"id": user_id}, read_only=True)
     return rows[0]["role"] if rows else None
 
@@ -122,7 +122,7 @@ def register(
     mailbox: str = "",
     self_registered: bool = False,
 ) -> None:
-    """Store a new account and its records. Raises Conflict for a taken e-mail address or username, in any letter case.
+    """Store a new account and its records. Conflict for an e-mail address or username that is taken in any letter case.
 
     ``secret_hash`` is the argon2id string of the password, None for an account without a password. ``mails`` are of one
     kind and go to the address of the account, whose digest is ``mailbox``. They count against the limits of that kind

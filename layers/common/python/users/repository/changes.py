@@ -198,7 +198,7 @@ _UPDATE_SECRET = Statement(
 
 
 def update(user_id: str, values: Mapping[str, Any], records: Sequence[Record], *, by: str, at: datetime) -> User | None:
-    """Set plain columns of an enabled account; None if there is no such account. Raises Conflict for a taken username.
+    """Set plain columns of an enabled account. None if there is no such account. Conflict for a taken username.
 
     ``values`` maps columns to values (dicts for the two metadata). Without values, the time of the update is set.
     """
@@ -214,7 +214,7 @@ def update_email(
     ``records`` may hold a notice, which goes to the old address if that was verified. ``mails`` go to the new address,
     whose digest is ``mailbox``, and only as often as a mailbox should get one (S12).
 
-    None if no enabled account has the id. Raises Conflict for a taken address, TooManyRequests if the account itself
+    None if no enabled account has the id. Conflict for a taken address, TooManyRequests if the account itself
     (``by``) changed it too often (S53).
     """
     parameters = {
@@ -231,13 +231,13 @@ def update_email(
 
 
 def _wait_for_email_change(user_id: str) -> int:
-    """Return the seconds until an enabled account may change its address again; 0 if it may, or is not there."""
+    """Return the seconds until an enabled account may change its address again, 0 if it may or does not exist."""
     rows = query(_WAIT_FOR_EMAIL_CHANGE, {"id": user_id, "most": EMAIL_CHANGES}, read_only=True)
     return int(rows[0]["seconds"]) if rows else 0
 
 
 def update_role(user_id: str, role: int, records: Sequence[Record], *, by: str, at: datetime) -> User | None:
-    """Set the role of an enabled account; None if there is no such account, or no administrator would be left.
+    """Set the role of an enabled account. None if there is no such account, or no administrator would be left.
 
     Sessions end if the role changes. After a demotion the relay checks the relations again, because a grant may still
     be on its way (users.steps.granting). The statement mails the other administrators about a new one.
@@ -251,7 +251,7 @@ def update_role(user_id: str, role: int, records: Sequence[Record], *, by: str, 
 def update_status(
     user_id: str, status: int, records: Sequence[Record], *, by: str, at: datetime, claims: bool = False
 ) -> User | None:
-    """Enable, disable or delete; None if the account has that status, is being removed, or is the last administrator.
+    """Enable, disable or delete. None if the account has that status, is being removed, or is the last administrator.
 
     A deleted account is not disabled: that would undo its deletion. With ``claims`` its removal begins with the change,
     and is ``Claim([user_id], at)`` (repository.purges). The statement mails the other administrators when an
@@ -265,7 +265,7 @@ def update_status(
 def update_secret(
     user_id: str, old_hash: str | None, new_hash: str, records: Sequence[Record], *, at: datetime, by: str = ""
 ) -> User | None:
-    """Replace a password that is still ``old_hash``; None if it was changed meanwhile. Links that set a password end.
+    """Replace a password that is still ``old_hash``. None if it was changed meanwhile. Links that set a password end.
 
     ``by`` is the account that makes the change, empty for the user itself.
     """

@@ -7,7 +7,7 @@ from users.repository.statements import Part
 _KNOWN_FOR = "interval '30 days 1 hour'"
 _REFRESHED = "interval '1 hour'"
 
-# The condition that the account ``who`` knows the network ``near``.
+# The condition that the network ``near`` is a known address of the account ``who``.
 IS_KNOWN = f"""EXISTS (
             SELECT FROM users_known_addresses known WHERE known.user_id = who.id
                 AND known.address = %(near)s AND known.logged_in_at > now() - {_KNOWN_FOR})"""
@@ -24,8 +24,8 @@ REMEMBER_ADDRESS = Part(
     needs={"changed": ("id",)},
 )
 
-# Somebody else may have registered an account before its mailbox is proven. It then forgets the addresses that it
-# knows, because it takes more wrong passwords from known addresses (S8).
+# A stranger may have registered an account before its mailbox is proven. The account then forgets its known addresses,
+# because it accepts more wrong passwords from known addresses (S8).
 FORGET_ADDRESSES = Part(
     "unknown",
     "DELETE FROM users_known_addresses WHERE user_id = (SELECT id FROM proven)",

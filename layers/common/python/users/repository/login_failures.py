@@ -1,7 +1,7 @@
 """Failed logins of an account in a row, and the restriction after too many of them (S47).
 
-A restricted account takes its password only from addresses that it knows. From elsewhere the right password gets the
-answer of a wrong one, so guesses of a stranger are in vain. A new password or an administrator ends the restriction.
+A restricted account accepts its password only from known addresses. From elsewhere the right password gets the answer
+of a wrong one, so guesses of a stranger are in vain. A new password or an administrator ends the restriction.
 """
 
 from datetime import UTC, datetime

@@ -70,7 +70,7 @@ _BEGUN = Part("begun", "SELECT %(user_id)s::varchar AS id", gives=("id",))
 _WAS_KNOWN = "%(from_known_address)s::boolean"
 
 # Failures since the last window began are counted twice: for the name that was typed, and for the account that has it.
-# Only the limits of what was typed, and of the network, are answered by 429. So the answer does not reveal whether
+# Only the limits of the typed name, and of the network, are answered by 429. So the answer does not reveal whether
 # there is an account, nor that two names belong to one account (S48). The account's own limits hold for its names
 # together. They are silent: the password is answered as a wrong one, so another name brings no further guesses.
 _TYPED = ("typed_pair", "typed_wide_pair", "typed")
@@ -124,7 +124,7 @@ def _limit(kind: str, *, by_name: bool) -> str:
 def _wanted(account: str, known: str, kinds: Sequence[str], *, by_name: bool) -> tuple[Part, Part]:
     """Return the parts with the limits of one attempt, which count_hits and limits_reached need.
 
-    ``account`` is the CTE with the id of the account. ``known`` is an SQL expression: the account knows the network.
+    ``account`` is the CTE with the id of the account. ``known`` is an SQL expression: the network is known.
     ``by_name``: somebody typed a name, and must not learn which account has it. An unknown name is counted as often as
     a known one, with its digest in place of the id of the account.
 

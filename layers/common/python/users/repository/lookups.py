@@ -6,7 +6,7 @@ from users.models import Page, User
 from users.repository.database import query
 from users.repository.statements import Statement
 
-# What upstream selects: no private metadata, picture, verification or provider.
+# Upstream's columns: no private metadata, picture, verification or provider.
 _COLUMNS = """
     u.id, u.first_name, u.last_name, u.tags, u.metadata, u.status, u.role, u.username, u.email,
     u.created_at AT TIME ZONE 'UTC' AS created_at, u.updated_at AT TIME ZONE 'UTC' AS updated_at, u.updated_by"""

@@ -1,4 +1,4 @@
-"""Asking for a verification mail, no more often than a mailbox should get one (decisions 11; S12)."""
+"""Requests for a verification mail, no more often than a mailbox should get one (decisions 11, S12)."""
 
 from collections.abc import Sequence
 

@@ -197,7 +197,7 @@ def find_holder(token: str, *purposes: Purpose) -> Holder | None:
 
 
 def find_addressee(token: str, *purposes: Purpose) -> Addressee | None:
-    """Return the account that a token was mailed to, also a used or expired one; None for an invented token."""
+    """Return the account that a token was mailed to, also a used or expired one. None for an invented token."""
     rows = query(_FIND_ADDRESSEE, {"digest": digest(token), "purposes": list(purposes)}, read_only=True)
     return Addressee(**rows[0]) if rows else None
 

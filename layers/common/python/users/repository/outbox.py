@@ -118,8 +118,8 @@ FORGET_PARKED_LINKS = Part(
     needs={"changed": ("id",)},
 )
 
-# Deletes what is not delivered yet of removed accounts. What stays holds no personal data: the event of the deletion,
-# the revocations of tokens, and the repair that takes away the relations.
+# Deletes the undelivered rows of removed accounts. The remaining rows contain no personal data: the event of the
+# deletion, the revocations of tokens, and the repair that removes the relations.
 REMOVE_UNDELIVERED = (
     Part(
         "undelivered",

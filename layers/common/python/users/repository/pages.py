@@ -4,7 +4,7 @@ Totals (decisions 23): up to ``EXACT_TOTAL`` matches are counted. The last page 
 Otherwise the total is an estimate. Cursors (decisions 24) continue after a row by (order value, id), so that their cost
 does not grow with depth.
 
-Sizes (decisions 32; S50): an answer of Lambda is at most 6 MB, so the large values of a page are limited. A page by
+Sizes (decisions 32, S50): an answer of Lambda is at most 6 MB, so the large values of a page are limited. A page by
 cursor ends before the row that does not fit. A page by offset must not end early: its client continues after ``limit``
 rows, and would never see the rows that were cut. So it contains every row, without the large values of the largest
 ones.
@@ -126,7 +126,7 @@ def list_users(caller_id: str, listing: Listing) -> tuple[Account | None, Page]:
 
 
 def list_for_operator(listing: Listing) -> Page:
-    """Return the page for the operator's command line, which has no account. Raises BadRequest as ``list_users``."""
+    """Return the page for the operator's command line, which has no account. BadRequest as ``list_users``."""
     _, page = _find("", listing, operation="list_users", names=tuple(_LISTED), admitted="true")
     return page
 

@@ -86,7 +86,7 @@ _REMOVE_CLAIMED = removal(
 
 
 def claim_deleted(user_id: str) -> Claim | None:
-    """Claim an account that is marked deleted; None if it is not, or if another run is removing it."""
+    """Claim an account that is marked deleted. Return None if it is not, or if another run is removing it."""
     rows = query(_CLAIM_DELETED, {"id": user_id, "lease": LEASE}, read_only=False)
     return Claim([user_id], rows[0]["purging_at"]) if rows else None
 

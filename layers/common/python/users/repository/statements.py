@@ -57,7 +57,7 @@ class Statement:
     __slots__ = ("name", "parameters", "text")
 
     def __init__(self, name: str, *parts: Part | str) -> None:
-        """Put parts together. The last one is the main query. Raises Unfit."""
+        """Put parts together. The last one is the main query. Raise Unfit."""
         given: dict[str, Columns] = {}
         ctes = []
         for part in parts[:-1]:

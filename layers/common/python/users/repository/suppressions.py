@@ -16,7 +16,7 @@ def is_suppressed(stored: str) -> str:
     )
 
 
-# Suppressions of the addresses that removed accounts have. Those of addresses that they had before go by cascade.
+# Suppressions of the addresses of removed accounts. A cascade deletes suppressions of their earlier addresses.
 REMOVE_SUPPRESSIONS = Part(
     "suppressions",
     f"""

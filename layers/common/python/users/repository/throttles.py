@@ -9,7 +9,7 @@ is reached do not extend its window.
 from users.repository.statements import Columns, Part
 
 # The limits of logins, in the order in which all statements count and lock them. One order for all prevents deadlocks.
-# `repository.logins` says what the limits mean. A key is `login:<limit>:…`.
+# `repository.logins` describes the limits. A key is `login:<limit>:…`.
 LOGIN_LIMITS = ("typed_pair", "typed_wide_pair", "typed", "address", "wide_address", "pair", "wide_pair", "identity")
 
 # One more hit in the row ``t`` of ``users_throttle``, for ON CONFLICT (key) DO UPDATE SET. A window that is over starts
@@ -175,10 +175,10 @@ COUNT_EMAIL_CHANGE = Part(
     gives=("key",),
 )
 
-# What becomes of the limits of accounts that are removed. A limit knows an account by its id. A limit that was counted
-# before the account existed knows a digest of the name that was typed. Such limits end within an hour. Limits of a
-# mailbox stay for a day at most, without the id of the account. Otherwise somebody who registers and deletes in turns
-# could send any number of mails to the mailbox. Their digests cannot be read without the key.
+# The limits of removed accounts. A limit contains the account's id, or a digest of the typed name if it was counted
+# before the account existed. A limit with a digest ends within an hour. Limits of a mailbox stay for a day at most,
+# without the account's id. Otherwise somebody who registers and deletes in turns could send any number of mails to the
+# mailbox. Without the key nobody can find the names of the digests.
 REMOVE_LIMITS = (
     Part(
         "throttles",

@@ -67,12 +67,12 @@ def use_upstream_link(user_id: str, email: str, otp: str, records: Sequence[Reco
 
 
 def find_upstream_addressee(user_id: str, email: str, otp: str) -> Addressee | None:
-    """Return the account that upstream mailed this link to, also a used or expired one; None for an invented link."""
+    """Return the account that upstream mailed this link to, also a used or expired one. None for an invented link."""
     rows = query(_FIND_UPSTREAM_ADDRESSEE, {"id": user_id, "email": email, "otp": otp}, read_only=True)
     return Addressee(**rows[0]) if rows else None
 
 
 def find_upstream_holder(user_id: str, email: str, otp: str) -> Holder | None:
-    """Return the account of a link, also of a used or expired one, with the address of the link; None for no link."""
+    """Return the account of a link, also of a used or expired one, with the address of the link. None for no link."""
     rows = query(_FIND_UPSTREAM_HOLDER, {"id": user_id, "email": email, "otp": otp}, read_only=True)
     return Holder(**rows[0], secret_hash="", purpose="verification", is_removable=False) if rows else None

@@ -1,1 +1,1 @@
-"""Rules of the domain: what a password, an address, a name, a query or an outbox record must be. No input or output."""
+"""Rules for passwords, addresses, names, queries and outbox records. No module here does input or output."""

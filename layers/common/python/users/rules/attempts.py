@@ -1,4 +1,4 @@
-"""An attempt to log in, and the account that it is about, as ``repository.logins`` finds them."""
+"""An attempt to log in and its account, as ``repository.logins`` finds them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,11 +8,11 @@ from users.access import Account
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """An account and its password hash (argon2id or bcrypt; empty for external accounts).
+    """An account and its password hash: argon2id or bcrypt, empty for external accounts.
 
-    ``typed`` is the name that somebody typed, empty where the caller's own account is meant. ``secret_age`` is the
-    password's age in seconds. From a known address the identity's own limit is not counted. Where ``takes_password``
-    is false, the right password is answered as a wrong one (S47).
+    ``typed`` is the name that somebody typed, empty for the caller's own account. ``secret_age`` is the password's age
+    in seconds. An attempt from a known address does not count against the identity's own limit. Where
+    ``takes_password`` is false, the right password gets the answer of a wrong one (S47).
     """
 
     account: Account
@@ -28,9 +28,10 @@ class Login:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Whether the limits allow an attempt, else after how many seconds.
+    """The state of the limits: ``allowed`` now, else after ``retry_after`` seconds.
 
-    ``silenced``: a limit that the account's names share is reached, so the right password is answered as a wrong one.
+    ``silenced``: a limit that the account's names share is reached, so the right password gets the answer of a wrong
+    one.
     """
 
     allowed: bool
@@ -42,8 +43,8 @@ class Limits:
 class Attempt:
     """An attempt to log in by ``identity``, before its password is checked.
 
-    ``identity`` is a name that was typed or, where ``by_name`` is False, the caller's own id. ``login`` is None for an
-    unknown one. ``limits`` are those at the beginning.
+    ``identity`` is a typed name or, where ``by_name`` is False, the caller's own id. ``login`` is None for an unknown
+    identity. ``limits`` is their state at the beginning.
     """
 
     identity: str

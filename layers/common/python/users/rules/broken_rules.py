@@ -1,10 +1,10 @@
-"""Checking several rules of one request, so that its answer names every broken one at once (decisions 44).
+"""Checks of several rules of one request, so that its answer names every broken rule at once (decisions 44).
 
     with all_rules() as rules:
         rules.check(check_username, body.username)
         limit = rules.read(10, query.number, "limit", 10)
 
-After the block all rules are kept.
+After the block the request obeys all rules.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Rules:
-    """The broken rules so far. ``first`` is the first of them, None while all are kept."""
+    """The broken rules so far. ``first`` is the first of them, None while no rule is broken."""
 
     def __init__(self) -> None:
         self.first: BadRequest | None = None
@@ -29,7 +29,7 @@ class Rules:
         self.read(None, rule, *args, **kwargs)
 
     def read(self, otherwise: T, reader: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what ``reader`` returns; where it raises BadRequest, note that and return ``otherwise``."""
+        """Return the result of ``reader``. When it raises BadRequest, note the error and return ``otherwise``."""
         try:
             return reader(*args, **kwargs)
         except BadRequest as error:
@@ -38,16 +38,16 @@ class Rules:
             return otherwise
 
     def broken(self) -> BadRequest | None:
-        """Return the error that tells all broken rules: message and code are those of the first one."""
+        """Return an error with the details of all broken rules, and message and code of the first, or None."""
         return self.first and BadRequest(self.first.code, self.first.message, details=self._details)
 
 
 @contextmanager
 def all_rules() -> Iterator[Rules]:
-    """Raise BadRequest at the end of the block when a rule was broken in it.
+    """Raise BadRequest at the end of the block when the block broke a rule.
 
-    A broken rule comes before any other error that the block raises, such as an account that is not there. Only who is
-    not signed in hears of that first (contract §1.2).
+    A broken rule takes precedence over any other error of the block, such as a missing account. Only Unauthenticated
+    takes precedence over a broken rule (contract §1.2).
     """
     rules = Rules()
     try:

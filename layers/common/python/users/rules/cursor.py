@@ -1,7 +1,7 @@
-"""Cursors of lists (decisions 24, 31; S49).
+"""Cursors of lists (decisions 24, 31, S49).
 
-A cursor holds the last row's order value and id. It is encrypted, because a row's values are not for every reader of
-a URL or a log. It is authenticated, because a made-up one would ask about rows that its maker does not see.
+A cursor contains the last row's order value and id. It is encrypted, because a row's values are not for every reader of
+a URL or a log. It is authenticated, because a forged cursor could query rows that its maker may not see.
 """
 
 import base64
@@ -12,13 +12,13 @@ from users.errors import BadRequest
 
 _NONCE_BYTES = 24
 _TAG_BYTES = 16
-# The plaintext is padded to a multiple of this, so that the length of a cursor does not tell the length of a value.
+# The plaintext is padded to a multiple of this, so that the length of a cursor does not reveal the length of a value.
 _BLOCK_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The list that a cursor belongs to: the operation's name, and what its rows are ordered by."""
+    """The list that a cursor belongs to: the name of its operation, and the order of its rows."""
 
     operation: str
     order: str
@@ -26,20 +26,20 @@ class Place:
 
     @property
     def bound(self) -> bytes:
-        """The additional data that a cursor of this list is authenticated with."""
+        """The additional data that authenticates a cursor of this list."""
         return json.dumps([self.operation, self.order, self.descending]).encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """Where a page ended: its last row's order value, as PostgreSQL's text, and id."""
+    """The end of a page: the order value of its last row, as PostgreSQL's text, and the row's id."""
 
     value: str
     id: str
 
     def encode(self, place: Place) -> str:
         """Return the text that clients send back: base64url of XChaCha20-Poly1305 with a random nonce."""
-        from nacl import bindings  # only pages that another one follows need it
+        from nacl import bindings  # only pages with a next page need it
 
         plain = bindings.sodium_pad(json.dumps([self.value, self.id]).encode(), _BLOCK_BYTES)
         nonce = bindings.randombytes(_NONCE_BYTES)
@@ -48,7 +48,7 @@ class Cursor:
 
     @classmethod
     def decode(cls, text: str, place: Place) -> "Cursor":
-        """Return the cursor in ``text``. BadRequest for what ``encode`` did not make for the same place."""
+        """Return the cursor in ``text``. BadRequest unless ``encode`` made the text for the same place."""
         from nacl import bindings
         from nacl.exceptions import CryptoError
 
@@ -56,7 +56,7 @@ class Cursor:
             sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         except ValueError as error:
             raise _invalid() from error
-        # Python's decoder skips foreign characters and spare bits: only the one spelling that was given is taken.
+        # Python's decoder skips foreign characters and spare bits. Only the spelling of `encode` is accepted.
         if len(sealed) <= _NONCE_BYTES + _TAG_BYTES or _base64(sealed) != text:
             raise _invalid()
         nonce, sealed = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]

@@ -1,8 +1,8 @@
-"""The one spelling of an e-mail address (decisions 33; S54).
+"""The one spelling of an e-mail address (decisions 33, S54).
 
 Several spellings of a domain name are one domain: ``EXAMPLE.org``, ``ｅxample.org`` and ``example。org`` all receive
-the mails of ``example.org``. The service therefore stores one of them, so that one mailbox has one account. The local
-part keeps its letter case: it is compared without regard to case by the database (decisions 19).
+the mails of ``example.org``. The service therefore stores one spelling, so that one mailbox has one account. The local
+part keeps its letter case, because the database compares it without regard to case (decisions 19).
 """
 
 import unicodedata
@@ -14,17 +14,17 @@ from users.rules.fields import COLUMN_CHARACTERS, check_email, invalid_email
 def canonical_email(typed: str) -> str:
     """Return the address with its local part in NFC, and its domain in lower case and as A-labels (``xn--…``).
 
-    BadRequest for what is not one bare address (``check_email``), and for a domain that UTS 46 does not allow.
+    BadRequest unless the text is one bare address (``check_email``) whose domain UTS 46 allows.
     """
     check_email(typed)
     local, _, domain = typed.rpartition("@")
     address = f"{unicodedata.normalize('NFC', local)}@{_canonical_domain(domain)}"
-    check_email(address)  # the mapping may have made a `;` of another character, or a longer text
+    check_email(address)  # the mapping may turn another character into `;`, or lengthen the text
     return address
 
 
 def canonical_or_typed(identity: str) -> str:
-    """Return what a lookup looks for: the canonical address, or ``identity`` as it is where it is no address."""
+    """Return the canonical address to look up, or ``identity`` unchanged when it is no address."""
     if "@" not in identity or len(identity) > COLUMN_CHARACTERS:
         return identity
     try:

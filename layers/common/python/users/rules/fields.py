@@ -1,4 +1,4 @@
-"""The rules of single fields, which registration and the updates share (contract §1.6.1, §1.7, §1.8; decisions 19).
+"""The rules of single fields, for registration and updates (contract §1.6.1, §1.7, §1.8, decisions 19).
 
 Each ``check_…`` raises BadRequest with the contract's message, and returns nothing.
 """
@@ -18,9 +18,9 @@ from users.rules.broken_rules import all_rules
 from users.settings import settings
 
 COLUMN_CHARACTERS = 254  # VARCHAR(254), contract §6
-# What columns without a limit of their own take (decisions 32). A page of accounts, an event and an answer of Lambda
-# have room for so much.
-METADATA_BYTES = 64 * 1024  # of each of the two
+# Limits of columns that have none in the database (decisions 32). A page of accounts, an event and an answer of Lambda
+# have room for values of this size.
+METADATA_BYTES = 64 * 1024  # of `metadata`, and of `private_metadata`
 TAGS = 100
 TAG_CHARACTERS = 64
 PICTURE_BYTES = 2 * 1024
@@ -36,14 +36,15 @@ _USERNAME_RULES: Mapping[str, Callable[[str], object]] = {
 _ATOM = r"[^\s()<>\[\]:;@\\,\".\x00-\x20\x7f]+"
 _DOT_ATOM = rf"{_ATOM}(?:\.{_ATOM})*"
 _ADDRESS = re.compile(rf"{_DOT_ATOM}@{_DOT_ATOM}")
-# Unicode's categories of characters that nobody sees, or that change how the text around them is shown: control,
-# format (as the right-to-left override), private use, halves of surrogate pairs, line and paragraph separators.
+# Unicode's categories of invisible characters, and of characters that change how the text around them is shown:
+# control, format (such as the right-to-left override), private use, halves of surrogate pairs, line and paragraph
+# separators.
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 _PICTURE_SCHEMES = frozenset({"http", "https"})
 
 
 def check_name(name: str, missing: str) -> None:
-    """A first or last name; ``missing`` is the field's word, ``first name`` or ``last name``."""
+    """Check a first or last name. ``missing`` is ``first name`` or ``last name``, the words of the message."""
     field = _named(missing)
     if not name:
         raise BadRequest(f"missing_{field}", f"missing {missing}", field=field)
@@ -52,28 +53,28 @@ def check_name(name: str, missing: str) -> None:
 
 
 def check_name_size(name: str, field: str) -> None:
-    """Upstream's own limit, which it checks before it checks that there is a name."""
+    """Check upstream's limit for names. Upstream checks it before it refuses an empty name."""
     if len(name.encode()) > _NAME_BYTES:
         detail = f"{field} is longer than {_NAME_BYTES} bytes"
         raise BadRequest("invalid_name_size", "invalid name size", field=field, detail=detail)
 
 
 def check_length(value: str, field: str) -> None:
-    """What a column holds; the message names the limit (differences.md#statuses)."""
+    """Check that the text fits its column. The message contains the limit (differences.md#statuses)."""
     if len(value) > COLUMN_CHARACTERS:
         name, message = _named(field), f"{field} is longer than {COLUMN_CHARACTERS} characters"
         raise BadRequest(f"{name}_too_long", message, field=name)
 
 
 def check_characters(value: str, field: str) -> None:
-    """Refuse a name with characters that nobody sees (S54); ``field`` is its word, as ``first name``."""
+    """Refuse a name with invisible characters (S54). ``field`` is the word of the message, such as ``first name``."""
     if any(unicodedata.category(character) in _UNSEEN for character in value):
         name, message = _named(field), f"{field} has control or format characters"
         raise BadRequest(f"invalid_{name}", message, field=name)
 
 
 def check_username(username: str, field: str = "username") -> None:
-    """1 to 32 of ``A–Z a–z 0–9 _ -``, starting with a letter or digit, no ``__`` and no ``--``."""
+    """Check for 1 to 32 of ``A–Z a–z 0–9 _ -`` that start with a letter or digit, without ``__`` and ``--``."""
     if not username:
         raise BadRequest("missing_username", "missing username", field=field)
     broken = [rule for rule, is_broken in _USERNAME_RULES.items() if is_broken(username)]
@@ -83,17 +84,17 @@ def check_username(username: str, field: str = "username") -> None:
 
 
 def is_reserved(username: str) -> bool:
-    """Whether a username says that its holder is the service's own staff (``MG_USERS_RESERVED_USERNAMES``)."""
+    """Return whether a username looks like one of the service's staff (``MG_USERS_RESERVED_USERNAMES``)."""
     return folded_username(username) in settings().reserved_usernames
 
 
 def reserved_username(field: str = "username") -> BadRequest:
-    """Return the refusal of a reserved username, which only an administrator may give (S54)."""
+    """Return the refusal of a reserved username, which only an administrator may assign (S54)."""
     return BadRequest("reserved_username", "this username is reserved", field=field)
 
 
 def check_email(email: str) -> None:
-    """One bare address, ``local@domain``: dot-atoms of RFC 5322, in which other scripts' letters are welcome."""
+    """Check for one bare address, ``local@domain``: dot-atoms of RFC 5322, which may have letters of any script."""
     if not email:
         raise BadRequest("missing_email", "missing email", field="email")
     if not _ADDRESS.fullmatch(email) or not email.isprintable():
@@ -102,25 +103,25 @@ def check_email(email: str) -> None:
 
 
 def invalid_email() -> BadRequest:
-    """Return the refusal of what is not one bare address."""
+    """Return the refusal of a text that is not one bare address."""
     detail = "email must be one address, as ada@example.com"
     return BadRequest("invalid_email", "invalid email", field="email", detail=detail)
 
 
 def check_external_provider(user: User, values: Mapping[str, Any]) -> None:
-    """Forbidden when a name, address or picture that an external provider rules would change (decisions 7)."""
-    ruled = ("first_name", "last_name", "email", "profile_picture")
-    if user.auth_provider and any(name in values and values[name] != getattr(user, name) for name in ruled):
+    """Refuse a change of a name, address or picture that an external provider manages (decisions 7). Forbidden."""
+    managed = ("first_name", "last_name", "email", "profile_picture")
+    if user.auth_provider and any(name in values and values[name] != getattr(user, name) for name in managed):
         raise Forbidden(
             "external_account", "account details can only be updated through your authentication provider's settings"
         )
 
 
 def check_profile_picture(url: str) -> None:
-    """What Go's ``url.Parse`` takes: a reference without control characters, with good escapes and a good host.
+    """Check for a URL that Go's ``url.Parse`` accepts: no control characters, good escapes and a good host.
 
-    Of the absolute ones only ``http`` and ``https`` (decisions 32): ``javascript:`` and ``data:`` would run in the
-    page that shows them. A relative reference names a place of that page's own server, and is taken as upstream does.
+    An absolute URL must have ``http`` or ``https`` (decisions 32), because ``javascript:`` and ``data:`` would run in
+    the page that shows the picture. A relative URL leads to that page's own server, and is accepted as upstream does.
     """
     scheme_like = url.partition("/")[0].partition("?")[0].partition("#")[0]
     head, colon, _ = scheme_like.partition(":")
@@ -140,10 +141,10 @@ def check_profile_picture(url: str) -> None:
 
 
 def check_sizes(values: Mapping[str, Any], stored: User | None = None) -> None:
-    """Metadata, tags and picture, by the names of their columns; a column that is absent is not looked at.
+    """Check the sizes of metadata, tags and picture, by the names of their columns. Ignore absent columns.
 
-    A value that ``stored`` has already is no change: a database that was taken over may hold larger ones, and SDKs send
-    the whole user back.
+    A value equal to the one in ``stored`` is no change, and is accepted. A taken-over database may contain larger
+    values, and SDKs send the whole user back.
     """
     changed = {name: value for name, value in values.items() if stored is None or value != getattr(stored, name)}
     with all_rules() as rules:
@@ -176,28 +177,28 @@ def _check_picture_size(url: str) -> None:
 
 
 def check_description(description: str) -> None:
-    """The label of a session."""
+    """Check the length of a session's label."""
     if len(description) > DESCRIPTION_CHARACTERS:
         message = f"description is longer than {DESCRIPTION_CHARACTERS} characters"
         raise BadRequest("description_too_long", message, field="description")
 
 
 def _named(word: str) -> str:
-    """The field that a word of messages names: ``first_name`` for ``first name``."""
+    """Return the name of the field for the words of a message: ``first_name`` for ``first name``."""
     return word.replace(" ", "_")
 
 
 def metadata_bytes(metadata: Mapping[str, Any]) -> int:
-    """Return the bytes of metadata as JSON in UTF-8, without spaces, and with all digits of each number.
+    """Return the size of metadata as JSON in UTF-8, without spaces, and with all digits of each number.
 
-    PostgreSQL writes numbers so: the six bytes of ``1e-300`` are 302 when a row is read.
+    PostgreSQL writes all digits: the six bytes of ``1e-300`` become 302 when a row is read.
     """
     text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
     return len(text.encode()) + (_hidden_digits(metadata) if "e-" in text else 0)
 
 
 def _hidden_digits(value: Any) -> int:
-    """How much longer the numbers in a JSON value are without exponents."""
+    """Return how many characters longer the numbers in a JSON value are without exponents."""
     if isinstance(value, float):
         return len(f"{Decimal(repr(value)):f}") - len(repr(value))
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What a list asks for: the query parameters of ``GET /users`` (contract §3.2; decisions 22–24)."""
+"""The query parameters of ``GET /users`` and of the search (contract §3.2, §3.3, decisions 22–24)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from users.rules.query_string import Query
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
 ORDERS = ("updated_at", "created_at", "first_name", "last_name", "username", "email")
-# What search's answer shows. An order by anything else would tell it all the same (S49).
+# The fields that an answer of the search shows. An order by any other field would reveal its values (S49).
 SEARCH_ORDERS = tuple(order for order in ORDERS if order != "email")
 _DEFAULT_ORDER = "updated_at"
 _LEAST_SEARCH_BYTES = 3
@@ -23,9 +23,9 @@ _SUBSTRINGS = ("username", "email", "first_name", "last_name")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """One list request. ``status``, ``role`` and ``verified`` None: any. ``contains`` maps columns to substrings.
+    """One list request. ``status``, ``role``, ``verified`` are None for any. ``contains`` maps columns to substrings.
 
-    ``cursor`` is as it was sent, "" for none: only the repository can read it (users.rules.cursor).
+    ``cursor`` is the text that the client sent, "" for none. Only the repository reads it (users.rules.cursor).
     """
 
     offset: int
@@ -46,13 +46,13 @@ class Listing:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether anything but the status narrows the list."""
+        """Whether any filter other than the status narrows the list."""
         narrowing = (self.role, self.verified, self.created_from, self.created_to)
         return bool(self.metadata or self.contains or self.tags) or any(item is not None for item in narrowing)
 
 
 def read_search(query: Query) -> Listing:
-    """The search that a query asks for: enabled ordinary users only (contract §3.3; decisions 22, 31)."""
+    """Read a search, which finds enabled ordinary users only (contract §3.3, decisions 22, 31)."""
     with all_rules() as rules:
         offset, limit = _read_window(rules, query)
         contains = {name: rules.read(None, query.text, name) for name in _SEARCHED}
@@ -83,7 +83,7 @@ def read_search(query: Query) -> Listing:
 
 
 def read_listing(query: Query) -> Listing:
-    """The list that a query asks for; BadRequest in the order of contract §3.2."""
+    """Read a list request. BadRequest names broken rules in the order of contract §3.2."""
     with all_rules() as rules:
         status_text = rules.read("", query.text, "status", "enabled")
         offset, limit = _read_window(rules, query)
@@ -123,7 +123,7 @@ def read_listing(query: Query) -> Listing:
 
 
 def read_tags(text: str) -> tuple[list[str], bool]:
-    """Tags, and whether all of them must be there: ``a+b`` all, ``a,b`` any, else one tag as it is (contract §3.2)."""
+    """Return tags, and whether an account must have all: ``a+b`` all, ``a,b`` any, else one tag (contract §3.2)."""
     if "+" in text:
         return [tag.strip() for tag in text.split("+")], True
     if "," in text:
@@ -132,7 +132,7 @@ def read_tags(text: str) -> tuple[list[str], bool]:
 
 
 def _read_window(rules: Rules, query: Query) -> tuple[int, int]:
-    """The offset and the limit; the limit's range is checked later, in the contract's order."""
+    """Return the offset and the limit. The limit's range is checked later, in the contract's order."""
     offset = rules.read(0, query.number, "offset", 0)
     return offset, rules.read(DEFAULT_LIMIT, query.number, "limit", DEFAULT_LIMIT)
 
@@ -150,7 +150,7 @@ def _check_search(name: str, text: str) -> None:
 
 
 def _check_not_empty(contains: Mapping[str, str | None]) -> None:
-    """A text that could not be read is None: it was given."""
+    """Refuse a search without any text. An unreadable text is None here, and is not missing."""
     if all(text == "" for text in contains.values()):
         detail = f"one of {', '.join(contains)} must be given"
         raise BadRequest("empty_search", "search query must not be empty", detail=detail)
@@ -163,7 +163,7 @@ def _check_order(order: str) -> None:
 
 
 def _search_order(query: Query) -> str:
-    """The order of a search, which ignores one that its answer does not show, as upstream ignores every order."""
+    """Return the order of a search. Ignore a field that its answer does not show. Upstream ignores every order."""
     order = query.text("order")
     return order if order in SEARCH_ORDERS else _DEFAULT_ORDER
 
@@ -173,7 +173,7 @@ def _descending(query: Query) -> bool:
 
 
 def _is_descending(direction: str) -> bool:
-    """Whether the order is descending, as it is where nothing is given."""
+    """Return whether the order is descending, which is the default."""
     if direction not in ("", "asc", "desc"):
         detail = "dir must be asc or desc"
         raise BadRequest("invalid_direction", "invalid list direction provided", field="dir", detail=detail)
@@ -192,7 +192,7 @@ def _cursor(query: Query, offset: int) -> str:
 
 
 def _status(text: str) -> Status | None:
-    """None for ``all``; an empty one is ``enabled`` (contract §3.1)."""
+    """Return the status, None for ``all``. An empty text means ``enabled`` (contract §3.1)."""
     statuses = {"": Status.ENABLED, "all": None, **{status.name.lower(): status for status in Status}}
     if text not in statuses:
         detail = "status must be one of enabled, disabled, deleted, all"

@@ -1,10 +1,10 @@
-"""Which language a locale stands for: mails and pages of one account speak the same."""
+"""The language of a locale. Mails and pages of one account use the same language."""
 
 import re
 from collections.abc import Container
 
 
 def language_of(locale: str, languages: Container[str]) -> str:
-    """The language of a locale such as ``de``, ``de-DE`` or ``de_AT.UTF-8``; nothing where ``languages`` has it not."""
+    """Return the language of a locale such as ``de``, ``de-DE`` or ``de_AT.UTF-8``, "" unless ``languages`` has it."""
     language = re.split(r"[-_.@]", locale, maxsplit=1)[0].lower()
     return language if language in languages else ""

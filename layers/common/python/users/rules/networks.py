@@ -1,19 +1,19 @@
-"""Which networks an address belongs to: what limits count instead of single addresses (S46, S48)."""
+"""The networks of an address. Limits count networks instead of single addresses (S46, S48)."""
 
 import ipaddress
 from dataclasses import dataclass
 
 from users.rules.secret_key import keyed_digest
 
-WIDE_FACTOR = 4  # how many times the limit of a near network a wide one has
+WIDE_FACTOR = 4  # the limit of a wide network, in limits of a near network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
     """Digests of the networks of an address, in hexadecimal digits.
 
-    ``near``: an IPv4 address alone, or the /64 of an IPv6 address, which one host usually has for itself.
-    ``wide``: the /48 of an IPv6 address, which one site usually has; empty for any other address.
+    ``near``: an IPv4 address alone, or the /64 of an IPv6 address, which usually belongs to one host.
+    ``wide``: the /48 of an IPv6 address, which usually belongs to one site. Empty for any other address.
     """
 
     near: str
@@ -21,9 +21,10 @@ class Networks:
 
 
 def networks_of(address: str) -> Networks:
-    """Return the networks of a request's address. What is no IP address counts as the text that it is.
+    """Return the networks of a request's address. A text that is no IP address counts as it is.
 
-    The digests are HMACs: a reader of the database without ``MG_USERS_SECRET_KEY`` cannot try all addresses.
+    The digests are HMACs, so that a reader of the database who does not have ``MG_USERS_SECRET_KEY`` cannot try all
+    addresses.
     WrongSettings when that key is missing.
     """
     near, wide = _texts(address)

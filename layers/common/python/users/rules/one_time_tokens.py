@@ -1,7 +1,7 @@
-"""The tokens in mail links: verification, password reset, invitation (decisions 14; S22–S25).
+"""The tokens in mail links: verification, password reset, invitation (decisions 14, S22–S25).
 
-A token is derived from the server's secret and the outbox row that sends it, so that every delivery of one mail
-carries the same link and no table holds it; the database keeps its SHA-256, purpose, account and expiry.
+A token is derived from the server's secret and the outbox row that sends it. So every delivery of one mail contains the
+same link, and no table contains the token. The database stores its SHA-256, purpose, account and expiry.
 """
 
 import base64
@@ -15,9 +15,9 @@ from users.settings import settings
 
 Purpose = Literal["verification", "password_reset", "invitation"]
 
-# How long a token is good, in seconds from the first time its mail was sent.
+# Validity of a token, in seconds after its mail was first sent.
 LIFETIMES: dict[Purpose, int] = {"verification": 24 * 3600, "password_reset": 30 * 60, "invitation": 7 * 24 * 3600}
-# What a token starts with, so that logs and secret scanners can recognise a leaked one.
+# The start of each token, by which secret scanners recognise a leaked token.
 _PREFIXES: dict[Purpose, str] = {
     "verification": "mgverify_",
     "password_reset": "mgreset_",
@@ -26,7 +26,7 @@ _PREFIXES: dict[Purpose, str] = {
 
 
 def derive(purpose: Purpose, outbox_id: str, user_id: str) -> str:
-    """The token of the mail that the outbox row ``outbox_id`` sends to the account: prefix and 256 bits, URL-safe."""
+    """Return the token that the outbox row sends to the account: a prefix and 256 bits, URL-safe."""
     check_secret_key()
     message = f"{purpose}\0{outbox_id}\0{user_id}".encode()
     mac = hmac.digest(secret(settings().secret_key).encode(), message, "sha256")
@@ -34,5 +34,5 @@ def derive(purpose: Purpose, outbox_id: str, user_id: str) -> str:
 
 
 def digest(token: str) -> bytes:
-    """What the database knows a token by."""
+    """Return the SHA-256 of a token, which the database stores."""
     return hashlib.sha256(token.encode()).digest()

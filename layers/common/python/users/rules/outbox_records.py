@@ -1,7 +1,7 @@
-"""What a change causes, written in its transaction and delivered afterwards: events, mails, relations.
+"""Records of the outbox: the events, mails and other effects of a change.
 
-``deliver_outbox`` delivers; ``wake`` tells it to hurry. In a record's ``payload`` there is never a secret, a token or
-private metadata.
+The change's transaction writes them. ``deliver_outbox`` delivers them, soon after ``steps.wake`` invokes it. A record's
+``payload`` never contains a secret, a token or private metadata.
 """
 
 import time
@@ -21,26 +21,26 @@ Channel = Literal["event", "mail", "relation", "reset_request", "revocation"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One thing to deliver. ``id`` is what receivers deduplicate by."""
+    """One thing to deliver. Receivers deduplicate by ``id``."""
 
     channel: Channel
     name: str
     payload: dict[str, Any]
-    # Keys that the changed row adds to an event's payload, as far as they are not empty (repository.changes).
+    # Columns of the changed row that join an event's payload unless they are empty (repository.changes).
     row_keys: tuple[str, ...] = ()
-    # A mail that is written only where the account's address is verified, and then to that address (repository.outbox).
+    # Write this mail only for a verified address of the account, and send it there (repository.outbox).
     to_verified: bool = False
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 def event(operation: str, request_id: str, payload: dict[str, Any]) -> Record:
-    """The event of an operation such as ``user.create``, with the keys that every event has (contract §7.1, §7.2)."""
+    """Return the event of an operation such as ``user.create``, with the keys of every event (contract §7.1, §7.2)."""
     keys = {"operation": operation, "request_id": request_id, "occurred_at": time.time_ns()}
     return Record(channel="event", name=operation, payload={**payload, **keys})
 
 
 def user_created(user: User, session: Session | None, request_id: str) -> Record:
-    """``user.create`` (contract §7.2), without private metadata (decisions 21)."""
+    """Return ``user.create`` (contract §7.2), without private metadata (decisions 21)."""
     optional = {
         "first_name": user.first_name,
         "last_name": user.last_name,
@@ -61,24 +61,24 @@ def user_created(user: User, session: Session | None, request_id: str) -> Record
 
 
 def profile_viewed(user: User, session: Session, request_id: str) -> Record:
-    """``user.view_profile`` (contract §7.2), written only with ``MG_USERS_READ_EVENTS``."""
+    """Return ``user.view_profile`` (contract §7.2), for ``MG_USERS_READ_EVENTS`` only."""
     payload = _viewed(user, session, super_admin=user.role == Role.ADMIN)
     return event("user.view_profile", request_id, payload)
 
 
 def users_searched(listing: "Listing", request_id: str) -> Record:
-    """``user.search`` (contract §7.2), written only with ``MG_USERS_READ_EVENTS``."""
+    """Return ``user.search`` (contract §7.2), for ``MG_USERS_READ_EVENTS`` only."""
     payload = {"total": 0, "offset": listing.offset, "limit": listing.limit, **listing.contains}
     return event("user.search", request_id, payload)
 
 
 def account_purged(request_id: str) -> Record:
-    """``user.purge``, ours: the account is gone for good. The statement that removes accounts makes one of each."""
+    """Return ``user.purge``, which upstream lacks. The statement that removes accounts writes one for each account."""
     return event("user.purge", request_id, {})
 
 
 def user_viewed(user: User, session: Session, request_id: str, *, super_admin: bool) -> Record:
-    """``user.view`` (contract §7.2), written only with ``MG_USERS_READ_EVENTS``."""
+    """Return ``user.view`` (contract §7.2), for ``MG_USERS_READ_EVENTS`` only."""
     last_name = {"last_name": user.last_name} if user.last_name else {}
     return event("user.view", request_id, _viewed(user, session, super_admin=super_admin) | last_name)
 
@@ -104,7 +104,7 @@ def _viewed(user: User, session: Session, *, super_admin: bool) -> dict[str, Any
 
 
 def users_listed(listing: "Listing", session: Session, request_id: str) -> Record:
-    """``user.list`` (contract §7.2), written only with ``MG_USERS_READ_EVENTS``; ``total`` is 0, as upstream's."""
+    """Return ``user.list`` (contract §7.2), for ``MG_USERS_READ_EVENTS`` only. ``total`` is 0, as upstream's."""
     optional = {
         "order": listing.order,
         "dir": "desc" if listing.descending else "asc",
@@ -124,7 +124,7 @@ def users_listed(listing: "Listing", session: Session, request_id: str) -> Recor
     return event("user.list", request_id, payload)
 
 
-# What the row adds to the events of a change (contract §7.2).
+# Columns of the changed row in the events of a change (contract §7.2).
 _ACCOUNT_KEYS = ("id", "status", "first_name", "last_name", "tags", "username", "email", "metadata", "created_at")
 _CHANGED_KEYS = {
     "user.update": _ACCOUNT_KEYS,
@@ -141,7 +141,7 @@ _CHANGED_KEYS = {
 
 
 def user_changed(operation: str, session: Session, request_id: str, *, at: datetime, super_admin: bool) -> Record:
-    """The event of a change of a row, which the statement that makes the change completes from the row."""
+    """Return the event of a change. The statement that makes the change adds the row's columns."""
     payload = {"token_type": session.token_type_name, "super_admin": super_admin}
     if operation != "user.delete":
         payload |= {"updated_at": rfc3339(at), "updated_by": session.user_id}
@@ -150,45 +150,45 @@ def user_changed(operation: str, session: Session, request_id: str, *, at: datet
 
 
 def verification_sent(user_id: str, session: Session, request_id: str) -> Record:
-    """``user.send_verification`` (contract §7.2)."""
+    """Return ``user.send_verification`` (contract §7.2)."""
     payload = {"user_id": user_id, "token_type": session.token_type_name}
     return event("user.send_verification", request_id, payload)
 
 
 def email_verified(user_id: str, email: str, request_id: str, *, at: datetime) -> Record:
-    """``user.verify_email`` (contract §7.2)."""
+    """Return ``user.verify_email`` (contract §7.2)."""
     return event("user.verify_email", request_id, {"user_id": user_id, "email": email, "verified_at": rfc3339(at)})
 
 
 def token_refreshed(request_id: str) -> Record:
-    """``user.refresh_token`` (contract §7.2)."""
+    """Return ``user.refresh_token`` (contract §7.2)."""
     return event("user.refresh_token", request_id, {})
 
 
 def token_revoked(token_id: str, request_id: str) -> Record:
-    """``user.revoke_refresh_token`` (contract §7.2)."""
+    """Return ``user.revoke_refresh_token`` (contract §7.2)."""
     return event("user.revoke_refresh_token", request_id, {"token_id": token_id})
 
 
 def secret_reset(request_id: str) -> Record:
-    """``user.reset_secret`` (contract §7.2)."""
+    """Return ``user.reset_secret`` (contract §7.2)."""
     return event("user.reset_secret", request_id, {})
 
 
 def revocation(token_ids: list[str]) -> Record:
-    """Refresh tokens that Auth is to forget, because the account changed under them (decisions 15)."""
+    """Return the request to Auth to revoke refresh tokens after a change of their account (decisions 15)."""
     return Record(channel="revocation", name="refresh_tokens", payload={"token_ids": token_ids})
 
 
 def notice_mail(
     name: str, email: str, *, at: datetime, address: str = "", proven: bool = False, **details: str
 ) -> Record:
-    """Return the mail that tells ``email`` of a change; it holds no link that does anything.
+    """Return the mail to ``email`` about a change. None of its links changes anything.
 
-    ``at`` is when the change was made, ``address`` the network address that asked for it, empty where nobody knows.
-    ``details`` are what the template of this mail needs beside. The mail goes to a verified address only: to
-    others nobody ever proved that they belong to the account (decisions 34). ``proven`` is for a change that the
-    link of a mail made: its holder has read that mailbox.
+    ``at`` is the time of the change, ``address`` the network address that requested it, empty if unknown. ``details``
+    are further values of the mail's template. The mail goes to a verified address only, because nobody has proven that
+    any other address belongs to the account (decisions 34). ``proven`` is for a change by the link of a mail, because
+    the user of the link has read that mailbox.
     """
     payload = {"email": email, "at": at.isoformat(), "address": address, **details}
     kept = {key: value for key, value in payload.items() if value}
@@ -198,44 +198,44 @@ def notice_mail(
 def administrator_notice(at: datetime) -> dict[str, str]:
     """Return the payload of ``new_administrator``, which the statement of the change sends to each administrator.
 
-    It names no network address: that of the administrator who made the change is not told to the others.
+    It contains no network address: administrators do not learn each other's.
     """
     return {"at": at.isoformat()}
 
 
 def removal_warning(email: str, removal_at: datetime) -> Record:
-    """The mail that tells ``email`` when its deleted or disabled account will be removed (decisions 18)."""
+    """Return the mail with the date on which a deleted or disabled account will be removed (decisions 18)."""
     return Record(
         channel="mail", name="account_removal", payload={"email": email, "removal_at": removal_at.isoformat()}
     )
 
 
 def token_issued(identity: str, request_id: str) -> Record:
-    """``user.issue_token`` (contract §7.2); ``identity`` is what was typed."""
+    """Return ``user.issue_token`` (contract §7.2). ``identity`` is the typed name or address."""
     return event("user.issue_token", request_id, {"username": identity})
 
 
 def verification_mail(email: str) -> Record:
-    """The mail whose link verifies ``email`` for the account that the record belongs to."""
+    """Return the mail whose link verifies ``email`` for the record's account."""
     return Record(channel="mail", name="verification", payload={"email": email})
 
 
 def verification_reminder(email: str, removal_at: datetime) -> Record:
-    """The mail that reminds ``email`` to verify the address, because its account will be removed at ``removal_at``."""
+    """Return the mail that asks to verify the address before the account is removed at ``removal_at``."""
     payload = {"email": email, "removal_at": removal_at.isoformat()}
     return Record(channel="mail", name="verification_reminder", payload=payload)
 
 
 def invitation_mail(email: str) -> Record:
-    """The mail whose link lets the owner of ``email`` set the password of an account that an administrator made."""
+    """Return the mail whose link lets the owner of ``email`` set the first password of an account."""
     return Record(channel="mail", name="invitation", payload={"email": email})
 
 
 def reset_request(email: str, request_id: str) -> Record:
-    """A wish for a reset mail. Whether an account has that address is found out at delivery (S4)."""
+    """Return a request for a reset mail. Delivery looks for an account with that address (S4)."""
     return Record(channel="reset_request", name="password_reset", payload={"email": email, "request_id": request_id})
 
 
 def relation_repair(user_id: str) -> Record:
-    """The account's relations are to be made what its row says when this is delivered."""
+    """Return the request to make the account's relations match its row at the time of delivery."""
     return Record(channel="relation", name="settle", payload={"user_id": user_id})

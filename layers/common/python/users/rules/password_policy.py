@@ -9,26 +9,27 @@ import re
 from users.settings import settings
 
 MAX_BYTES = 1024
-# A name shorter than this may occur in a password by chance.
+# A shorter name may occur in a password by chance.
 TELLING_LENGTH = 4
-# The patterns whose meaning is certain: a number of characters, each of which may be any but a line break.
+# Patterns with a certain meaning: a number of characters, each of them anything but a line break.
 _LENGTHS = re.compile(r"\^\.\{(\d{1,4}),(\d{0,4})\}\$")
 
 
 def lengths() -> tuple[int, int]:
-    """Return the least and the largest number of characters that ``MG_USERS_PASS_REGEX`` asks for.
+    """Return the least and the largest number of characters that ``MG_USERS_PASS_REGEX`` requires.
 
-    Each is 0 where there is no such limit, and where the pattern asks for something else than a length: RE2 has no way
-    to tell the lengths that a pattern matches.
+    Each is 0 where there is no such limit, and where the pattern requires more than a length. RE2 cannot compute the
+    lengths that a pattern matches.
     """
     found = _LENGTHS.fullmatch(settings().pass_regex)
     return (int(found[1]), int(found[2] or 0)) if found else (0, 0)
 
 
 def password_rules() -> str:
-    """Return the attribute ``passwordrules`` of a form's field (Apple's Password AutoFill), by which managers make one.
+    """Return the attribute ``passwordrules`` of a form's field, by which password managers generate a password.
 
-    It is empty where the pattern asks for something else than a length, because it could then promise too much.
+    The format is Apple's (Password AutoFill). The attribute is empty where the pattern requires more than a length,
+    because generated passwords might then not match.
     """
     least, most = lengths()
     if not least:
@@ -37,7 +38,7 @@ def password_rules() -> str:
 
 
 def broken_pattern(password: str) -> str:
-    """Return what ``MG_USERS_PASS_REGEX`` asks for, as it is told of a password that it does not match."""
+    """Return the message for a password that does not match ``MG_USERS_PASS_REGEX``."""
     least, most = lengths()
     if len(password) < least:
         return f"password must have at least {least} characters"

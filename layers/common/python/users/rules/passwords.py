@@ -1,4 +1,4 @@
-"""Passwords: what is accepted, how it is hashed, how it is checked (decisions 26, 27; S15–S19)."""
+"""Rules, hashing and verification of passwords (decisions 26, 27, S15–S19)."""
 
 import re
 import unicodedata
@@ -18,19 +18,19 @@ from users.settings import WrongSettings, settings
 _MEMORY_BYTES = 19 * 1024 * 1024
 _PASSES = 2
 _ARGON2ID_COSTS = re.compile(r"\$argon2id\$v=19\$m=(\d+),t=(\d+),")  # KiB, passes
-# What bcrypt reads of a password; upstream's Go refuses longer ones, so none of its hashes depends on more.
+# bcrypt reads so much of a password. Upstream's Go refuses longer passwords, so none of its hashes depends on more.
 _BCRYPT_BYTES = 72
-# A hash whose password nobody knows: 32 random bytes that were thrown away.
+# The hash of 32 random bytes that nobody kept.
 _UNMATCHABLE = "$argon2id$v=19$m=19456,t=2,p=1$Kt0zu99WUz3WdCG0EYolCg$1pj4gaaGPlhnG+NzfdNafvkv83oNOtAFFLbBaD8Y7h0"
 
 
 def _bytes(password: str) -> bytes:
-    """The NFC form, so that a composed and a decomposed spelling are the same password (S16)."""
+    """Return the bytes of the NFC form, so that composed and decomposed spellings are the same password (S16)."""
     return unicodedata.normalize("NFC", password).encode()
 
 
 def hash_password(password: str) -> str:
-    """The argon2id string of a password: 19 MiB, 2 passes, 1 lane, random salt (ASVS 11.4.2). About 30 ms."""
+    """Return the argon2id string: 19 MiB, 2 passes, 1 lane, random salt (ASVS 11.4.2). Takes about 30 ms."""
     return (
         bindings.crypto_pwhash_str_alg(_bytes(password), _PASSES, _MEMORY_BYTES, bindings.crypto_pwhash_ALG_ARGON2ID13)
         .rstrip(b"\0")
@@ -39,13 +39,13 @@ def hash_password(password: str) -> str:
 
 
 def verify_password(stored_hash: str, password: str) -> bool:
-    """Whether the password is the one of the hash, argon2id or bcrypt.
+    """Return whether the password matches the hash, argon2id or bcrypt.
 
     An empty hash (unknown account, external account) costs one argon2id verification as well, so that the time of an
-    answer does not tell whether there is an account (S2).
+    answer does not reveal whether the account exists (S2).
     """
     if is_bcrypt(stored_hash):
-        import bcrypt  # only accounts that were taken over have such a hash
+        import bcrypt  # only taken-over accounts have such a hash
 
         return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], stored_hash.encode())
     try:
@@ -55,31 +55,31 @@ def verify_password(stored_hash: str, password: str) -> bool:
 
 
 def is_bcrypt(stored_hash: str) -> bool:
-    """Whether a hash is one of upstream's."""
+    """Return whether a hash is bcrypt, which upstream uses."""
     return stored_hash.startswith(("$2a$", "$2b$", "$2y$"))
 
 
 def is_outdated(stored_hash: str) -> bool:
-    """Whether a login should replace the hash: bcrypt, or an imported argon2id that is cheaper to guess than ours."""
+    """Return whether a login should replace the hash: bcrypt, or an imported argon2id that is cheaper than ours."""
     costs = _ARGON2ID_COSTS.match(stored_hash)
     is_cheaper = costs is not None and int(costs[1]) * int(costs[2]) < _MEMORY_BYTES // 1024 * _PASSES
     return is_bcrypt(stored_hash) or is_cheaper
 
 
 def check_password_rules(password: str, *, username: str, email: str, field: str = "secret") -> None:
-    """BadRequest when a new password is empty, too long, off ``MG_USERS_PASS_REGEX``, very common, or tells a name.
+    """Check a new password: present, not too long, matching ``MG_USERS_PASS_REGEX``, not common, without a name in it.
 
-    ``field`` is its name in the request.
+    BadRequest for a broken rule. ``field`` is the password's name in the request.
     """
     check_password_given(password, field)
     with all_rules() as rules:
         rules.check(_check_pattern, password, field)
         rules.check(_check_not_common, password, field)
-        rules.check(_check_tells_no_name, password, username, email.partition("@")[0], field)
+        rules.check(_check_contains_no_name, password, username, email.partition("@")[0], field)
 
 
 def check_password_given(password: str, field: str) -> None:
-    """BadRequest when there is no password, or one of more bytes than are ever looked at."""
+    """Refuse an empty password, and one of more than ``MAX_BYTES``. BadRequest."""
     if not password:
         raise BadRequest("missing_password", "missing password", field=field)
     if len(password.encode()) > MAX_BYTES:
@@ -98,7 +98,7 @@ def _check_not_common(password: str, field: str) -> None:
         raise BadRequest("common_password", "password is too common", field=field, detail=detail)
 
 
-def _check_tells_no_name(password: str, username: str, mail_name: str, field: str) -> None:
+def _check_contains_no_name(password: str, username: str, mail_name: str, field: str) -> None:
     folded = unicodedata.normalize("NFC", password).casefold()
     names = {"the username": username, "the part of the e-mail address before the @": mail_name}
     details = [
@@ -112,11 +112,11 @@ def _check_tells_no_name(password: str, username: str, mail_name: str, field: st
 
 
 def check_changed(password: str, stored_hash: str, *, old: str = "", field: str = "secret") -> None:
-    """BadRequest when a new password is the one of ``stored_hash``, in whatever spelling (S59).
+    """Refuse a new password that is the one of ``stored_hash`` in any spelling (S59). BadRequest.
 
-    ``old`` is the password that was just verified against the hash, empty where nobody gave it. With it, argon2id costs
-    nothing here; without it, one verification. bcrypt has hashed one of the spellings, and only its first 72 bytes.
-    ``field`` is the name of the new one in the request.
+    ``old`` is the password that was just verified against the hash, empty if unknown. It saves the one verification of
+    argon2id. bcrypt has hashed one of the spellings, and only its first 72 bytes, so each spelling is verified.
+    ``field`` is the new password's name in the request.
     """
     same = _bytes(password) == _bytes(old)
     if not same and is_bcrypt(stored_hash):
@@ -131,13 +131,13 @@ def check_changed(password: str, stored_hash: str, *, old: str = "", field: str 
 @needed
 @cache
 def password_pattern() -> Any:
-    """``MG_USERS_PASS_REGEX`` compiled by RE2, whose ``$`` is the end of the text; WrongSettings for a bad one."""
+    """Compile ``MG_USERS_PASS_REGEX`` by RE2, whose ``$`` is the end of the text. WrongSettings for a bad pattern."""
     return compiled_pattern(settings().pass_regex)
 
 
 def compiled_pattern(text: str) -> Any:
-    """Compile a value of ``MG_USERS_PASS_REGEX``; WrongSettings for a bad one."""
-    import re2  # not needed to check a password
+    """Compile a value of ``MG_USERS_PASS_REGEX``. WrongSettings for a bad pattern."""
+    import re2  # verifying a password does not need it
 
     options = re2.Options()
     options.log_errors = False

@@ -1,4 +1,4 @@
-"""Query strings as Go's ``URL.Query`` reads them, and the readers of single values (contract §3.1)."""
+"""Query strings, read as Go's ``URL.Query`` reads them, and the readers of single values (contract §3.1)."""
 
 import json
 import re
@@ -10,23 +10,23 @@ from users.errors import BadRequest
 from users.parsers import boolean
 
 _MAX_BIGINT = 2**63 - 1
-_MAX_DIGITS = 4000  # more, and int() itself refuses
-_MAX_BRACKETS = 100  # of a JSON filter; its nesting, too, is below that
+_MAX_DIGITS = 4000  # int() refuses more digits
+_MAX_BRACKETS = 100  # in a JSON filter, so its nesting is no deeper either
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 _TIME_WANTED = "must be a time, as 2026-01-31T12:00:00Z, where + is sent as %2B"
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
 def invalid_query(name: str, problem: str) -> BadRequest:
-    """The error of a value that is repeated or cannot be read; ``problem`` says what is wrong with it."""
+    """Return the error for a repeated or unreadable value. ``problem`` follows its name in the message."""
     return BadRequest("invalid_query", "invalid query parameters", field=name, detail=f"{name} {problem}")
 
 
 class Query:
-    """The parameters of one request. Every reader raises BadRequest for a repeated key or an unreadable value."""
+    """The parameters of one request. Each reader raises BadRequest for a repeated key or an unreadable value."""
 
     def __init__(self, raw: str) -> None:
-        """``raw``: the event's ``rawQueryString``, or a form's body. Go drops pairs with a bad escape or ``;``, too."""
+        """Read the event's ``rawQueryString``, or a form's body. Drop pairs with a bad escape or ``;``, as Go does."""
         self._values: dict[str, list[str]] = {}
         for pair in raw.split("&"):
             if not pair or ";" in pair or _BAD_ESCAPE.search(pair):
@@ -35,7 +35,7 @@ class Query:
             self._values.setdefault(_text(name), []).append(_text(value))
 
     def text(self, name: str, default: str = "") -> str:
-        """The decoded value, ``default`` when the key is absent."""
+        """Return the decoded value, ``default`` when the key is absent."""
         values = self._values.get(name, [default])
         if len(values) > 1:
             raise invalid_query(name, "must be given once")
@@ -44,7 +44,7 @@ class Query:
         return values[0]
 
     def number(self, name: str, default: int) -> int:
-        """A decimal without sign or spaces, as far as PostgreSQL's bigint reaches."""
+        """Return a decimal number without sign or spaces, within PostgreSQL's bigint."""
         text = self.text(name, str(default))
         if not (text.isascii() and text.isdigit()):
             raise invalid_query(name, "must be a whole number")
@@ -53,7 +53,7 @@ class Query:
         return int(text)
 
     def flag(self, name: str) -> bool | None:
-        """A Go boolean; None when the key is absent."""
+        """Return a Go boolean, None when the key is absent."""
         if name not in self._values:
             return None
         try:
@@ -62,7 +62,7 @@ class Query:
             raise invalid_query(name, "must be true or false") from error
 
     def json_object(self, name: str) -> dict[str, Any]:
-        """A JSON object; ``null`` and an absent key are the empty one."""
+        """Return a JSON object, the empty object for ``null`` and for an absent key."""
         text = self.text(name)
         if name not in self._values:
             return {}
@@ -80,7 +80,7 @@ class Query:
         return value or {}
 
     def moment(self, name: str) -> datetime | None:
-        """An RFC 3339 time, None when the key is absent or its value empty."""
+        """Return an RFC 3339 time, None when the key is absent or its value empty."""
         text = self.text(name)
         if not text:
             return None
@@ -93,7 +93,7 @@ class Query:
 
 
 def _text(escaped: str) -> str:
-    """The decoded text, with the mark U+DCFF for bytes that are not UTF-8, which ``Query.text`` refuses."""
+    """Return the decoded text, or U+DCFF, which ``Query.text`` refuses, for bytes that are not UTF-8."""
     try:
         return unquote_to_bytes(escaped).decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""``MG_USERS_SECRET_KEY``, and the keys that are derived from it: one for each purpose."""
+"""``MG_USERS_SECRET_KEY``, and the key that is derived from it for each purpose."""
 
 import hmac
 
@@ -9,23 +9,24 @@ _LEAST_LENGTH = 32  # characters
 
 
 def check_secret_key(key: str | None = None) -> None:
-    """Raise WrongSettings when ``MG_USERS_SECRET_KEY`` is missing or short; ``key`` is its value, None for its own."""
+    """Raise WrongSettings when ``key`` is too short. None means the value of ``MG_USERS_SECRET_KEY``."""
     if len(secret(settings().secret_key) if key is None else key) < _LEAST_LENGTH:
         raise WrongSettings(f"MG_USERS_SECRET_KEY: needs at least {_LEAST_LENGTH} characters")
 
 
 def derived_key(purpose: str) -> bytes:
-    """Return the 32 bytes of key for ``purpose``: HMAC-SHA256 of its name. WrongSettings as ``check_secret_key``.
+    """Return the key for ``purpose``, 32 bytes: HMAC-SHA256 of its name. WrongSettings as ``check_secret_key``.
 
-    Two purposes have unrelated keys, so that what one signs or encrypts is of no use to another.
+    Keys of two purposes are unrelated, so that a text signed or encrypted for one purpose is of no use to another.
     """
     check_secret_key()
     return hmac.digest(secret(settings().secret_key).encode(), f"key\0{purpose}".encode(), "sha256")
 
 
 def keyed_digest(purpose: str, text: str) -> str:
-    """Return the HMAC-SHA256 of ``text`` by the key for ``purpose``, in hexadecimal digits. WrongSettings as above.
+    """Return the HMAC-SHA256 of ``text`` by the key for ``purpose``, in hexadecimal digits.
 
-    Without ``MG_USERS_SECRET_KEY`` nobody who reads the digest can find the text by trying.
+    A reader of the digest who does not have ``MG_USERS_SECRET_KEY`` cannot find the text by trying. WrongSettings as
+    ``check_secret_key``.
     """
     return hmac.digest(derived_key(purpose), text.encode(), "sha256").hex()

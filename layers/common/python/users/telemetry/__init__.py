@@ -1,1 +1,1 @@
-"""What operators see of the service: logs, metrics, spans, and one invocation as all three."""
+"""Logs, metrics and spans for operators, and the frame of an invocation that writes all three."""

@@ -1,20 +1,20 @@
-"""What is counted, as CloudWatch metrics: one line in the embedded metric format (EMF) on stdout for each invocation.
+"""CloudWatch metrics: each invocation writes one line in the embedded metric format (EMF) to stdout.
 
-Namespace ``Users``, dimensions ``service`` and ``operation`` alone, so that there are at most as many metrics as there
-are operations times names; a metric that never has a value costs nothing. The names:
+The namespace is ``Users``. The only dimensions are ``service`` and ``operation``, which bounds the number of metrics to
+operations times names. A metric that never has a value costs nothing. The names:
 
     Requests, Latency (ms), ClientErrors (4xx), ServerErrors (5xx)    every operation and internal function
     InternalErrors                                                    requests that met a defect (500)
     Throttled                                                         requests that a limit refused (429)
-    LoginsFailed                                                      issue_token: no such account, wrong password, …
-    MailsSent, MailsFailed, MailsSuppressed (to nobody)               deliver_outbox
-    MailsLimited (left out: their mailbox got enough of this kind)    deliver_outbox
-    OutboxAge (s: of the oldest row that waits), OutboxParked         deliver_outbox
+    LoginsFailed                                                      issue_token: unknown account, wrong password, …
+    MailsSent, MailsFailed, MailsSuppressed (not sent)                deliver_outbox
+    MailsLimited (not sent: limit of the mailbox reached)             deliver_outbox
+    OutboxAge (s, of the oldest waiting row), OutboxParked            deliver_outbox
     AccountsSwept, SweepFailures                                      sweep_accounts
-    AddressesSuppressed (get no mails any more)                       record_mail_feedback
+    AddressesSuppressed (no more mails to them)                       record_mail_feedback
 
-``POWERTOOLS_METRICS_DISABLED=true`` turns them off. No metric holds an id of anybody; the request id stands in the line
-beside them, to be searched for.
+``POWERTOOLS_METRICS_DISABLED=true`` turns them off. No metric contains the id of a person. The line contains the
+request id beside the metrics, for searches.
 """
 
 import os
@@ -30,26 +30,26 @@ _counts = Counter[str]()
 
 
 class Outcome:
-    """How an invocation ended: the HTTP ``status``, 500 for an internal function that failed."""
+    """The end of an invocation: the HTTP ``status``, 500 for an internal function that failed."""
 
     def __init__(self) -> None:
         self.status = 500
 
 
 def count(name: str, value: int = 1) -> None:
-    """Add to one of this invocation's counts; a count of 0 is told, too."""
+    """Add to one of this invocation's counts. A count of 0 is written, too."""
     _counts[name] += value
 
 
 def age(name: str, seconds: float) -> None:
-    """Tell how old something is now."""
+    """Record an age in seconds."""
     _metrics.add_metric(name=name, unit=MetricUnit.Seconds, value=seconds)
 
 
 @contextmanager
 def measured(operation: str, request_id: str) -> Iterator[Outcome]:
     """Measure the block as one invocation and write its line, whether or not the block raises."""
-    _counts.clear()  # of an invocation that Lambda ended before its line
+    _counts.clear()  # left by an invocation that Lambda ended before its line
     _metrics.clear_metrics()
     started, outcome = time.perf_counter(), Outcome()
     try:

@@ -1,7 +1,7 @@
 """OpenTelemetry: spans in the trace of the caller (W3C ``traceparent``), exported as OTLP over HTTP.
 
-Lambda freezes a function after its answer, so the spans of an invocation are exported before it. A collector that does
-not take them in time is left alone for a while: spans of that while are lost, requests are not held up.
+Lambda freezes a function after its answer, so the spans of an invocation are exported before the answer. After a
+failed or slow export, nothing is exported for a minute. The spans of that minute are lost, and no request waits.
 """
 
 import logging
@@ -27,18 +27,18 @@ from users.telemetry.log import logger
 from users.telemetry.metrics import Outcome
 
 _TIMEOUT = 0.25  # seconds, for the collector
-_LONGEST_WAIT = 0.3  # seconds, for a name server too
+_LONGEST_WAIT = 0.3  # seconds, including the name server
 _PAUSE = 60.0  # seconds
-_MOST_SPANS = 512  # of one invocation: the newest, its own among them
+_MOST_SPANS = 512  # of one invocation: the newest, with the root among them
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 Metadata = tuple[tuple[str, str], ...]
 
-logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # told here, once
+logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # `_export` logs a failure once
 
 
 class _Ids(IdGenerator):
-    """Ids of the system's randomness: that of ``random`` would be the same in all copies of a SnapStart snapshot."""
+    """Ids from the system's randomness. All copies of a SnapStart snapshot would draw the same from ``random``."""
 
     def generate_span_id(self) -> int:
         return secrets.randbits(64) or 1
@@ -51,7 +51,7 @@ class Traces(SpanProcessor):
     """The spans of this execution environment and their way to the collector."""
 
     def __init__(self, url: str, ratio: float) -> None:
-        """Sample ``ratio`` of the traces that begin here; a caller's trace is sampled if the caller's part is."""
+        """Sample ``ratio`` of the traces that begin here. For a caller's trace, the caller decides."""
         resource = Resource({"service.name": "users", "service.version": release().version})
         sampler = ParentBased(TraceIdRatioBased(ratio))
         provider = TracerProvider(sampler, resource, shutdown_on_exit=False, id_generator=_Ids())
@@ -65,8 +65,8 @@ class Traces(SpanProcessor):
     def invocation_span(
         self, name: str, headers: Mapping[str, str], attributes: Mapping[str, str], outcome: Outcome
     ) -> Iterator[None]:
-        """The root of what happens here, its ids in every log line; exports all spans at the end."""
-        self._ended.clear()  # of an invocation that Lambda ended
+        """Open the root span of an invocation, add its ids to every log line, and export all spans at the end."""
+        self._ended.clear()  # left by an invocation that Lambda ended
         parent = _PROPAGATOR.extract(headers, Context())
         span = self._tracer.start_span(name, parent, SpanKind.SERVER, attributes)
         context = span.get_span_context()
@@ -85,8 +85,8 @@ class Traces(SpanProcessor):
 
     @contextmanager
     def client_span(self, name: str, attributes: Mapping[str, str]) -> Iterator[Metadata]:
-        """A call to another service, and the headers that carry the trace there; none where no invocation is."""
-        if not get_current_span().get_span_context().is_valid:  # a thread of its own
+        """Open the span of a call, and yield headers that carry the trace. Outside an invocation do neither."""
+        if not get_current_span().get_span_context().is_valid:  # a thread beside the invocation
             yield ()
             return
         carrier: dict[str, str] = {}
@@ -110,7 +110,7 @@ class Traces(SpanProcessor):
         self._ended.clear()
         if not spans or time.monotonic() < self._paused_until:
             return
-        # In a thread, because a name server that hangs obeys no timeout of the exporter's.
+        # In a thread, because the exporter's timeout does not end a hanging name lookup.
         results: list[SpanExportResult] = []
         thread = threading.Thread(target=lambda: results.append(self._exporter.export(spans)), daemon=True)
         thread.start()
@@ -121,6 +121,6 @@ class Traces(SpanProcessor):
 
 
 def _error_type(error: Exception) -> str:
-    """gRPC's status where it is one, else the class: its text may hold what the caller sent."""
+    """Return gRPC's status if there is one, else the class. The text may contain the caller's data."""
     code = getattr(error, "code", None)
     return str(code().name) if callable(code) else type(error).__name__

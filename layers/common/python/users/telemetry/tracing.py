@@ -1,7 +1,7 @@
-"""Spans, exported to ``MG_JAEGER_URL`` (users.telemetry.otlp). Without it nothing is imported and nothing done.
+"""Spans, exported to ``MG_JAEGER_URL`` (users.telemetry.otlp). Without the URL there are none, and nothing is imported.
 
-Each invocation is a span, with the statements and the calls to other services under it. No span holds a statement's
-parameters, a path with an id in it, or anything else of a person. On AWS, X-Ray traces the functions by itself as well.
+Each invocation is a span. Its children are the statements and the calls to other services. No span contains a
+statement's parameters, a path with an id, or other personal data. On AWS, X-Ray also traces the functions by itself.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _NO_METADATA: "AbstractContextManager[Metadata]" = nullcontext(())
 def invocation_span(
     name: str, headers: Mapping[str, str], attributes: Mapping[str, str], outcome: "Outcome"
 ) -> AbstractContextManager[None]:
-    """The span of an invocation, in its caller's trace; at its end all spans of the invocation are exported."""
+    """Return the span of an invocation, in its caller's trace. At its end all spans of the invocation are exported."""
     traces = _traces()
     return traces.invocation_span(name, headers, attributes, outcome) if traces else _NO_SPAN
 
@@ -37,7 +37,7 @@ def statement_span(name: str) -> AbstractContextManager[object]:
 
 
 def call_span(method: str) -> "AbstractContextManager[Metadata]":
-    """The span of a gRPC call to ``/package.Service/Method``, and the metadata by which the server joins the trace."""
+    """Return the span of a gRPC call to ``/package.Service/Method``. It yields metadata that carries the trace."""
     traces = _traces()
     if not traces:
         return _NO_METADATA
@@ -56,7 +56,7 @@ def forget() -> None:
 def _traces() -> "Traces | None":
     try:
         url, ratio = settings().jaeger_url, settings().jaeger_trace_ratio
-    except WrongSettings:  # told to whoever needs a setting
+    except WrongSettings:  # the next reader of a setting raises it again
         return None
     if not url:
         return None

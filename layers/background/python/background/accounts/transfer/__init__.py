@@ -1,4 +1,4 @@
-"""Moving users between installations as NDJSON: one account per line, written by ``export`` and read by ``import``.
+"""The transfer of users between installations as NDJSON: ``export`` writes one account per line, ``import`` reads it.
 
-``line`` is the format; the two others read the table whole and in a steady order, and fill it in batches.
+``line`` is the format. ``exporting`` reads the whole table in a steady order, ``importing`` fills it in batches.
 """

@@ -1,4 +1,4 @@
-"""Writing all accounts as lines, as they were at one moment, in the order of their ids."""
+"""The export of all accounts as lines: a snapshot of one moment, in the order of their ids."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from users.repository.database import conninfo
 def export_lines(*, with_hashes: bool) -> Iterator[tuple[int, str]]:
     """Yield the lines, each with the number of all lines. Memory stays flat.
 
-    Raises psycopg.Error when the database goes away.
+    psycopg.Error when the database goes away.
     """
     with psycopg.connect(conninfo(), row_factory=dict_row) as connection:
         for total, row in transfer.export(connection):

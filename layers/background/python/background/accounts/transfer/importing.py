@@ -3,8 +3,8 @@
 A batch is stored whole or not at all, so a killed import has stored a number of batches. The same import again finds
 their accounts: by id, or for a line without an id by its exact e-mail address and username. If PostgreSQL refuses a
 batch, the importer halves it until it finds the line that is the cause. It writes relations after the commit, and a
-repeated import writes them again. If SpiceDB does not take them, the relay writes them. Problems of lines are reported
-in their order.
+repeated import writes them again. If SpiceDB does not accept them, the relay writes them. Problems are reported in the
+order of the lines.
 
 Two installations have each made a first administrator, usually with the same e-mail address: the same person under two
 ids (background.accounts.transfer.administrators). That line is no error. The import leaves it out. With ``update`` it
@@ -38,7 +38,7 @@ _RELATIONS = 500  # accounts in one call: SpiceDB takes 1000 relations
 OnConflict = Literal["skip", "update", "fail"]
 
 _MESSAGES = {
-    "exists": "the account is there already",
+    "exists": "the account exists already",
     "email_taken": "another account has this e-mail address, perhaps in other letter case",
     "username_taken": "another account has this username, perhaps in other letter case",
     "protected": "the account is an enabled administrator that would lose its rights, or is being removed",
@@ -46,8 +46,8 @@ _MESSAGES = {
 
 
 _ADMINISTRATORS_USERNAME = (
-    "this installation's own administrator has this username, with another e-mail address; --on-conflict update takes"
-    " in the one of the file instead"
+    "this installation's own administrator has this username, with another e-mail address; --on-conflict update"
+    " replaces it by the administrator of the file"
 )
 
 
@@ -61,7 +61,7 @@ class BadLine:
 
 
 class Stopped(Exception):
-    """``--on-conflict fail`` met an account that is there; the batch of ``line`` was not stored."""
+    """``--on-conflict fail`` met an existing account. The batch of ``line`` was not stored."""
 
     def __init__(self, line: BadLine) -> None:
         super().__init__(f"line {line.number}: {line.message}")
@@ -70,7 +70,7 @@ class Stopped(Exception):
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the lines so far."""
+    """The results of the lines so far."""
 
     imported: int = 0
     updated: int = 0
@@ -81,7 +81,7 @@ class Counts:
 
 @dataclass(slots=True)
 class _Batch:
-    """What a transaction did, counted when it is committed."""
+    """The results of a transaction. They count after its commit."""
 
     stored: dict[str, int | None] = field(default_factory=dict)  # id: role, None where it is being removed
     updated: dict[str, int | None] = field(default_factory=dict)
@@ -91,12 +91,12 @@ class _Batch:
 
 
 class Importer:
-    """One connection that stores batches; a context manager. Raises psycopg.Error when the database goes away."""
+    """A context manager with one connection that stores batches. psycopg.Error when the database goes away."""
 
     def __init__(
         self, *, on_conflict: OnConflict, events: bool, dry_run: bool, report: Callable[[BadLine], None]
     ) -> None:
-        """``report`` is told of each line that was not stored, when its batch is over."""
+        """Take the options. ``report`` is called for each line that was not stored, after its batch."""
         self.counts = Counts()
         self._on_conflict = on_conflict
         self._events = events
@@ -106,7 +106,7 @@ class Importer:
         self._policy_store_is_up = True
         self._bad: list[BadLine] = []
         self._connection: transfer.Connection
-        # The numbers of the lines that were left out for this installation's own administrator.
+        # The numbers of lines that were left out in favour of this installation's own administrator.
         self.administrators_left: list[int] = []
 
     def __enter__(self) -> Self:
@@ -117,7 +117,7 @@ class Importer:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        """Let go; a batch that was under way is not stored."""
+        """Close the connection. An unfinished batch is not stored."""
         self._connection.close()
 
     def refuse(self, bad: BadLine) -> None:
@@ -126,7 +126,7 @@ class Importer:
         self._bad.append(bad)
 
     def store(self, lines: Sequence[Line]) -> None:
-        """Store a batch, and report problems. Raises Stopped for a known account if that has to end the import."""
+        """Store a batch, and report problems. Stopped when an existing account must end the import."""
         try:
             self._store_or_halve(lines)
         finally:
@@ -158,7 +158,7 @@ class Importer:
             self._relate(batch.existing | batch.stored | batch.updated)
 
     def _store(self, lines: Sequence[Line]) -> _Batch:
-        """Stage the lines, update and insert accounts, and find out why other lines were left."""
+        """Stage the lines, update and insert accounts, and find the reasons for the other lines."""
         staged = [_staged(line) for line in lines]
         transfer.stage(self._connection, staged)
         batch, updated = _Batch(), list[int]()
@@ -172,12 +172,12 @@ class Importer:
             self._record((user_id, outbox_records.relation_repair(user_id)) for user_id in demoted)
         batch.stored |= transfer.store(self._connection, dry_run=self._dry_run)
         if len(batch.stored) + len(updated) < len(lines):
-            self._ask_why(updated, batch)
+            self._explain_left(updated, batch)
         if self._events and not self._dry_run:
-            self._tell(lines, [row["id"] for row in staged], batch)
+            self._record_creations(lines, [row["id"] for row in staged], batch)
         return batch
 
-    def _ask_why(self, updated: list[int], batch: _Batch) -> None:
+    def _explain_left(self, updated: list[int], batch: _Batch) -> None:
         """Account for the lines that were neither stored nor used to update."""
         for row in transfer.find_left(self._connection, list(batch.stored), updated, dry_run=self._dry_run):
             if row["reason"].startswith("administrator"):
@@ -204,7 +204,7 @@ class Importer:
         batch.bad.append(bad)
 
     def _replace_administrators(self) -> None:
-        """Let lines about this installation's own administrator take its place; they are updated then."""
+        """Replace this installation's own administrator by its line, which then counts as an update."""
         for user_id in administrators.replace_all(self._connection):
             self._record((user_id, record) for record in administrators.records_of(user_id))
 
@@ -226,7 +226,7 @@ class Importer:
         else:
             batch.bad.append(bad)
 
-    def _tell(self, lines: Iterable[Line], ids: Iterable[str], batch: _Batch) -> None:
+    def _record_creations(self, lines: Iterable[Line], ids: Iterable[str], batch: _Batch) -> None:
         records = [
             (user_id, outbox_records.user_created(_user(line, user_id), OPERATOR, str(uuid.uuid4())))
             for line, user_id in zip(lines, ids, strict=True)
@@ -235,7 +235,7 @@ class Importer:
         self._record(records)
 
     def _relate(self, roles: dict[str, int | None]) -> None:
-        """Write the relations; once SpiceDB does not take them, they are the outbox's for the rest of the import."""
+        """Write the relations. After SpiceDB has failed once, leave them to the outbox for the rest of the import."""
         pairs = [(user_id, role) for user_id, role in roles.items() if role is not None]
         for start in range(0, len(pairs), _RELATIONS):
             some = dict(pairs[start : start + _RELATIONS])
@@ -257,7 +257,7 @@ class Importer:
 
 
 def _grant(roles: dict[str, int]) -> None:
-    """Members at once, administrators one by one: they may be demoted at this moment."""
+    """Grant members together, and administrators one by one, because they may be demoted at this moment."""
     spicedb.grant_all(dict.fromkeys(roles, Role.USER))
     for user_id in [user_id for user_id, role in roles.items() if role == Role.ADMIN]:
         settle(user_id)
@@ -302,7 +302,7 @@ def _user(line: Line, user_id: str) -> User:
 
 
 def _refused(line: Line, error: psycopg.Error) -> BadLine:
-    """What PostgreSQL says, without the values it says it of."""
+    """Return PostgreSQL's refusal of a line, without its values."""
     name = error.diag.constraint_name or ""
     for reason in ("email", "username"):
         if f"{reason}_" in name:

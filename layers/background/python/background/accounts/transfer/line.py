@@ -1,8 +1,8 @@
-"""A line: the User object of the API (contract §1.5) with the hash of its password, as one JSON object.
+"""A line of the file: the User object of the API (contract §1.5) with the hash of its password, as one JSON object.
 
-Beside the API's keys: ``secret`` (the hash: argon2id or bcrypt, never a password), and what else this service keeps of
-an account: ``secret_changed_at``, ``tokens_valid_from``, ``disabled_at``, ``deleted_at``, ``case_conflict``. What is
-empty is left out. Metadata are PostgreSQL's own text, so that no number loses a digit on the way.
+The keys beside the API's are ``secret`` (the hash: argon2id or bcrypt, never a password) and ``secret_changed_at``,
+``tokens_valid_from``, ``disabled_at``, ``deleted_at``, ``case_conflict``. Empty values are left out. Metadata are
+PostgreSQL's own text, so that no number loses a digit.
 """
 
 import json
@@ -30,7 +30,7 @@ _ROLE_NAMES = {int(role): name for name, role in _ROLES.items()}
 
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 _ARGON2ID = re.compile(r"\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,3}),p=(\d{1,2})\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}")
-# Dearer hashes would take a login seconds, or more memory than its function has.
+# A costlier hash would take a login seconds, or more memory than its function has.
 _MOST_BCRYPT_COST = 15
 _MOST_ARGON2ID_KIB = 256 * 1024
 _MOST_ARGON2ID_PASSES = 20
@@ -38,7 +38,7 @@ _MOST_ARGON2ID_PASSES = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A checked line of the file. ``text`` is what PostgreSQL reads the metadata of; None: the key is not there."""
+    """A checked line of the file. PostgreSQL reads the metadata from ``text``. None means that the key is absent."""
 
     number: int
     text: str
@@ -60,10 +60,10 @@ class Line:
 
 
 def read_line(number: int, raw: bytes, *, any_names: bool = False) -> Line:
-    """Check one line; BadRequest tells what is wrong with it, without what it holds.
+    """Check one line. BadRequest describes the problem without values of the line.
 
-    ``any_names`` takes usernames, addresses and empty names that a registration would refuse: a taken-over database may
-    hold such.
+    ``any_names`` accepts usernames, addresses and empty names that a registration would refuse, because a taken-over
+    database may contain them.
     """
     document = _parse(raw)
     username = _username(document)
@@ -104,7 +104,7 @@ def read_line(number: int, raw: bytes, *, any_names: bool = False) -> Line:
 
 
 def write_line(row: Mapping[str, Any], *, with_hash: bool) -> str:
-    """The line of a row, whose metadata are JSON text; with its end."""
+    """Return the line of a row, whose metadata are JSON text, with its line break."""
     shown = {
         "id": row["id"],
         "first_name": row["first_name"],
@@ -127,22 +127,22 @@ def write_line(row: Mapping[str, Any], *, with_hash: bool) -> str:
 
 
 def _parse(raw: bytes) -> dict[str, Any]:
-    """The JSON object of a line, each key of its type."""
+    """Parse a line into its JSON object. Check the type of each key."""
     if len(raw) > MAX_BYTES:
         raise BadRequest("line_too_long", f"the line is longer than {MAX_BYTES} bytes")
     try:
         text = raw.decode()
         document = json.loads(text, parse_constant=_refuse_constant)
-        if "\\u" in text:  # halves of characters, which no database takes
+        if "\\u" in text:  # halves of surrogate pairs, which PostgreSQL does not accept
             json.dumps(document, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         raise BadRequest("malformed_line", "the line is not UTF-8") from error
     except UnicodeEncodeError as error:
         raise BadRequest("malformed_line", "half of a surrogate pair") from error
     except (ValueError, RecursionError) as error:
-        raise BadRequest("malformed_line", "the line is no JSON, or not all of it") from error
+        raise BadRequest("malformed_line", "the line is not JSON, or incomplete") from error
     if not isinstance(document, dict):
-        raise BadRequest("malformed_line", "the line is no JSON object")
+        raise BadRequest("malformed_line", "the line is not a JSON object")
     if unknown := document.keys() - _KEYS:
         raise BadRequest("unknown_key", f"unknown key: {', '.join(sorted(unknown))[:100]}")
     if "\\u0000" in text and _holds_nul(document):
@@ -165,7 +165,7 @@ def _check_types(document: Mapping[str, Any]) -> None:
 def _username(document: Mapping[str, Any]) -> str:
     credentials = document.get("credentials", {})
     if credentials.keys() - {"username"}:
-        raise BadRequest("unknown_key", "credentials may hold the username only; a hash goes into secret")
+        raise BadRequest("unknown_key", "credentials may contain the username only. A hash belongs into secret")
     username = credentials.get("username") or ""
     if not isinstance(username, str):
         raise BadRequest("wrong_type", "credentials.username must be a string")
@@ -175,12 +175,12 @@ def _username(document: Mapping[str, Any]) -> str:
 def _id(document: Mapping[str, Any]) -> str | None:
     user_id: str = document.get("id", "")
     if len(user_id) > _ID_CHARACTERS or not user_id.isprintable():
-        raise BadRequest("invalid_id", f"id must be printable, of at most {_ID_CHARACTERS} characters")
+        raise BadRequest("invalid_id", f"id must be printable, with at most {_ID_CHARACTERS} characters")
     return user_id or None
 
 
 def _hash(document: Mapping[str, Any]) -> str | None:
-    """A hash that a login can check; never a password by mistake."""
+    """Return the hash. Refuse a hash that no login can check, and a password by mistake."""
     secret: str = document.get("secret", "")
     if not secret:
         return None
@@ -194,7 +194,7 @@ def _hash(document: Mapping[str, Any]) -> str | None:
             limits = f"8 KiB a lane to {_MOST_ARGON2ID_KIB} KiB, 1 to {_MOST_ARGON2ID_PASSES} passes"
             raise BadRequest("invalid_hash", f"an argon2id hash must take {limits}")
         return secret
-    raise BadRequest("invalid_hash", "secret is no bcrypt ($2a$, $2b$, $2y$) and no argon2id ($argon2id$v=19$) hash")
+    raise BadRequest("invalid_hash", "secret must be a bcrypt ($2a$, $2b$, $2y$) or argon2id ($argon2id$v=19$) hash")
 
 
 def _named(document: Mapping[str, Any], key: str, names: Mapping[str, Any]) -> Any:

@@ -1,1 +1,1 @@
-"""Generated messages; the ``.proto`` files beside them are the source (``make generate``)."""
+"""Generated messages. The ``.proto`` files beside them are the source (``make generate``)."""

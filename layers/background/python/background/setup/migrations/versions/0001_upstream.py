@@ -1,7 +1,7 @@
-"""Upstream's tables at ``clients_12`` (contract §6): made where there are none, completed where upstream is older.
+"""Upstream's tables at ``clients_12`` (contract §6): new ones for an empty database, or an upgrade of older tables.
 
-The names of constraints and indexes are upstream's, because its SQL and its error mapper know them. An older upstream's
-SQL works on what this makes of its tables, too.
+The names of constraints and indexes are upstream's, because its SQL and its error mapper use them. The SQL of an older
+upstream works on the upgraded tables, too.
 """
 
 import sqlalchemy as sa
@@ -49,12 +49,12 @@ CREATE INDEX idx_users_verifications_lookup ON users_verifications (user_id, ema
 
 # clients_09 and clients_10, in upstream's order.
 _LATER_COLUMNS = {"auth_provider": "VARCHAR(254)", "private_metadata": "JSONB"}
-# clients_11 and clients_12: the object under this key moves one level up, where its keys win.
+# clients_11 and clients_12 move the object under this key one level up. Its keys replace equal keys there.
 _FLATTENED = {"clients_11": "ui", "clients_12": "admin"}
 
 
 def upgrade() -> None:
-    """Make the tables, or do what upstream's migrations since ``clients_08`` would, as far as it was not done."""
+    """Make the tables, or do the missing work of upstream's migrations since ``clients_08``."""
     if not sa.inspect(op.get_bind()).has_table("users"):
         op.execute(_USERS)
         op.execute(_VERIFICATIONS)

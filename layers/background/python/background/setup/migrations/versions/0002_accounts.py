@@ -1,4 +1,4 @@
-"""What this service keeps of an account beyond upstream's columns (decisions 12, 15, 18, 19)."""
+"""The columns of an account that upstream does not have (decisions 12, 15, 18, 19)."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -27,7 +27,7 @@ _ATTEMPTS = 20
 
 
 def upgrade() -> None:
-    """Add the columns, and fold names as far as they are unique."""
+    """Add the columns, and make folded names unique, except for case conflicts."""
     present = {column["name"] for column in sa.inspect(op.get_bind()).get_columns("users")}
     missing = [f"ADD COLUMN {name} {kind}" for name, kind in _COLUMNS.items() if name not in present]
     if missing:
@@ -41,7 +41,7 @@ def upgrade() -> None:
                 for name, definition in _INDEXES.items():
                     build_index(connection, name, definition, unique=True)
             except UniqueViolation:
-                # Somebody, upstream perhaps, wrote another pair after the marking.
+                # A writer, perhaps upstream, added another pair after the marking.
                 if attempt == _ATTEMPTS:
                     raise
             else:

@@ -10,6 +10,6 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Build it without blocking writers."""
+    """Build the index without blocking writers."""
     with op.get_context().autocommit_block():
         build_index(driver_connection(), "users_updated_order", "((COALESCE(updated_at, created_at, '-infinity')), id)")

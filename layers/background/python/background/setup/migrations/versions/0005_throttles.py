@@ -1,4 +1,4 @@
-"""Attempts and their limits (S8–S13). Addresses are kept as digests."""
+"""Attempts and their limits (S8–S13). The tables contain digests of addresses."""
 
 from alembic import op
 

@@ -23,7 +23,7 @@ _INDEXES = {
 
 
 def upgrade() -> None:
-    """Build each without blocking writers."""
+    """Build the indexes without blocking writers."""
     op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
     with op.get_context().autocommit_block():
         for name, definition in _INDEXES.items():

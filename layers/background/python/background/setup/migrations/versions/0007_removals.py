@@ -1,4 +1,4 @@
-"""What the sweep needs (decisions 18): a mark of the warning, tries that failed, and what is due by an index."""
+"""The sweep's columns and indexes (decisions 18): the time of the warning, failed tries, and due accounts."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""The few accounts that are looked for among all: administrators (decisions 16), and case conflicts (decisions 19)."""
+"""The indexes of the few accounts among many: administrators (decisions 16) and case conflicts (decisions 19)."""
 
 from alembic import op
 
@@ -15,9 +15,9 @@ _INDEXES = {
 
 
 def upgrade() -> None:
-    """Build each without blocking writers, and count what all indexes hold."""
+    """Build the indexes without blocking writers, and update the table's statistics."""
     with op.get_context().autocommit_block():
         for name, definition in _INDEXES.items():
             build_index(driver_connection(), name, definition)
-        # Of expressions, such as folded names, nothing is known before; plans would rest on guesses.
+        # Indexed expressions, such as folded names, have no statistics before ANALYZE, and plans would rest on guesses.
         op.execute("ANALYZE users")

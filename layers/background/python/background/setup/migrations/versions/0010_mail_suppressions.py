@@ -1,4 +1,4 @@
-"""Addresses that mails came back from, or whose readers complained."""
+"""Addresses that get no mails after a bounce or a complaint."""
 
 from alembic import op
 

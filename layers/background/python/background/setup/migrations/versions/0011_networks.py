@@ -1,8 +1,8 @@
 """Failed logins in a row, and digests of networks instead of addresses (S46–S48).
 
-Limits and known addresses begin anew once. Their digests were unsalted, so that anybody who read them could find the
-addresses by trying all; they are deleted, because what they are digests of is not known. An address is known again
-after the next login from it.
+Limits and known addresses start again once. Their digests were unsalted, so that a reader could find the addresses by
+trying all of them. New digests cannot be made of old ones, so the old ones are deleted. An address is known again after
+the next login from it.
 """
 
 from alembic import op
@@ -22,7 +22,7 @@ CREATE TABLE users_login_failures (
 
 
 def upgrade() -> None:
-    """Delete the digests, then make the table: its reference keeps writers off ``users`` until it is committed."""
+    """Delete the digests, then make the table. Its reference blocks writers of ``users`` until the commit."""
     with op.get_context().autocommit_block():
         connection = driver_connection()
         limits = "(key LIKE 'login:%%' OR key LIKE 'register:%%') AND hit_at < %(begun)s"

@@ -1,4 +1,4 @@
-"""Mails that were counted against limits, and indexes of what the sweep forgets (S53, S56)."""
+"""A mark of mails that count against limits, and indexes for the sweep of expired rows (S53, S56)."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Which accounts registered themselves and were never verified since: the sweep may remove them (decisions 35)."""
+"""The columns and index of self-registered accounts. The sweep may remove unverified ones (decisions 35)."""
 
 from alembic import op
 
@@ -10,7 +10,7 @@ down_revision = "0012"
 
 
 def upgrade() -> None:
-    """Add the columns; a constant default rewrites no row. Accounts that exist already are never removed this way."""
+    """Add the columns. A constant default rewrites no row, and existing accounts are never removed this way."""
     op.execute(
         "ALTER TABLE users ADD COLUMN IF NOT EXISTS self_registered BOOLEAN NOT NULL DEFAULT false,"
         " ADD COLUMN IF NOT EXISTS verification_reminded_at TIMESTAMPTZ"

@@ -1,4 +1,4 @@
-"""The one row that says until when the relay is sure to look at the outbox again (background.delivery.lookout)."""
+"""The one row with the time until which the relay will look at the outbox again (background.delivery.lookout)."""
 
 from alembic import op
 
@@ -16,5 +16,5 @@ INSERT INTO users_relay DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 
 def upgrade() -> None:
-    """Make the table and its row. ``run_id`` is empty while a run was woken and has not begun."""
+    """Make the table and its row. ``run_id`` is empty while a woken run has not begun."""
     op.execute(_STATEMENTS)
