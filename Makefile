@@ -73,7 +73,7 @@ lint:
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy --strict $(CODE)
-	$(VENV)/python -m local.prose --at-most 1850
+	$(VENV)/python -m local.prose
 	$(VENV)/cfn-lint template.yaml
 	$(SAM) validate --lint --template template.yaml
 	$(VENV)/python -m local.gateway transform > .local/cloudformation.json

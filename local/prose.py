@@ -288,12 +288,11 @@ def check(paths: Iterable[str]) -> list[str]:
 
 
 def main() -> int:
-    """Print the findings. Return 1 when there are more than the option allows."""
+    """Print the findings. Return 1 when there are any."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("paths", nargs="*")
     parser.add_argument("--subjects", metavar="REVISIONS")
     parser.add_argument("--message", type=Path, metavar="FILE")
-    parser.add_argument("--at-most", type=int, default=0, metavar="N")
     options = parser.parse_args()
     if options.subjects or options.message:
         if options.subjects:
@@ -303,10 +302,10 @@ def main() -> int:
         lines = [f"{each.words!r}: {each.advice}" for subject in subjects for each in subject_findings(subject)]
     else:
         lines = check(_git("ls-files", "--cached", "--others", "--exclude-standard", "--", *options.paths))
-    for line in lines[:MOST_FINDINGS] if len(lines) > options.at_most else ():
+    for line in lines[:MOST_FINDINGS]:
         print(line)
     print(f"Findings in prose: {len(lines)}")
-    return 1 if len(lines) > options.at_most else 0
+    return 1 if lines else 0
 
 
 if __name__ == "__main__":

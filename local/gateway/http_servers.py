@@ -1,8 +1,8 @@
 """The HTTP servers of both interfaces: uvicorn, with the limits of contract §8.6 and TLS.
 
-MG_USERS_HTTP_SERVER_* set the limits of the HTTP API: READ_HEADER_TIMEOUT (http/protocol.py), READ_TIMEOUT (the time
-for a body, then 408), IDLE_TIMEOUT (keep-alive connections) and MAX_HEADER_BYTES. uvicorn has no WRITE_TIMEOUT, but an
-answer comes after the route's integration timeout (30 s) at the latest, as with API Gateway. API Gateway also limits
+MG_USERS_HTTP_SERVER_* set the limits of the HTTP API. READ_HEADER_TIMEOUT is in http/protocol.py. READ_TIMEOUT is the
+time for a body, then 408. IDLE_TIMEOUT is for keep-alive connections. uvicorn has no WRITE_TIMEOUT, but an answer comes
+after the route's integration timeout (30 s) at the latest, as with API Gateway. API Gateway also limits
 request line and headers to 10 240 bytes. Here the limit is MAX_HEADER_BYTES (1 MiB).
 """
 
@@ -99,7 +99,7 @@ def _use_certificate(config: uvicorn.Config, settings: Settings) -> None:
 
 @contextmanager
 def _pem_file(variable: str, value: str) -> Iterator[str]:
-    """Yield a file with the PEM text; `value` is the text or the path of a file.
+    """Yield a file with the PEM text. `value` is the text or the path of a file.
 
     The file of an inline text exists only while the context is open.
     """

@@ -35,7 +35,7 @@ class LambdaService:
         workers: int,
         processes: WorkerProcesses | None = None,
     ) -> None:
-        """`new_environment` makes an environment that is not yet started; `processes` are its workers, if any."""
+        """`new_environment` makes an environment that is not yet started. `processes` are its workers, if any."""
         self.stack = stack
         self._processes = processes
         self._pools = {

@@ -85,7 +85,7 @@ class Cors:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Everything of a template that the gateway serves; `warnings` name the parts that it leaves out.
+    """Everything of a template that the gateway serves. `warnings` name the parts that it leaves out.
 
     `unresolved` are the environment variables whose value only a deployment has.
     """

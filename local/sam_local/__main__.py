@@ -17,7 +17,7 @@ from local.sam_local.stand_in import make_stand_in
 
 
 def main() -> int:
-    """Run the command of the command line; return the exit code."""
+    """Run the command of the command line. Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local.sam_local", description="`sam local` beside `make run`.")
     parser.add_argument("command", choices=["serve", "events", "image"])
     command = parser.parse_args().command

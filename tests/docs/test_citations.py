@@ -42,7 +42,7 @@ _DEFECT = re.compile(r"^\| ([SB]\d+) \|", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Known:
-    """What can be cited."""
+    """Everything that a citation may name."""
 
     sections: set[str]
     decisions: set[str]

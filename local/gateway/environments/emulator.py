@@ -32,7 +32,7 @@ _STOP_SECONDS = 2.0
 
 
 class EmulatorNotStarted(Exception):
-    """The emulator does not listen; the text contains the reason."""
+    """The emulator does not listen. The text contains the reason."""
 
 
 def find_emulator(given: str = "") -> Path | None:

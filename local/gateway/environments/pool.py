@@ -20,7 +20,7 @@ class EnvironmentPool:
     """
 
     def __init__(self, new_environment: Callable[[], ExecutionEnvironment], size: int) -> None:
-        """`new_environment` makes an environment that is not yet started; `size` is the most that there may be."""
+        """`new_environment` makes an environment that is not yet started. `size` is the largest number of them."""
         self._new_environment = new_environment
         self._size = size
         self._environments: set[ExecutionEnvironment] = set()
@@ -43,7 +43,7 @@ class EnvironmentPool:
         return outcome
 
     async def stop_idle(self, seconds: float, surplus_seconds: float) -> None:
-        """Stop the environments that have been idle for `seconds`; all but one stop after `surplus_seconds`."""
+        """Stop the environments that have been idle for `seconds`. All but one stop after `surplus_seconds`."""
         now = time.monotonic()
         kept: list[tuple[ExecutionEnvironment, float]] = []
         old: list[tuple[ExecutionEnvironment, float]] = []

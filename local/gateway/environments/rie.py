@@ -34,7 +34,7 @@ class RieEnvironment:
     def __init__(
         self, function: Function, variables: Mapping[str, str], program: Path, *, stdout: int | None = None
     ) -> None:
-        """`variables` is the whole environment of the function; `stdout` is a descriptor for its output."""
+        """`variables` is the whole environment of the function. `stdout` is a descriptor for its output."""
         self._function = function
         self._emulator = Emulator(
             program,

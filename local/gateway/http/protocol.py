@@ -66,7 +66,7 @@ class PatientProtocol(H11Protocol):
         self._wait_for(self._missing(idle="headers" if self.conn.trailing_data[0] else ""))
 
     def _missing(self, *, idle: str) -> str:
-        """Return the part of a request that the client has begun and not finished; `idle` between two requests."""
+        """Return the part of a request that the client has begun and not finished, or `idle` between two requests."""
         if self.transport.is_closing():
             return ""
         return {h11.IDLE: idle, h11.SEND_BODY: "body"}.get(self.conn.their_state, "")

@@ -26,7 +26,7 @@ def function_in(arn: Any) -> str | None:
 
 
 def read_routes(resources: Resources, warnings: list[str]) -> tuple[Route, ...]:
-    """Return the routes; an API that cannot be served becomes one of the `warnings`. Raise TemplateUnusable."""
+    """Return the routes. An API that cannot be served becomes one of the `warnings`. Raise TemplateUnusable."""
     routes = tuple(_routes(resources, warnings))
     _check_settings(resources, {route.key for route in routes})
     return routes

@@ -85,7 +85,7 @@ class Intrinsics:
         return value
 
     def choose(self, value: Any) -> Any:
-        """Return the branch that `Fn::If` chooses, unresolved; any other `value` is returned as it is."""
+        """Return the branch that `Fn::If` chooses, unresolved. Return any other `value` unchanged."""
         while isinstance(value, dict) and "Fn::If" in value:
             name, then, otherwise = value["Fn::If"]
             value = then if self.condition(name) else otherwise

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_stack(path: Path, *, region: str, parameters: Mapping[str, str] | None = None) -> Stack:
-    """Return the Stack that the SAM template at `path` describes; `parameters` override the template's defaults.
+    """Return the Stack that the SAM template at `path` describes. `parameters` override the template's defaults.
 
     Raise TemplateUnusable.
     """

@@ -15,7 +15,7 @@ STACK_NAME = "local"
 
 
 class Resources:
-    """The resources of one template; `intrinsics` evaluates their values."""
+    """The resources of one template. `intrinsics` evaluates their values."""
 
     def __init__(self, template: dict[str, Any], region: str, parameters: dict[str, str]) -> None:
         """Take the output of SAM's translator. `parameters` replace the defaults of the template's own parameters."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def read_schedules(resources: Resources, warnings: list[str]) -> Iterator[Schedule]:
-    """Yield the enabled schedules that invoke functions; one that cannot run here becomes one of the `warnings`."""
+    """Yield the enabled schedules that invoke functions. One that cannot run here becomes one of the `warnings`."""
     for name, resource in resources.of("AWS::Events::Rule", "AWS::Scheduler::Schedule"):
         properties = resources.intrinsics.resolve(resource["Properties"])
         expression = properties.get("ScheduleExpression")

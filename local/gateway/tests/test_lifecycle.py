@@ -279,7 +279,7 @@ def test_invoke_of_a_function_that_fails() -> None:
     [(["Nobody"], "no function Nobody"), (["EchoFunction", "-e", "/nowhere.json"], "/nowhere.json")],
 )
 def test_invoke_of_nothing(arguments: list[str], expected: str) -> None:
-    """The gateway names what is missing."""
+    """The gateway names the missing part."""
     result = run("invoke", *arguments)
     assert result.returncode == 1
     assert expected in result.stderr
@@ -288,7 +288,7 @@ def test_invoke_of_nothing(arguments: list[str], expected: str) -> None:
 
 @pytest.mark.long
 def test_missing_template() -> None:
-    """The gateway names what is missing."""
+    """The gateway names the missing part."""
     result = run("serve", template="nowhere.yaml")
     assert result.returncode == 1
     assert "nowhere.yaml" in result.stderr
