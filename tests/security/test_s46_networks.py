@@ -8,7 +8,7 @@ import pytest
 
 from tests.people import Person, log_in, person
 from tests.service import Service, registration
-from users.repository import logins
+from users.repository import login_limits
 from users.rules.networks import WIDE_FACTOR, networks_of
 
 
@@ -34,13 +34,13 @@ def spray(service: Service, addresses: list[str]) -> Counter[int]:
 @pytest.mark.long
 def test_s46_sprayed_logins_from_one_network(service: Service, site: int) -> None:
     answers = spray(service, [host(site, 0, number) for number in range(150)])
-    assert answers == {401: logins.ADDRESS_LIMIT, 429: 150 - logins.ADDRESS_LIMIT}
+    assert answers == {401: login_limits.ADDRESS_LIMIT, 429: 150 - login_limits.ADDRESS_LIMIT}
     assert spray(service, [host(site, 1, 0)]) == {401: 1}
 
 
 def test_s46_sprayed_logins_from_one_site(service: Service, site: int) -> None:
     """Each login comes from another /64."""
-    nearly = logins.WIDE_ADDRESS_LIMIT - 3
+    nearly = login_limits.WIDE_ADDRESS_LIMIT - 3
     assert spray(service, [host(site, 0, 0)]) == {401: 1}
     service.execute(
         "UPDATE users_throttle SET hits = hits + %s WHERE key = 'login:wide_address:' || %s",
@@ -84,8 +84,8 @@ def test_s46_nobody_is_locked_out_from_one_network(service: Service, site: int) 
 def test_s46_nobody_is_locked_out_from_one_site(service: Service, site: int) -> None:
     ada = person(service)
     answers = lock_out(service, ada, [host(site, number, 0) for number in range(40)])
-    assert answers == {401: logins.WIDE_PAIR_LIMIT, 429: 40 - logins.WIDE_PAIR_LIMIT}
-    assert logins.WIDE_PAIR_LIMIT < logins.IDENTITY_LIMIT
+    assert answers == {401: login_limits.WIDE_PAIR_LIMIT, 429: 40 - login_limits.WIDE_PAIR_LIMIT}
+    assert login_limits.WIDE_PAIR_LIMIT < login_limits.IDENTITY_LIMIT
     assert log_in(service, ada.email, ada.secret).status == 201
 
 

@@ -54,6 +54,15 @@ def test_a_secret_is_not_shown_by_accident() -> None:
     assert [setting for setting in read.secrets() if setting.variable == "MG_USERS_DB_PASS"] == [read.db_pass]
 
 
+@pytest.mark.parametrize("name", ["db_port", "db_pass"])
+def test_settings_are_read_only(name: str) -> None:
+    read = Settings({})
+    before = getattr(read, name)
+    with pytest.raises(AttributeError, match=f"^{name} is read-only$"):
+        setattr(read, name, "other")
+    assert getattr(read, name) is before
+
+
 def test_an_empty_variable_counts_as_unset() -> None:
     read = Settings({"MG_USERS_DB_PORT": "", "MG_AUTH_GRPC_TIMEOUT": ""})
     assert (read.db_port, read.auth_grpc_timeout) == (5432, 1.0)

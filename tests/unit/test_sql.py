@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from background.repository.forgetting import EXPIRED_ROWS, OLD_ROWS
 from users.repository.statements import Part
 
 ROOT = Path(__file__).parents[2]
@@ -31,20 +32,21 @@ WRITERS = {
         "background.removals",
         "background.transfer",
     },
-    "users_known_addresses": {"users.known_addresses"},
+    "users_known_addresses": {"users.known_addresses", "background.forgetting"},
     "users_login_failures": {"users.login_failures"},
-    "users_mail_suppressions": {"users.suppressions", "background.suppressions"},
+    "users_mail_suppressions": {"users.suppressions", "background.forgetting", "background.suppressions"},
     "users_one_time_tokens": {
         "users.links",
         "users.one_time_tokens",
         "background.accounts",
+        "background.forgetting",
         "background.mails",
         "background.transfer",
     },
     "users_outbox": {"users.outbox", "background.deliveries", "background.mails", "background.undelivered"},
     "users_relay": {"users.outbox", "background.deliveries"},
-    "users_throttle": {"users.throttles"},
-    "users_verifications": {"users.verifications"},
+    "users_throttle": {"users.throttles", "background.forgetting"},
+    "users_verifications": {"users.verifications", "background.forgetting"},
 }
 
 
@@ -91,6 +93,8 @@ def test_every_table_has_its_writers() -> None:
         for text in _texts(file):
             for table in _WRITE.findall(text):
                 writers.setdefault(table, set()).add(name.replace(".repository.", "."))
+    for rows in (*OLD_ROWS, *EXPIRED_ROWS):  # the text of their statement has no name of a table
+        writers.setdefault(rows.table, set()).add("background.forgetting")
     assert writers == WRITERS
 
 

@@ -7,7 +7,7 @@ in docs/configuration.md out of the declarations.
 import os
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Generic, Never, NoReturn, Self, TypeVar, overload
 
 from users.parsers import (
     LOG_LEVELS,
@@ -69,6 +69,10 @@ class Variable(Generic[T]):
             return self
         value: T = vars(settings)[self.field]
         return value
+
+    def __set__(self, settings: object, value: Never) -> NoReturn:
+        """Refuse a new value, because all code of an environment shares its settings."""
+        raise AttributeError(f"{self.field} is read-only")
 
 
 class Secret:

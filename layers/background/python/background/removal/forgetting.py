@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from background.repository.forgetting import EXPIRED_ROWS, OLD_ROWS, ExpiredRows, OldRows, forget
+from background.repository.forgetting import EXPIRED_ROWS, OLD_ROWS, UselessRows, forget
 
 
 def forget_old(time_is_left: Callable[[], bool]) -> int:
@@ -16,7 +16,7 @@ def forget_expired(time_is_left: Callable[[], bool]) -> None:
         _forget_all(rows, time_is_left)
 
 
-def _forget_all(rows: OldRows | ExpiredRows, time_is_left: Callable[[], bool]) -> int:
+def _forget_all(rows: UselessRows, time_is_left: Callable[[], bool]) -> int:
     total = 0
     while time_is_left() and (forgotten := forget(rows)):
         total += forgotten

@@ -9,7 +9,7 @@ is reached do not extend its window.
 from users.repository.statements import Columns, Part
 
 # The limits of logins, in the order in which all statements count and lock them. One order for all prevents deadlocks.
-# `repository.logins` describes the limits. A key is `login:<limit>:…`.
+# `repository.login_limits` describes the limits. A key is `login:<limit>:…`.
 LOGIN_LIMITS = ("typed_pair", "typed_wide_pair", "typed", "address", "wide_address", "pair", "wide_pair", "identity")
 
 # One more hit in the row ``t`` of ``users_throttle``, for ON CONFLICT (key) DO UPDATE SET. A window that is over starts
@@ -92,7 +92,7 @@ def count_hits(
     The last part is ``throttle``, which returns one row. ``allowed``: every limit that is not silent was counted.
     ``silenced``: a silent limit was not. ``retry_after``: seconds, 1 if a limit was reached at this moment.
 
-    A statement that reads ``wanted`` only once has to make it MATERIALIZED: see ``repository.logins``.
+    A statement that reads ``wanted`` only once has to make it MATERIALIZED: see ``repository.login_limits``.
     """
     places = range(1, limits + 1)
     reached = Part(

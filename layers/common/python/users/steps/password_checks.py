@@ -7,7 +7,7 @@ turns in the same counters. So a guesser gets from many requests at once no more
 
 from users.errors import TooManyRequests
 from users.models import Status
-from users.repository import logins
+from users.repository import login_limits
 from users.repository.login_failures import record_failure
 from users.rules.attempts import Attempt, Limits, Login
 
@@ -28,10 +28,10 @@ def accepted(attempt: Attempt, address: str, *, right: bool) -> Login | None:
     login = attempt.login
     takes_password = login is not None and login.takes_password and not attempt.limits.silenced
     if login is not None and takes_password and right and login.account.status == Status.ENABLED:
-        limits = _if_allowed(logins.take_turn(attempt, address), attempt, address)
+        limits = _if_allowed(login_limits.take_turn(attempt, address), attempt, address)
         if not limits.silenced:
             return login
-    counted = _if_allowed(logins.count_failure(attempt, address), attempt, address)
+    counted = _if_allowed(login_limits.count_failure(attempt, address), attempt, address)
     # Where the account takes no password from this network, the answer depends on no password: no guess was made (S47).
     guessed = login if takes_password and not counted.silenced and not right else None
     _record_guess(guessed, address)
@@ -40,7 +40,7 @@ def accepted(attempt: Attempt, address: str, *, right: bool) -> Login | None:
 
 def _if_allowed(limits: Limits, attempt: Attempt, address: str) -> Limits:
     if not limits.allowed:
-        raise TooManyRequests(logins.check_limits(attempt, address).retry_after)
+        raise TooManyRequests(login_limits.check_limits(attempt, address).retry_after)
     return limits
 
 
