@@ -15,7 +15,7 @@ from load_system import ACCOUNTS, Caller, System, ask_once, wait_until_ready
 from people import SECRET, registration
 from process_tree import ProcessTree
 
-from local.serving.sockets import free_port
+from local.serving.sockets import free_ports
 
 ADMIN_EMAIL = "admin@example.com"
 ADMIN_PASSWORD = "an operator chose this"
@@ -45,7 +45,7 @@ def started_system(project: Path, folder: Path) -> Iterator[Path]:
     local.mkdir()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MG_", "AWS_", "PYTHON"))}
     own = {
-        **{name: str(free_port()) for name in _PORTS},
+        **{name: str(port) for name, port in zip(_PORTS, free_ports(len(_PORTS)), strict=True)},
         "MG_LOCAL_DIR": str(local),
         "MG_USERS_ADMIN_PASSWORD": ADMIN_PASSWORD,
         "MG_USERS_REGISTRATIONS_PER_HOUR": "0",  # all come from one address

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from local.serving import sockets
-from local.serving.sockets import LOOPBACK, Port, PortUnusable, free_port
+from local.serving.sockets import LOOPBACK, Port, PortUnusable, free_ports
 from local.serving.variables import Variables
 from users.settings import Settings
 
@@ -20,12 +20,17 @@ DEFAULTS = {
 
 
 def read(environment: Mapping[str, str]) -> dict[str, Port]:
-    """Return the ports by their variables, and a free one for 0. Raise SettingsUnusable, which names all wrong ones."""
+    """Return the ports by their variables. Each 0 becomes a free port of its own.
+
+    Raise SettingsUnusable, which names all wrong variables.
+    """
     given = Variables(environment)
     numbers = {variable: given.port(variable, default) for variable, default in DEFAULTS.items()}
     given.check()
     hosts = {"MG_USERS_HTTP_PORT": given.text("MG_USERS_HTTP_HOST", "localhost")}
-    return {name: Port(name, number or free_port(), hosts.get(name, LOOPBACK)) for name, number in numbers.items()}
+    # Drawn together: a port that was drawn alone is free again, and the next draw may return it.
+    drawn = iter(free_ports(list(numbers.values()).count(0)))
+    return {name: Port(name, number or next(drawn), hosts.get(name, LOOPBACK)) for name, number in numbers.items()}
 
 
 def shared(ports: Iterable[Port]) -> list[str]:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from local.parts.launch import ROOT
-from local.serving.sockets import free_port
+from local.serving.sockets import free_ports
 from tests.local.processes import eventually
 
 SHIPPED = ROOT / "local/nginx/users.conf"
@@ -43,7 +43,7 @@ def running_nginx(folder: Path, upstream: int) -> Iterator[Nginx]:
     """Run nginx in front of the port ``upstream``, with the shipped configuration at other paths and ports."""
     assert PROGRAM
     certificate, key = certify(folder)
-    tls, plain = free_port(), free_port()
+    tls, plain = free_ports(2)
     server = SHIPPED.read_text().replace("127.0.0.1:9002", f"127.0.0.1:{upstream}")
     server = re.sub(r"\n *listen \[::\].*", "", server)
     server = server.replace("listen 443", f"listen 127.0.0.1:{tls}").replace("listen 80", f"listen 127.0.0.1:{plain}")

@@ -27,6 +27,12 @@ def test_zero_is_a_free_port() -> None:
     assert ports.problem(port) is None
 
 
+def test_zeros_are_different_free_ports() -> None:
+    zeros = dict.fromkeys(ports.DEFAULTS, "0")
+    drawn = (ports.read(zeros).values() for _ in range(3000))
+    assert [shared for found in drawn if (shared := ports.shared(found))] == []
+
+
 @pytest.mark.parametrize("text", ["x", "-1", "65536", "80.5"])
 def test_no_port_number(text: str) -> None:
     with pytest.raises(SettingsUnusable, match="MG_AUTH_GRPC_PORT"):
