@@ -74,7 +74,7 @@ def conninfo() -> str:
         host=s.db_host,
         port=s.db_port,
         user=s.db_user,
-        password=secret(settings().db_pass),
+        password=secret(s.db_pass),
         dbname=s.db_name,
         sslmode=s.db_ssl_mode,
         sslcert=s.db_ssl_cert or None,
