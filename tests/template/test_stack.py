@@ -669,7 +669,7 @@ def _asked_for(operation: str) -> set[str]:
         seen.add(source)
         text = source.read_text()
         waiting |= set(_imported(source))
-        asked |= set(re.findall(r"\bsecret\(settings\(\)\.(\w+)\)", text)) - {"origin_secret"}  # see Request.address
+        asked |= set(re.findall(r"\bsecret\([\w()]+\.(\w+)\)", text)) - {"origin_secret"}  # see Request.address
         # users.steps.target.notice reads the secret, too.
         if source.name == "app.py" and re.search(r"request\.address|\bnotice\(request", text):
             asked.add("origin_secret")
