@@ -28,8 +28,9 @@ def read(environment: Mapping[str, str]) -> dict[str, Port]:
     numbers = {variable: given.port(variable, default) for variable, default in DEFAULTS.items()}
     given.check()
     hosts = {"MG_USERS_HTTP_PORT": given.text("MG_USERS_HTTP_HOST", "localhost")}
-    # Drawn together: a port that was drawn alone is free again, and the next draw may return it.
-    drawn = iter(free_ports(list(numbers.values()).count(0)))
+    # One call draws all ports. A second call could draw one of them again, because nothing listens there yet. The ports
+    # that other variables have are left out. Enough remain, because the call draws one for each variable.
+    drawn = (number for number in free_ports(len(numbers)) if number not in numbers.values())
     return {name: Port(name, number or next(drawn), hosts.get(name, LOOPBACK)) for name, number in numbers.items()}
 
 

@@ -33,6 +33,14 @@ def test_zeros_are_different_free_ports() -> None:
     assert [shared for found in drawn if (shared := ports.shared(found))] == []
 
 
+def test_zero_is_not_the_port_of_another_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ports that the kernel draws from include 50051, the default of SpiceDB."""
+    monkeypatch.setattr(ports, "free_ports", lambda count: list(range(50051, 50051 + count)))
+    found = ports.read({"MG_LOCAL_MAIL_PORT": "0", "MG_LOCAL_NATS_PORT": "50052"})
+    assert found["MG_SPICEDB_PORT"].number == 50051
+    assert ports.shared(found.values()) == []
+
+
 @pytest.mark.parametrize("text", ["x", "-1", "65536", "80.5"])
 def test_no_port_number(text: str) -> None:
     with pytest.raises(SettingsUnusable, match="MG_AUTH_GRPC_PORT"):
