@@ -660,6 +660,19 @@ _OUT_OF_REACH = {
 }
 
 
+# A call of users.aws.secrets.secret, with the field of the settings that it asks for.
+_ASKS = re.compile(r"\bsecret\([\w()]+\.(\w+)\)")
+
+
+def test_no_question_for_a_secret_is_overlooked() -> None:
+    """Every call of ``secret`` names its field, so that _asked_for finds it. Its own module asks for all of them."""
+    sources = {*ROOT.glob("layers/*/python/**/*.py"), *ROOT.glob("functions/*/*.py")}
+    sources.remove(ROOT / "layers/common/python/users/aws/secrets.py")
+    asked = {source: len(re.findall(r"\bsecret\(", source.read_text())) for source in sources}
+    assert {source: count for source, count in asked.items() if count != len(_ASKS.findall(source.read_text()))} == {}
+    assert sum(asked.values()) > 10
+
+
 def _asked_for(operation: str) -> set[str]:
     """Return the secrets that the function's code and all of its imports may ask for."""
     snake = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
@@ -669,7 +682,7 @@ def _asked_for(operation: str) -> set[str]:
         seen.add(source)
         text = source.read_text()
         waiting |= set(_imported(source))
-        asked |= set(re.findall(r"\bsecret\([\w()]+\.(\w+)\)", text)) - {"origin_secret"}  # see Request.address
+        asked |= set(_ASKS.findall(text)) - {"origin_secret"}  # see Request.address
         # users.steps.target.notice reads the secret, too.
         if source.name == "app.py" and re.search(r"request\.address|\bnotice\(request", text):
             asked.add("origin_secret")

@@ -176,5 +176,5 @@ def _channel() -> grpc.Channel:
         s.auth_grpc_url,
         server_ca=s.auth_grpc_server_ca_certs,
         client_cert=s.auth_grpc_client_cert,
-        client_key=secret(settings().auth_grpc_client_key),
+        client_key=secret(s.auth_grpc_client_key),
     )

@@ -58,5 +58,5 @@ def _channel() -> Any:
         s.domains_grpc_url,
         server_ca=s.domains_grpc_server_ca_certs,
         client_cert=s.domains_grpc_client_cert,
-        client_key=secret(settings().domains_grpc_client_key),
+        client_key=secret(s.domains_grpc_client_key),
     )
