@@ -7,6 +7,8 @@ more, is in BUDGETS. A change that adds a name explains it. A module that only s
 import os
 import subprocess
 import sys
+from functools import cache
+from typing import NamedTuple
 
 import pytest
 
@@ -59,21 +61,31 @@ BUDGETS = {
 }
 
 
-def printed(operation: str, expressions: str) -> list[str]:
-    """Import the function in a new process as Lambda does, and print expressions there. Return the printed words."""
+class Imported(NamedTuple):
+    """A process that has imported a function: its heavy modules, and what it did about garbage."""
+
+    loaded: set[str]
+    collections: int
+    is_collecting: bool
+    frozen: int
+
+
+@cache
+def imported(operation: str) -> Imported:
+    """Import the function in a new process as Lambda does."""
     folder = ROOT / "functions" / operation
     path = [folder, *(ROOT / "layers" / layer / "python" for layer in ("common", "background"))]
     variables = {"AWS_REGION": "eu-central-1", "AWS_LAMBDA_FUNCTION_NAME": operation}
     environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(map(str, path))}
-    code = f"import gc, sys, app; print({expressions})"
+    # The collections first, because the other values make garbage.
+    values = (
+        f"gc.get_stats()[0]['collections'], gc.isenabled(), gc.get_freeze_count(), *{set(HEAVY)!r} & sys.modules.keys()"
+    )
+    code = f"import gc, sys, app; print({values})"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
-def loaded(operation: str) -> set[str]:
-    """Return the heavy modules that are loaded after the function's import."""
-    return set(printed(operation, f"*{set(HEAVY)!r} & sys.modules.keys()"))
+    collections, is_collecting, frozen, *loaded = done.stdout.split()
+    return Imported(set(loaded), int(collections), is_collecting == "True", int(frozen))
 
 
 def test_a_budget_is_of_a_function_and_not_the_ordinary_one() -> None:
@@ -87,22 +99,22 @@ def test_budgets_name_what_is_watched() -> None:
 
 @pytest.mark.parametrize("operation", sorted(FUNCTIONS))
 def test_a_function_loads_no_more_than_its_budget(operation: str) -> None:
-    assert loaded(operation) <= BUDGETS.get(operation, ORDINARY)
+    assert imported(operation).loaded <= BUDGETS.get(operation, ORDINARY)
 
 
 @pytest.mark.parametrize("operation", ["view_profile", "deliver_outbox"])
 def test_garbage_is_looked_for_once_all_is_imported(operation: str) -> None:
     """Collection starts after the imports (users/__init__.py), and skips the imported objects."""
-    assert printed(operation, "gc.isenabled(), gc.get_freeze_count() > 10_000") == ["True", "True"]
+    assert imported(operation).is_collecting
+    assert imported(operation).frozen > 10_000
 
 
 # register_user imports pydantic before `users`.
 @pytest.mark.parametrize("operation", sorted(FUNCTIONS - {"register_user"}))
 def test_garbage_is_not_looked_for_while_packages_are_imported(operation: str) -> None:
-    """The first own module of each function imports `users`, and comes before psycopg and others."""
-    (collections,) = printed(operation, "gc.get_stats()[0]['collections']")
-    assert int(collections) < 30  # 70 if psycopg comes before `users`
+    """Each function imports `users` first. psycopg and other packages come after it."""
+    assert imported(operation).collections < 30  # 70 if psycopg comes before `users`
 
 
 def test_the_watch_sees_what_is_loaded() -> None:
-    assert loaded("register_user") >= {"psycopg", "pydantic"}
+    assert imported("register_user").loaded >= {"psycopg", "pydantic"}
